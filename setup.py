@@ -1,0 +1,127 @@
+"""Build of the extensions: Cython glue without CPU flags, C inner loops once per CPU level, linked into `_kernels`.
+
+Environment switches (CONTRIBUTING.md explains them): FASTLOSS_OPENMP=0, FASTLOSS_DEBUG=1, FASTLOSS_SANITIZE=address,undefined,
+FASTLOSS_COVERAGE=1, FASTLOSS_WERROR=1.
+"""
+
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
+
+PACKAGE = Path("src/fastloss")
+CSRC = PACKAGE / "csrc"
+HEADERS = sorted(str(path) for path in CSRC.glob("*.h"))
+LEVEL_FLAGS = {
+    "baseline": [],
+    "v3": ["-march=x86-64-v3"],
+    "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+}
+# math-errno and trapping-math only forbid vectorisation here; nothing changes a result (there is no -ffast-math)
+LOOP_FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math"]
+
+
+def switched_on(name: str, default: str = "0") -> bool:
+    return os.environ.get(name, default).lower() not in ("", "0", "no", "off", "false")
+
+
+DEBUG = switched_on("FASTLOSS_DEBUG")
+COVERAGE = switched_on("FASTLOSS_COVERAGE")
+SANITIZE = os.environ.get("FASTLOSS_SANITIZE", "")
+
+
+def common_flags() -> tuple[list[str], list[str]]:
+    """Compiler and linker flags that every object gets."""
+    compile_flags, link_flags = ["-fvisibility=hidden"], []
+    if switched_on("FASTLOSS_WERROR"):
+        compile_flags += ["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
+        compile_flags += ["-Wno-unused-function", "-Wno-sign-compare", "-Wno-error=cpp"]  # what Cython's own code needs
+    if DEBUG:
+        compile_flags += ["-O0", "-g"]
+    if SANITIZE:
+        compile_flags += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g"]
+        link_flags += [f"-fsanitize={SANITIZE}"]
+    if COVERAGE:
+        compile_flags += ["--coverage", "-O0"]
+        link_flags += ["--coverage"]
+    return compile_flags, link_flags
+
+
+class BuildKernels(build_ext):
+    """build_ext that knows CPU levels and whether the compiler has OpenMP."""
+
+    def build_extensions(self) -> None:
+        compile_flags, link_flags = common_flags()
+        openmp = self.openmp_flags()
+        for extension in self.extensions:
+            extension.extra_compile_args += openmp[0] + compile_flags
+            extension.extra_link_args += openmp[1] + link_flags
+            if extension.name == "fastloss._kernels":
+                self.add_levels(extension, compile_flags)
+        super().build_extensions()
+
+    def add_levels(self, extension: Extension, compile_flags: list[str]) -> None:
+        """Compile level.c once per CPU level; dispatch.c, in the extension itself, learns which there are."""
+        levels = ["baseline"]
+        if platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32:
+            levels += [level for level in ("v3", "v4") if self.compiles("int main(void){return 0;}", LEVEL_FLAGS[level])]
+        for level in levels:
+            extension.extra_objects += self.compiler.compile(
+                [str(CSRC / "level.c")],
+                output_dir=str(Path(self.build_temp) / level),
+                macros=[("FL_LEVEL", level)],
+                include_dirs=[str(CSRC)],
+                extra_postargs=LOOP_FLAGS + LEVEL_FLAGS[level] + compile_flags,
+                depends=HEADERS,
+            )
+            if level != "baseline":
+                extension.define_macros.append((f"FL_HAVE_{level.upper()}", "1"))
+
+    def openmp_flags(self) -> tuple[list[str], list[str]]:
+        if switched_on("FASTLOSS_OPENMP", "1"):
+            program = "#include <omp.h>\nint main(void){return omp_get_max_threads() < 1;}"
+            if self.compiles(program, ["-fopenmp"], link=["-fopenmp"]):
+                return ["-fopenmp"], ["-fopenmp"]
+            print("fastloss: this compiler has no OpenMP; building without threads", file=sys.stderr)
+        return [], []
+
+    def compiles(self, program: str, flags: list[str], link: list[str] | None = None) -> bool:
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "probe.c"
+            source.write_text(program)
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
+                if link is not None:
+                    self.compiler.link_executable(objects, str(Path(folder) / "probe"), extra_postargs=link)
+            except (CompileError, LinkError):
+                return False
+        return True
+
+
+def extensions() -> list[Extension]:
+    def extension(name: str, *sources: str) -> Extension:
+        return Extension(
+            f"fastloss.{name}",
+            [str(PACKAGE / f"{name}.pyx"), str(CSRC / "scalar.c"), *sources],
+            include_dirs=[str(CSRC), numpy.get_include()],
+            depends=[*HEADERS, str(CSRC / "level.c")],
+            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION")]
+            + ([("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")] if COVERAGE else []),
+            extra_compile_args=["-O2"],
+        )
+
+    return cythonize(
+        [extension("_kernels", str(CSRC / "dispatch.c")), extension("_rows")],
+        compiler_directives={"linetrace": COVERAGE, "embedsignature": True},
+        include_path=["src"],
+    )
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildKernels})

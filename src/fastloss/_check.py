@@ -1,0 +1,288 @@
+"""Every input rule once. A rule returns the argument in the form the kernels take, or raises a Refusal, which names the argument,
+what was required and what was received; the Loss that called adds its own name. May import NumPy only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NoReturn, cast
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+_REAL_KINDS = "fiub"
+
+
+class Refusal(Exception):
+    """An argument that breaks a rule: becomes `kind` with the caller's name in front."""
+
+    def __init__(self, kind: type[Exception], argument: str, text: str) -> None:
+        super().__init__(kind, argument, text)
+        self.kind, self.argument, self.text = kind, argument, text
+
+    def named(self, caller: str) -> Exception:
+        return self.kind(f"{caller}: {self.argument}: {self.text}")
+
+
+def refuse(kind: type[Exception], argument: str, expected: str, got: object, at: tuple[int, ...] | None = None) -> NoReturn:
+    where = "" if at is None else f" at index {at}"
+    raise Refusal(kind, argument, f"expected {expected}, got {got}{where}")
+
+
+def is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind == "V" and dtype.name == "bfloat16"
+
+
+# ---- arrays ---------------------------------------------------------------------------------------------------------
+
+
+def array(name: str, value: Any) -> Array:
+    """A real array: floats of 16 to 64 bits, bfloat16, integers or bools, in the machine's byte order."""
+    if type(value) is np.ndarray and (value.dtype is FLOAT32 or value.dtype is FLOAT64):
+        return value
+    a = _as_array(name, value)
+    kind = a.dtype.kind
+    if (kind not in _REAL_KINDS or (kind == "f" and a.dtype.itemsize > 8)) and not is_bfloat16(a.dtype):
+        refuse(TypeError, name, "real numbers (float16, bfloat16, float32, float64, integers or bools)", _dtype_text(a))
+    if not a.dtype.isnative:
+        a = a.astype(a.dtype.newbyteorder("="))  # the kernels read the machine's own order: this one copies
+    return a
+
+
+def _as_array(name: str, value: Any) -> Array:
+    if isinstance(value, np.ma.MaskedArray):
+        refuse(TypeError, name, "an array without a mask (use sample_weight or ignore_index)", "a masked array")
+    if value is None:
+        refuse(TypeError, name, "an array", "None")
+    try:
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            return cast(Array, np.from_dlpack(value))
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise Refusal(TypeError, name, f"expected an array, got {type(value).__name__}: {error}") from error
+
+
+def _dtype_text(a: Array) -> str:
+    return "a structured dtype" if a.dtype.names else f"dtype {a.dtype}"
+
+
+def is_weak(value: Any) -> bool:
+    """Python numbers take the other operand's type, as in NumPy."""
+    return type(value) in (float, int, bool)
+
+
+_WIDE: dict[tuple[Any, Any], bool] = {}
+
+
+def is_wide(a: np.dtype[Any], b: np.dtype[Any]) -> bool:
+    """Whether NumPy's promotion of two real types asks for float64 (float16 and bfloat16 compute in float32)."""
+    known = _WIDE.get((a, b))
+    if known is None:
+        a32, b32 = (FLOAT32 if is_bfloat16(d) or d == np.float16 else d for d in (a, b))
+        floats = a32.kind == "f" or b32.kind == "f"
+        known = _WIDE[a, b] = not floats or np.result_type(a32, b32) == FLOAT64
+    return known
+
+
+Pair = tuple[Array, Array, bool, bool]
+
+
+def real_pair(names: tuple[str, str], x: Any, t: Any) -> Pair:
+    """Two real arrays of one shape (a scalar takes the other's), whether they compute in float64, and whether the first was a
+    scalar beside an array."""
+    a, b = array(names[0], x), array(names[1], t)
+    if a.dtype is b.dtype and a.dtype is FLOAT32:
+        wide = False
+    else:
+        weak_a, weak_b = is_weak(x), is_weak(t)
+        wide = is_wide(b.dtype if weak_a else a.dtype, a.dtype if weak_b and not weak_a else b.dtype)
+    if a.shape == b.shape:
+        return a, b, wide, False
+    if a.ndim and b.ndim:
+        refuse(ValueError, names[1], f"the shape of {names[0]}, {a.shape}", f"shape {b.shape}")
+    scalar = a.ndim == 0
+    a, b = np.broadcast_arrays(a, b)
+    return a, b, wide, scalar
+
+
+def axis_of(a: Array, axis: Any, name: str) -> int:
+    """A class axis as an index from 0, with at least one class along it."""
+    index = integer("axis", axis)
+    if a.ndim == 0:
+        refuse(ValueError, name, "at least one dimension", "a scalar")
+    if not -a.ndim <= index < a.ndim:
+        refuse(ValueError, "axis", f"an axis in [{-a.ndim}, {a.ndim})", index)
+    index %= a.ndim
+    if a.shape[index] == 0 and (a.size or math.prod(s for k, s in enumerate(a.shape) if k != index)):
+        refuse(ValueError, name, f"at least one class along axis {index}", f"shape {a.shape}")
+    return index
+
+
+def labels(name: str, value: Any, shape: tuple[int, ...], logits_shape: tuple[int, ...]) -> Array:
+    """Integer class indices of a given shape; their range is checked by the kernel that reads them."""
+    a = array(name, value)
+    if a.dtype.kind not in "iub":
+        if a.size == 0 and a.shape == shape:
+            return a.astype(np.int64)
+        refuse(TypeError, name, f"integer class indices of shape {shape}", f"{a.dtype} of shape {a.shape}")
+    if a.shape != shape:
+        refuse(ValueError, name, f"class indices of shape {shape} for logits of shape {logits_shape}", f"shape {a.shape}")
+    return a
+
+
+def nonnegative(name: str, value: Any) -> Array:
+    """Weights: real, finite, none below 0."""
+    a = array(name, value)
+    if a.size and not (a.min() >= 0 and a.max() < math.inf):
+        bad = np.unravel_index(int(np.argmax(~((a >= 0) & (a < math.inf)))), a.shape)
+        refuse(ValueError, name, "finite numbers >= 0", a[bad], tuple(map(int, bad)))
+    return a
+
+
+def weights(name: str, value: Any, shape: tuple[int, ...]) -> tuple[Array, float]:
+    """Weights spread over `shape` from the left (leading axes first), and their total."""
+    a = nonnegative(name, value)
+    fits = a.ndim <= len(shape) and all(n in (1, m) for n, m in zip(a.shape, shape, strict=False))
+    if not fits:
+        refuse(ValueError, name, f"a shape that broadcasts to {shape} from the left", a.shape)
+    full = np.broadcast_to(a.reshape(a.shape + (1,) * (len(shape) - a.ndim)), shape)
+    total = float(np.sum(a, dtype=np.float64)) * (full.size // a.size) if full.size else 0.0
+    return full, total
+
+
+def class_weights(name: str, value: Any, classes: int) -> npt.NDArray[np.float64]:
+    a = nonnegative(name, value)
+    if a.shape != (classes,):
+        refuse(ValueError, name, f"shape ({classes},), a weight for each class", a.shape)
+    return np.ascontiguousarray(a, dtype=np.float64)
+
+
+def trailing(name: str, value: Any, shape: tuple[int, ...]) -> Array:
+    """Weights that broadcast along the trailing axes, as NumPy does."""
+    a = nonnegative(name, value)
+    try:
+        return np.broadcast_to(a, shape)
+    except ValueError:
+        refuse(ValueError, name, f"a shape that broadcasts to {shape}", a.shape)
+
+
+def first_outside(a: Array, low: float, high: float) -> tuple[int, ...] | None:
+    """The first index (C order) whose entry is outside [low, high]; nan is not."""
+    step = max(1, 2**20 // max(1, a[:1].size)) if a.ndim else 1
+    for start in range(0, len(a) if a.ndim else 1, step):
+        part = a[start : start + step] if a.ndim else a
+        bad = (part < low) | (part > high)
+        if bad.any():
+            where = np.unravel_index(int(np.argmax(bad)), bad.shape)
+            return tuple(map(int, where)) if a.ndim == 0 else (int(where[0]) + start, *map(int, where[1:]))
+    return None
+
+
+def inside(name: str, a: Array, low: float, high: float, expected: str) -> None:
+    """Refuse entries outside [low, high]."""
+    at = first_outside(a, low, high)
+    if at is not None:
+        refuse(ValueError, name, expected, a[at], at)
+
+
+def result(
+    name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: Sequence[Array | None]
+) -> Array:
+    """A buffer to write to: writeable, of the right type and shape, apart from every input or exactly one of them."""
+    if not isinstance(value, np.ndarray):
+        refuse(TypeError, name, "a NumPy array", type(value).__name__)
+    if value.dtype != dtype:
+        refuse(TypeError, name, f"dtype {dtype}", f"dtype {value.dtype}")
+    if value.shape != shape:
+        refuse(ValueError, name, f"shape {shape}", value.shape)
+    if not value.flags.writeable:
+        refuse(ValueError, name, "a writeable array", "a read-only one")
+    if value.size > 1 and any(n > 1 and s == 0 for n, s in zip(value.shape, value.strides, strict=True)):
+        refuse(ValueError, name, "an array whose elements are apart in memory", "one that repeats them (stride 0)")
+    for a in inputs:
+        if a is None or not np.may_share_memory(value, a):
+            continue
+        same = a.shape == value.shape and a.strides == value.strides and a.dtype == value.dtype
+        if same and a.ctypes.data == value.ctypes.data:
+            continue
+        if _overlap(value, a):
+            refuse(ValueError, name, "memory apart from every input, or exactly one of them", "one that overlaps an input")
+    return value
+
+
+def _overlap(a: Array, b: Array) -> bool:
+    try:
+        return bool(np.shares_memory(a, b, max_work=100_000))
+    except np.exceptions.TooHardError:
+        return True
+
+
+# ---- options --------------------------------------------------------------------------------------------------------
+
+
+def number(name: str, value: Any, expected: str) -> float:
+    """A finite real number as a float."""
+    if type(value) is float:
+        x = value
+    else:
+        if isinstance(value, (bool, np.bool_)) or not (
+            isinstance(value, (int, float, np.integer, np.floating)) or (isinstance(value, np.ndarray) and value.ndim == 0)
+        ):
+            refuse(TypeError, name, expected, repr(value))
+        x = float(value)
+    if not math.isfinite(x):
+        refuse(ValueError, name, expected, x)
+    return x
+
+
+def positive(name: str, value: Any) -> float:
+    x = number(name, value, "a number > 0")
+    if not x > 0:
+        refuse(ValueError, name, "a number > 0", x)
+    return x
+
+
+def at_least_zero(name: str, value: Any) -> float:
+    x = number(name, value, "a number >= 0")
+    if not x >= 0:
+        refuse(ValueError, name, "a number >= 0", x)
+    return x
+
+
+def between(name: str, value: Any, low: float, high: float) -> float:
+    """A number in [low, high]."""
+    expected = f"a number in [{low:g}, {high:g}]"
+    x = number(name, value, expected)
+    if not low <= x <= high:
+        refuse(ValueError, name, expected, x)
+    return x
+
+
+def integer(name: str, value: Any) -> int:
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        refuse(TypeError, name, "an integer", repr(value))
+    try:
+        return int(value.__index__())
+    except TypeError:
+        refuse(TypeError, name, "an integer", repr(value))
+
+
+def ignored_label(value: Any) -> int | None:
+    """ignore_index: any integer that an int64 holds, or None."""
+    if value is None:
+        return None
+    x = integer("ignore_index", value)
+    if not -(2**63) <= x < 2**63 - 1:
+        refuse(ValueError, "ignore_index", "an integer in [-2**63, 2**63 - 1), or None", x)
+    return x
+
+
+def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
+    if not isinstance(value, str) or value not in choices:
+        refuse(ValueError, name, f"one of {', '.join(map(repr, choices))}", repr(value))
+    return value

@@ -1,0 +1,92 @@
+# The C side (csrc/kernels.h) as Cython sees it, and what every kernel module shares: views, blocks, workspaces.
+# Letters: N rows (samples), C classes, P positions of a tile.
+
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+
+cdef extern from "kernels.h" nogil:
+    enum:
+        FL_VALUE, FL_GRAD, FL_HESS
+        FL_F16, FL_BF16, FL_F32, FL_F64, FL_I8, FL_I16, FL_I32, FL_I64, FL_U8, FL_U16, FL_U32, FL_U64
+        FL_MAX_DIMS
+
+    ctypedef struct fl_view:
+        char *data
+        int type
+        int ndim
+        Py_ssize_t shape[64]
+        Py_ssize_t stride[64]
+
+    ctypedef struct fl_pointwise:
+        Py_ssize_t n
+        const void *x
+        const void *t
+        const void *z
+        const void *w
+        void *value
+        void *grad
+        void *hess
+        double par[4]
+        double scale
+        int want
+        double sum
+        double x_low
+        double x_high
+        double t_low
+        double t_high
+
+    ctypedef struct fl_soft:
+        const void *t
+        const void *class_weight
+        double mix
+        double floor
+
+    ctypedef struct fl_real_table:
+        void (*gather)(const fl_view *, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
+        void (*scatter)(const fl_view *, Py_ssize_t, Py_ssize_t, const void *) noexcept nogil
+        void (**pointwise)(fl_pointwise *) noexcept nogil
+        void (*piece)(Py_ssize_t, const void *, double *, double *, double *) noexcept nogil
+        void (*finish)(Py_ssize_t, const double *, const double *, double *) noexcept nogil
+        void (*log1p)(Py_ssize_t, const double *, double *) noexcept nogil
+        void (*softmax)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
+        void (*log_softmax)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
+        void (*soft_sums)(Py_ssize_t, const void *, double, const fl_soft *, double *, double *) noexcept nogil
+        void (*soft_grad)(Py_ssize_t, const void *, double, double, double, const fl_soft *, void *) noexcept nogil
+        void (*softmax_hess)(Py_ssize_t, const void *, double, double, double, void *) noexcept nogil
+        void (*extremes)(Py_ssize_t, const void *, double *, double *) noexcept nogil
+        void (*tile_stats)(Py_ssize_t, Py_ssize_t, const void *, void *, double *, double *, double *) noexcept nogil
+        void (*tile_pick)(Py_ssize_t, Py_ssize_t, const void *, const int64_t *, double *) noexcept nogil
+        void (*tile_scale)(Py_ssize_t, Py_ssize_t, void *, const double *) noexcept nogil
+        void (*tile_log_softmax)(Py_ssize_t, Py_ssize_t, void *, const double *, const double *) noexcept nogil
+        void (*tile_soft_sums)(Py_ssize_t, Py_ssize_t, const void *, const double *, const fl_soft *, double *, double *) noexcept nogil
+        void (*tile_soft_grad)(Py_ssize_t, Py_ssize_t, void *, const double *, const double *, const fl_soft *) noexcept nogil
+        void (*tile_hess)(Py_ssize_t, Py_ssize_t, const void *, void *, const double *, const double *,
+                          const double *, const double *) noexcept nogil
+        int lanes
+        int size
+
+    ctypedef struct fl_table:
+        const char *name
+        fl_real_table f32
+        fl_real_table f64
+
+    const char *fl_pointwise_name(int op)
+    const fl_table *fl_table_at(int level)
+    void fl_merge_pieces(Py_ssize_t, const double *, const double *, double *, double *)
+    void fl_gather_labels(const fl_view *, Py_ssize_t, Py_ssize_t, int64_t *)
+    double fl_load_one(const char *, int)
+    void fl_store_one(char *, int, double)
+    char *fl_view_at(const fl_view *, Py_ssize_t)
+
+ctypedef void (*block_work)(void *call, Py_ssize_t block, int thread) noexcept nogil
+
+cdef const fl_real_table *real_table(bint wide) noexcept nogil
+cdef int run_blocks(block_work work, void *call, Py_ssize_t blocks, double cost, int threads) except -1
+cdef double ordered_sum(const double *x, Py_ssize_t n) noexcept nogil
+cdef int type_code(cnp.ndarray a) except -1
+cdef int make_view(fl_view *view, cnp.ndarray a, int without_axis=*) except -1
+
+cdef class Workspace:
+    cdef char *memory
+    cdef Py_ssize_t size
+    cdef char *base(self) noexcept

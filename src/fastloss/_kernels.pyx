@@ -1,0 +1,337 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The door between Python and the C inner loops: CPU levels, array views, blocks of work on threads, pointwise losses.
+
+Design:
+- Work is cut in blocks of a size that depends only on the problem. Each block leaves its float64 partial sum in an array, and
+  the partials are added in block order with Neumaier's compensation: the bits do not depend on the number of threads.
+- An operand that is contiguous and of the computation type is read in place; any other layout or type is gathered block by
+  block into the thread's workspace (a few kB), so that no array is ever copied whole.
+- The GIL is released while blocks run. They run in groups of about 30 ms, between which signals are looked at (Ctrl-C).
+- Small work stays on the calling thread and touches no OpenMP.
+
+Everything here trusts its caller: `_check.py` has seen every argument first. What a kernel itself can notice only while
+reading (a label or a value outside its range) it returns, and the caller words the error.
+"""
+
+import os
+import platform
+import time
+
+cimport cython
+cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
+from cython.parallel cimport prange, threadid
+from libc.math cimport INFINITY, fabs
+from libc.stdlib cimport free, malloc
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #define FL_OPENMP _OPENMP
+    #else
+    #define FL_OPENMP 0
+    #endif
+    #if defined(__clang__)
+    #define FL_COMPILER "clang " __clang_version__
+    #elif defined(__GNUC__)
+    #define FL_COMPILER "gcc " __VERSION__
+    #else
+    #define FL_COMPILER "unknown"
+    #endif
+    """
+    int FL_OPENMP
+    const char *FL_COMPILER
+
+OPENMP = FL_OPENMP
+COMPILER = FL_COMPILER.decode()
+
+VALUE = FL_VALUE
+GRAD = FL_GRAD
+HESS = FL_HESS
+
+cdef enum:
+    POINT_BLOCK = 4096  # elements per block of a pointwise loss: three float32 operands fill half of L1
+    PARALLEL_FROM = 60000  # estimated ns of work below which threads cost more than they bring
+    ALIGN = 64
+
+
+# ---- CPU levels -----------------------------------------------------------------------------------------------------
+
+cdef const fl_table *active = NULL
+
+
+cdef const fl_real_table *real_table(bint wide) noexcept nogil:
+    return &active.f64 if wide else &active.f32
+
+
+def available_isa():
+    """Names of the CPU levels this machine can run, slowest first."""
+    names = []
+    while fl_table_at(<int>len(names)) != NULL:
+        names.append(fl_table_at(<int>len(names)).name.decode())
+    return names
+
+
+def get_isa():
+    """Name of the CPU level in use."""
+    return active.name.decode()
+
+
+def set_isa(name):
+    """Use another CPU level from the next call on (for tests; users set FASTLOSS_ISA)."""
+    global active
+    names = available_isa()
+    if name not in names:
+        raise ValueError(f"FASTLOSS_ISA: expected one of {', '.join(names)} on this machine, got {name!r}")
+    active = fl_table_at(<int>names.index(name))
+
+
+set_isa(os.environ.get("FASTLOSS_ISA") or max(available_isa(), key=available_isa().index))
+
+
+# ---- arrays as views ------------------------------------------------------------------------------------------------
+
+cdef int type_code(cnp.ndarray a) except -1:
+    """The element type as kernels.h numbers it."""
+    cdef int kind = cnp.PyArray_TYPE(a)
+    cdef int size = <int>cnp.PyArray_ITEMSIZE(a)
+    if kind == cnp.NPY_FLOAT:
+        return FL_F32
+    if kind == cnp.NPY_DOUBLE:
+        return FL_F64
+    if kind == cnp.NPY_FLOAT16:
+        return FL_F16
+    if cnp.PyTypeNum_ISBOOL(kind):
+        return FL_U8
+    if cnp.PyTypeNum_ISINTEGER(kind):
+        if cnp.PyTypeNum_ISUNSIGNED(kind):
+            return FL_U8 if size == 1 else FL_U16 if size == 2 else FL_U32 if size == 4 else FL_U64
+        return FL_I8 if size == 1 else FL_I16 if size == 2 else FL_I32 if size == 4 else FL_I64
+    if a.dtype.name == "bfloat16":
+        return FL_BF16
+    raise TypeError(f"unsupported dtype {a.dtype}")
+
+
+cdef int make_view(fl_view *view, cnp.ndarray a, int without_axis=-1) except -1:
+    """Describe `a` (without one axis, if asked), merging neighbouring axes that advance evenly."""
+    cdef int k, n = 0
+    cdef Py_ssize_t size, step
+    view.data = <char *>cnp.PyArray_DATA(a)
+    view.type = type_code(a)
+    for k in range(cnp.PyArray_NDIM(a)):
+        size, step = cnp.PyArray_DIM(a, k), cnp.PyArray_STRIDE(a, k)
+        if k == without_axis or size == 1:
+            continue
+        if n and view.stride[n - 1] == step * size:
+            view.shape[n - 1] *= size
+            view.stride[n - 1] = step
+        else:
+            view.shape[n] = size
+            view.stride[n] = step
+            n += 1
+    if n == 0:
+        view.shape[0], view.stride[0], n = 1, cnp.PyArray_ITEMSIZE(a), 1
+    view.ndim = n
+    return 0
+
+
+# ---- blocks of work on threads --------------------------------------------------------------------------------------
+
+cdef int run_blocks(block_work work, void *call, Py_ssize_t blocks, double cost, int threads) except -1:
+    """Run work(call, b, thread) for every block b; `cost` is one block's estimated ns."""
+    cdef Py_ssize_t b, done = 0, group, n
+    cdef int chunk
+    cdef bint small = blocks * cost < PARALLEL_FROM
+    cdef double began
+    if small:
+        for b in range(blocks):
+            work(call, b, 0)
+        return 0
+    threads = <int>min(threads, blocks)
+    chunk = <int>max(1, min(blocks // (8 * threads), <Py_ssize_t>(40000 / cost)))
+    group = <Py_ssize_t>max(threads * chunk, 1e7 * threads / cost)
+    while done < blocks:
+        n = min(group, blocks - done)
+        began = time.perf_counter()
+        if threads == 1:
+            with nogil:
+                for b in range(done, done + n):
+                    work(call, b, 0)
+        else:
+            for b in prange(done, done + n, nogil=True, num_threads=threads, schedule="dynamic", chunksize=chunk):
+                work(call, b, threadid())
+        done += n
+        PyErr_CheckSignals()
+        group = <Py_ssize_t>max(threads * chunk, n * min(8.0, 0.03 / max(1e-9, time.perf_counter() - began)))
+    return 0
+
+
+cdef double ordered_sum(const double *x, Py_ssize_t n) noexcept nogil:
+    """Neumaier's compensated sum, first to last."""
+    cdef double total = 0, lost = 0, new
+    cdef Py_ssize_t i
+    for i in range(n):
+        new = total + x[i]
+        if fabs(total) >= fabs(x[i]):
+            lost += (total - new) + x[i]
+        else:
+            lost += (x[i] - new) + total
+        total = new
+    return total + lost if lost == lost else total  # inf - inf in `lost` is not the sum's
+
+
+cdef class Workspace:
+    """One aligned stretch of memory per thread: thread k's starts at base() + k * size."""
+
+    def __cinit__(self, Py_ssize_t size, int threads):
+        self.size = (size + 2 * ALIGN - 1) // ALIGN * ALIGN
+        self.memory = <char *>malloc(self.size * threads + ALIGN)
+        if self.memory == NULL:
+            raise MemoryError(f"fastloss needs {self.size * threads} bytes of workspace")
+
+    def __dealloc__(self):
+        free(self.memory)
+
+    cdef char *base(self) noexcept:
+        return <char *>((<size_t>self.memory + ALIGN - 1) // ALIGN * ALIGN)
+
+
+# ---- pointwise losses -----------------------------------------------------------------------------------------------
+
+def _pointwise_operations():
+    names, op = {}, 0
+    while fl_pointwise_name(op) != NULL:
+        names[fl_pointwise_name(op).decode()] = op
+        op += 1
+    return names
+
+
+POINTWISE = _pointwise_operations()  # loss name -> its place in the tables
+
+cdef struct Operand:
+    bint given
+    bint direct  # read or written in place
+    fl_view view
+
+cdef struct PointCall:
+    const fl_real_table *table
+    void (*loop)(fl_pointwise *) noexcept nogil
+    Operand part[7]  # x, t, z, w, value, grad, hess
+    fl_pointwise job  # the template of every block's job
+    Py_ssize_t n
+    double *sums
+    double *ranges  # per block: x_low, x_high, t_low, t_high
+    char *scratch  # the first thread's, or NULL; the next thread's is scratch_size further
+    Py_ssize_t scratch_size
+
+
+cdef int set_operand(Operand *o, cnp.ndarray a, const fl_real_table *table) except -1:
+    o.given = a is not None
+    if o.given:
+        make_view(&o.view, a)
+        o.direct = (
+            o.view.type == (FL_F64 if table.size == 8 else FL_F32) and o.view.ndim == 1
+            and (o.view.stride[0] == table.size or o.view.shape[0] == 1)
+            and <size_t>o.view.data % <size_t>table.size == 0
+        )
+    return 0
+
+
+cdef inline char *block_pointer(Operand *o, Py_ssize_t start, int size, char *scratch) noexcept nogil:
+    if not o.given:
+        return NULL
+    return o.view.data + start * size if o.direct else scratch
+
+
+cdef void point_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef PointCall *call = <PointCall *>call_
+    cdef fl_pointwise job = call.job
+    cdef Py_ssize_t start = b * POINT_BLOCK
+    cdef int k, size = call.table.size
+    cdef char *scratch = call.scratch + thread * call.scratch_size
+    cdef char *at[7]
+    job.n = min(<Py_ssize_t>POINT_BLOCK, call.n - start)
+    for k in range(7):
+        at[k] = block_pointer(&call.part[k], start, size, scratch + k * POINT_BLOCK * size)
+        if k < 4 and call.part[k].given and not call.part[k].direct:
+            call.table.gather(&call.part[k].view, start, job.n, at[k])
+    job.x, job.t, job.z, job.w, job.value, job.grad, job.hess = at[0], at[1], at[2], at[3], at[4], at[5], at[6]
+    call.loop(&job)
+    call.sums[b] = job.sum
+    call.ranges[4 * b], call.ranges[4 * b + 1] = job.x_low, job.x_high
+    call.ranges[4 * b + 2], call.ranges[4 * b + 3] = job.t_low, job.t_high
+    for k in range(4, 7):
+        if call.part[k].given and not call.part[k].direct:
+            call.table.scatter(&call.part[k].view, start, job.n, at[k])
+
+
+def pointwise(
+    int op, int want, cnp.ndarray x, cnp.ndarray t, cnp.ndarray z, cnp.ndarray w, tuple parameters, bint wide,
+    double scale, cnp.ndarray value, cnp.ndarray grad, cnp.ndarray hess, int threads,
+):
+    """Run one pointwise loss over equal-shaped arrays (absent ones None).
+
+    Returns (sum of weighted values, x_low, x_high, t_low, t_high); the extremes pass nan over and are meant for losses with a
+    domain. `wide` computes in float64. Derivatives are multiplied by `scale` and by the weights.
+    """
+    cdef PointCall call
+    cdef Py_ssize_t blocks, b
+    cdef int k
+    cdef double few[5]
+    cdef double *partials = few
+    cdef double total, x_low = INFINITY, x_high = -INFINITY, t_low = INFINITY, t_high = -INFINITY
+    cdef Workspace workspace = None
+    call.table = real_table(wide)
+    call.loop = call.table.pointwise[op]
+    call.n = cnp.PyArray_SIZE(x)
+    call.scratch, call.scratch_size = NULL, 0
+    set_operand(&call.part[0], x, call.table)
+    set_operand(&call.part[1], t, call.table)
+    set_operand(&call.part[2], z, call.table)
+    set_operand(&call.part[3], w, call.table)
+    set_operand(&call.part[4], value, call.table)
+    set_operand(&call.part[5], grad, call.table)
+    set_operand(&call.part[6], hess, call.table)
+    for k in range(4):
+        call.job.par[k] = 0
+    k = 0
+    for parameter in parameters:
+        call.job.par[k] = parameter
+        k += 1
+    call.job.scale, call.job.want = scale, want
+    call.job.x_low, call.job.x_high, call.job.t_low, call.job.t_high = x_low, x_high, t_low, t_high
+    blocks = (call.n + POINT_BLOCK - 1) // POINT_BLOCK
+    for k in range(7):
+        if call.part[k].given and not call.part[k].direct:
+            workspace = Workspace(7 * POINT_BLOCK * call.table.size, <int>max(1, min(threads, blocks)))
+            call.scratch, call.scratch_size = workspace.base(), workspace.size
+            break
+    if blocks > 1:
+        partials = <double *>malloc(5 * blocks * sizeof(double))
+        if partials == NULL:
+            raise MemoryError()
+    call.sums, call.ranges = partials, partials + blocks
+    try:
+        run_blocks(point_block, &call, blocks, POINT_BLOCK * 0.25 if blocks > 1 else 0.0, threads)
+        total = ordered_sum(call.sums, blocks)
+        for b in range(blocks):
+            x_low, x_high = min(x_low, call.ranges[4 * b]), max(x_high, call.ranges[4 * b + 1])
+            t_low, t_high = min(t_low, call.ranges[4 * b + 2]), max(t_high, call.ranges[4 * b + 3])
+    finally:
+        if blocks > 1:
+            free(partials)
+    return total, x_low, x_high, t_low, t_high
+
+
+def cpu_name():
+    """The processor's own name, where the system tells."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

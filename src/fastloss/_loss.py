@@ -1,0 +1,198 @@
+"""The Loss object and the registry of all losses. A loss is written as one function (see regression.py): it validates its
+arguments and returns a Plan; the decorator here makes it a callable with methods, the way np.add is a callable with .reduce.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Generic, ParamSpec, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from fastloss._check import Refusal
+from fastloss._plan import Plan, Terms
+
+P = ParamSpec("P")
+Array = npt.NDArray[Any]
+
+_registry: dict[str, Loss[Any]] = {}
+LOSSES: Mapping[str, Loss[Any]] = MappingProxyType(_registry)
+"""Every loss of the library by name: what tests, benchmarks, documentation and the command line walk."""
+
+_COMMON = ("sample_weight", "reduction")
+
+
+class Loss(Generic[P]):
+    """A loss function: call it for the value, use its methods for derivatives.
+
+    Attributes
+    ----------
+    name, family : str
+        ``"huber"``, ``"regression"``.
+    arrays : tuple of str
+        The positional arguments' names.
+    wrt : tuple of str
+        The arguments that derivatives are taken with respect to.
+    max_order : int
+        The highest derivative: 1 for the gradient, 2 for the diagonal Hessian too.
+    options : Mapping
+        The loss's own keywords and their defaults.
+    pointwise : bool
+        One value per element; otherwise one per row along ``axis``.
+    formula, range, citation : str
+        One line each.
+    ulp : Mapping
+        Promised bound, in units in the last place, of the error of ``reduction="none"`` values, per computation type.
+    """
+
+    __name__: str
+    __qualname__: str
+    __wrapped__: Callable[P, Plan]
+
+    def __init__(
+        self,
+        body: Callable[P, Plan],
+        *,
+        wrt: tuple[str, ...],
+        max_order: int,
+        pointwise: bool,
+        formula: str,
+        range: str,
+        citation: str,
+        sampler: str,
+        ulp: Mapping[str, float],
+    ) -> None:
+        functools.update_wrapper(self, body)
+        signature = inspect.signature(body)
+        parameters = signature.parameters.values()
+        self.__signature__ = signature.replace(return_annotation=float | Array)
+        self.name = body.__name__
+        self.family = body.__module__.rpartition(".")[2]
+        self.arrays = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+        self.options: Mapping[str, Any] = MappingProxyType(
+            {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _COMMON}
+        )
+        self.wrt, self.max_order, self.pointwise = wrt, max_order, pointwise
+        self.formula, self.range, self.citation = formula, range, citation
+        self.ulp: Mapping[str, float] = MappingProxyType(dict(ulp))
+        self._body = body
+        self._sampler = sampler
+
+    # ---- computing --------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Value: a float ("mean", "sum") or an array ("none")."""
+        try:
+            return self._body(*args, **kwargs).run(True, False, False)[0]
+        except Refusal as refusal:
+            raise refusal.named(self.name) from None
+
+    @overload
+    def grad(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+    @overload
+    def grad(self, *args: Any, out: Any, **kwargs: Any) -> Any: ...
+    def grad(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        """Gradient of the value (for "none", of its sum) with respect to `wrt`.
+
+        Same arguments as the loss, and `out`: a buffer for the gradient (a tuple of them for several `wrt`) with its shape
+        and dtype; it may be the differentiable argument itself, which is then overwritten.
+        """
+        return self._run(args, kwargs, False, True, False, out)[1]
+
+    @overload
+    def value_and_grad(self, *args: P.args, **kwargs: P.kwargs) -> tuple[Any, Any]: ...
+    @overload
+    def value_and_grad(self, *args: Any, out: Any, **kwargs: Any) -> tuple[Any, Any]: ...
+    def value_and_grad(self, *args: Any, out: Any = None, **kwargs: Any) -> tuple[Any, Any]:
+        """Value and gradient in one pass; arguments as for `grad`."""
+        return self._run(args, kwargs, True, True, False, out)[:2]
+
+    def hess(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Diagonal of the Hessian of the value with respect to `wrt`; same arguments as the loss."""
+        self._need_hessian()
+        return self._run(args, kwargs, False, False, True, None)[2]
+
+    def grad_and_hess(self, *args: P.args, **kwargs: P.kwargs) -> tuple[Any, Any]:
+        """Gradient and diagonal Hessian in one pass: what gradient-boosted trees ask for."""
+        self._need_hessian()
+        return self._run(args, kwargs, False, True, True, None)[1:]
+
+    def terms(self, *args: P.args, **kwargs: P.kwargs) -> Terms:
+        """Weighted losses and weights of the single samples, in float64.
+
+        The mean is ``numerator.sum() / denominator.sum()``, the sum ``numerator.sum()``; ignored samples are 0 in both.
+        """
+        try:
+            return self._body(*args, **kwargs).terms()
+        except Refusal as refusal:
+            raise refusal.named(self.name) from None
+
+    def _run(self, args: Any, kwargs: Any, value: bool, grad: bool, hess: bool, out: Any) -> tuple[Any, Any, Any]:
+        try:
+            return self._body(*args, **kwargs).run(value, grad, hess, out)
+        except Refusal as refusal:
+            raise refusal.named(self.name) from None
+
+    def _need_hessian(self) -> None:
+        if self.max_order < 2:
+            raise TypeError(f"{self.name} has no diagonal Hessian")
+
+    # ---- what tests, benchmarks and documentation ask -----------------------------------------------------------------
+
+    @property
+    def reference(self) -> Callable[..., tuple[Array, Array]]:
+        """The textbook definition in NumPy float64: (values, weights) per sample."""
+        function: Callable[..., tuple[Array, Array]] = getattr(
+            importlib.import_module("fastloss._reference"), self.name
+        )
+        return function
+
+    def sample(
+        self, rng: np.random.Generator, dtype: str = "float32", size: int = 64
+    ) -> tuple[tuple[Array, ...], dict[str, Any]]:
+        """Draw random valid arguments: `size` elements (pointwise) or rows, from inside the loss's domain."""
+        sampler = getattr(importlib.import_module("fastloss._samplers"), self._sampler)
+        arrays: tuple[Array, ...] = sampler(rng, dtype, size)
+        return arrays, {}
+
+    # ---- being a function ---------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return f"<Loss fastloss.{self.name}>"
+
+    def __reduce__(self) -> str:
+        return self.name  # pickled by name, as functions are
+
+    def __get__(self, instance: object, owner: type | None = None) -> Loss[P]:
+        return self  # makes help() and inspect treat a Loss as a routine; it never binds
+
+
+def loss(
+    *,
+    wrt: tuple[str, ...],
+    max_order: int,
+    formula: str,
+    range: str,
+    citation: str,
+    sampler: str,
+    pointwise: bool = True,
+    ulp: Mapping[str, float] = MappingProxyType({"float32": 4, "float64": 8}),
+) -> Callable[[Callable[P, Plan]], Loss[P]]:
+    """Turn the function that checks a loss's arguments and plans its computation into a registered Loss."""
+
+    def make(body: Callable[P, Plan]) -> Loss[P]:
+        if body.__name__ in _registry:
+            raise ValueError(f"a loss named {body.__name__!r} exists")
+        made = Loss(
+            body, wrt=wrt, max_order=max_order, pointwise=pointwise, formula=formula, range=range, citation=citation,
+            sampler=sampler, ulp=ulp,
+        )  # fmt: skip
+        _registry[made.name] = made
+        return made
+
+    return make

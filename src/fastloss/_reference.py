@@ -1,0 +1,216 @@
+"""The textbook definition of every loss, in float64 NumPy: oracle of the tests, baseline of bench.
+
+One function per loss, under its name, with its arrays and options. Each returns (values, weights):
+every sample's loss, and every sample's weight in the mean. May import NumPy alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+Terms = tuple[Array, Array]
+
+_quiet = np.errstate(all="ignore")  # nan and infinity are answers here, not accidents
+
+
+def _float(x: ArrayLike) -> Array:
+    return np.asarray(x, dtype=np.float64)
+
+
+def _uniform(values: Array) -> Terms:
+    return values, np.ones_like(values)
+
+
+def _times(weight: Array, loss: Array) -> Array:
+    """weight x loss, where 0 x infinity is 0 (limit of -p log p): a masked class is harmless."""
+    return np.where((weight == 0.0) & np.isposinf(loss), 0.0, weight * loss)
+
+
+@_quiet
+def reduce(
+    values: Array,
+    weights: Array,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Array | float:
+    """Weigh and reduce; the mean is the sum of weight x loss over the sum of weight."""
+    if sample_weight is not None:
+        w = _float(sample_weight)
+        w = w.reshape(w.shape + (1,) * (values.ndim - w.ndim))  # broadcasts from the left
+        values, weights = w * values, w * weights
+    if reduction == "none":
+        return values
+    if reduction == "sum":
+        return float(values.sum())
+    return float(values.sum() / weights.sum())  # 0 / 0 is nan, as NumPy's empty mean
+
+
+# -- Regression: one value per element, e = prediction - target ------------------------------------
+
+
+@_quiet
+def mse(prediction: ArrayLike, target: ArrayLike) -> Terms:
+    """e^2."""
+    e = _float(prediction) - _float(target)
+    return _uniform(e * e)
+
+
+@_quiet
+def mae(prediction: ArrayLike, target: ArrayLike) -> Terms:
+    """|e|."""
+    return _uniform(np.abs(_float(prediction) - _float(target)))
+
+
+@_quiet
+def huber(prediction: ArrayLike, target: ArrayLike, *, delta: float = 1.0) -> Terms:
+    """e^2 / 2 while |e| <= delta, then delta (|e| - delta / 2)."""
+    e = np.abs(_float(prediction) - _float(target))
+    return _uniform(np.where(e <= delta, 0.5 * e * e, delta * (e - 0.5 * delta)))
+
+
+@_quiet
+def smooth_l1(prediction: ArrayLike, target: ArrayLike, *, beta: float = 1.0) -> Terms:
+    """e^2 / (2 beta) while |e| < beta, then |e| - beta / 2."""
+    e = np.abs(_float(prediction) - _float(target))
+    return _uniform(np.where(e < beta, 0.5 * e * (e / np.float64(beta)), e - 0.5 * beta))
+
+
+# -- Binary classification: one value per element --------------------------------------------------
+
+
+@_quiet
+def binary_cross_entropy(probs: ArrayLike, target: ArrayLike, *, eps: float = 0.0) -> Terms:
+    """-[t log p + (1 - t) log(1 - p)]; logs no lower than -100, or p within [eps, 1 - eps]."""
+    p, t = _float(probs), _float(target)
+    low, high = (np.log(eps), np.log1p(-eps)) if eps else (-100.0, 0.0)
+    log_p, log_q = np.clip(np.log(p), low, high), np.clip(np.log1p(-p), low, high)
+    return _uniform(0.0 - (t * log_p + (1.0 - t) * log_q))
+
+
+@_quiet
+def binary_cross_entropy_with_logits(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    pos_weight: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+) -> Terms:
+    """pos_weight t softplus(-x) + (1 - t) softplus(x); softplus is max(x, 0) + log1p(exp(-|x|))."""
+    x, t = _float(logits), _float(target)
+    t = (1.0 - label_smoothing) * t + 0.5 * label_smoothing
+    positive = t if pos_weight is None else _float(pos_weight) * t
+    tail = np.log1p(np.exp(-np.abs(x)))
+    if_one, if_zero = np.maximum(-x, 0.0) + tail, np.maximum(x, 0.0) + tail
+    return _uniform(_times(positive, if_one) + _times(1.0 - t, if_zero))
+
+
+# -- Rows of C classes along `axis` ----------------------------------------------------------------
+
+
+def _rest(x: Array, axis: int) -> tuple[Array, Array]:
+    """The maximum m of each row, and the sum of exp(x - m) over all its other entries.
+
+    log sum exp(x) is then m + log1p(rest), which keeps every digit of a row won by a wide margin.
+    """
+    top = np.expand_dims(np.argmax(x, axis), axis)
+    m = np.take_along_axis(x, top, axis)
+    e = np.exp(x - m)
+    np.put_along_axis(e, top, 0.0, axis)
+    return m, e.sum(axis, keepdims=True)
+
+
+@_quiet
+def logsumexp(x: ArrayLike, *, axis: int = -1) -> Array:
+    """log sum exp(x)."""
+    m, rest = _rest(_float(x), axis)
+    return np.squeeze(np.where(np.isfinite(m), m + np.log1p(rest), m), axis)
+
+
+@_quiet
+def log_softmax(x: ArrayLike, *, axis: int = -1) -> Array:
+    """x - log sum exp(x); nan where the row's maximum is not finite."""
+    x = _float(x)
+    m, rest = _rest(x, axis)
+    return np.where(np.isfinite(m), (x - m) - np.log1p(rest), np.nan)
+
+
+@_quiet
+def softmax(x: ArrayLike, *, axis: int = -1) -> Array:
+    """exp(x) / sum exp(x); nan where the row's maximum is not finite."""
+    x = _float(x)
+    m, rest = _rest(x, axis)
+    return np.where(np.isfinite(m), np.exp(x - m) / (1.0 + rest), np.nan)
+
+
+def _class_weight(class_weight: ArrayLike | None, classes: int) -> Array:
+    return np.ones(classes) if class_weight is None else _float(class_weight)
+
+
+def _pick(
+    loss: Array, target: ArrayLike, axis: int, weight: Array, ignore_index: int | None
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """The entry of each row at its label, that label's class weight, and which rows count."""
+    label = np.asarray(target)
+    counted = np.ones(label.shape, bool) if ignore_index is None else label != ignore_index
+    label = np.where(counted, label, 0).astype(np.intp)
+    value = np.squeeze(np.take_along_axis(loss, np.expand_dims(label, axis), axis), axis)
+    return value, weight[label], counted
+
+
+@_quiet
+def nll(
+    log_probs: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = -1,
+    class_weight: ArrayLike | None = None,
+    ignore_index: int | None = -100,
+) -> Terms:
+    """-log_probs[target]."""
+    loss = 0.0 - _float(log_probs)
+    weight = _class_weight(class_weight, loss.shape[axis])
+    value, weight, counted = _pick(loss, target, axis, weight, ignore_index)
+    return np.where(counted, _times(weight, value), 0.0), np.where(counted, weight, 0.0)
+
+
+@_quiet
+def cross_entropy(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = -1,
+    class_weight: ArrayLike | None = None,
+    ignore_index: int | None = -100,
+    label_smoothing: float = 0.0,
+) -> Terms:
+    """-sum of t log softmax(logits), where smoothing has made t into (1 - s) t + s / C."""
+    loss = 0.0 - log_softmax(logits, axis=axis)
+    classes, s = loss.shape[axis], label_smoothing
+    weight = _class_weight(class_weight, classes)
+    along_axis = weight.reshape((-1,) + (1,) * (loss.ndim - 1 - axis % loss.ndim))
+
+    if np.ndim(target) == loss.ndim:  # probabilities
+        t = _float(target)
+        values = _times(along_axis * ((1.0 - s) * t + s / classes), loss).sum(axis)
+        return values, np.ones_like(values) if class_weight is None else (along_axis * t).sum(axis)
+
+    value, weight, counted = _pick(loss, target, axis, weight, ignore_index)
+    values = _times((1.0 - s) * weight, value)
+    if s:
+        values = values + _times(s / classes * along_axis, loss).sum(axis)
+    return np.where(counted, values, 0.0), np.where(counted, weight, 0.0)
+
+
+def perplexity(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = -1,
+    ignore_index: int | None = -100,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """exp of the mean cross-entropy."""
+    terms = cross_entropy(logits, target, axis=axis, ignore_index=ignore_index)
+    return float(np.exp(reduce(*terms, sample_weight)))

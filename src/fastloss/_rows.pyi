@@ -1,0 +1,24 @@
+from typing import Any
+
+import numpy.typing as npt
+
+KINDS: dict[str, int]
+
+def rows(
+    kind: int,
+    x: npt.NDArray[Any],
+    axis: int,
+    *,
+    target: npt.NDArray[Any] | None = None,
+    class_weight: npt.NDArray[Any] | None = None,
+    ignore_index: int | None = None,
+    smoothing: float = 0.0,
+    sample_weight: npt.NDArray[Any] | None = None,
+    wide: bool = False,
+    scale: float = 1.0,
+    values: npt.NDArray[Any] | None = None,
+    weights: npt.NDArray[Any] | None = None,
+    grad: npt.NDArray[Any] | None = None,
+    hess: npt.NDArray[Any] | None = None,
+    threads: int = 1,
+) -> tuple[float, float, int, float, float]: ...

@@ -1,0 +1,741 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Softmax over a class axis: cross-entropy and its relatives, logsumexp, softmax, log-softmax, and the plain pick of NLL.
+
+Design:
+- Rows whose classes are contiguous and many are read in place, in pieces of PIECE classes that stay in the first-level cache
+  between the search for the largest and the sum. Few classes, or a class axis strided over an image, go through tiles: C x P
+  logits copied side by side, so that the vector runs over P rows at once.
+- A row's statistics are `top`, its largest logit, and `rest`, the sum over the others of e^(x - top). The loss is
+  (top - x_y) + log1p(rest), two terms >= 0: nothing cancels, so that a row won by 50 nats keeps all its digits. The gradient at
+  the label of a won row is -rest / (1 + rest) for the same reason.
+- A block of rows is finished before the next begins, so that the gradient's second reading comes from the cache.
+- Labels are read once into the workspace, checked there and used from there: nobody can change them in between.
+
+Letters: N rows (samples), C classes, P positions of a tile.
+"""
+
+cimport cython
+cimport numpy as cnp
+from libc.math cimport INFINITY, NAN, exp, isfinite
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+from fastloss._kernels cimport (
+    FL_F32,
+    FL_F64,
+    FL_GRAD,
+    FL_HESS,
+    Workspace,
+    block_work,
+    fl_gather_labels,
+    fl_load_one,
+    fl_merge_pieces,
+    fl_real_table,
+    fl_soft,
+    fl_store_one,
+    fl_view,
+    fl_view_at,
+    make_view,
+    ordered_sum,
+    real_table,
+    run_blocks,
+)
+
+cnp.import_array()
+
+cdef enum:
+    HARD, SOFT, LOGSUMEXP, SOFTMAX, LOG_SOFTMAX, PICK, LABELS
+
+KINDS = {
+    "hard": HARD,  # cross-entropy with class indices
+    "soft": SOFT,  # cross-entropy with probabilities
+    "logsumexp": LOGSUMEXP,
+    "softmax": SOFTMAX,
+    "log_softmax": LOG_SOFTMAX,
+    "pick": PICK,  # minus the entry at the label
+    "labels": LABELS,  # nothing but the labels' check and the weights' sum
+}
+
+cdef enum:
+    PIECE_BYTES = 16384  # a piece of a row: half of the first-level cache
+    BLOCK_WORK = 32768  # elements per block of rows
+    BLOCK_ROWS = 256  # rows per block at the most
+    TILE_WORK = 16384  # elements per tile
+    ROWS_FROM = 48  # contiguous classes from which the vector runs along the row
+    STRIDED_TO = 65536  # strided classes up to which tiles are used: beyond, 16 positions alone would fill the cache
+
+cdef struct Plane:
+    # an array with a class axis: `rows` walks the positions at class 0, `step` leads to the next class
+    fl_view rows
+    Py_ssize_t step
+    bint given
+    bint direct  # contiguous classes of the computation type
+
+cdef struct RowsCall:
+    const fl_real_table *table
+    int kind, want, size
+    Py_ssize_t n, classes, block, piece, pieces
+    bint tiled
+    Plane x, t, grad, hess
+    fl_view labels, sample_weight
+    bint has_labels, has_sample_weight, has_ignore, wide_values
+    int64_t ignore
+    const double *class_weight
+    const void *class_weight_real  # the same in the computation type
+    double smoothing, scale
+    char *values
+    double *weights
+    double *sums  # per block: weighted loss, weight
+    double *weight_sums
+    Py_ssize_t *bad  # per block: the first position whose label is out of range, or -1
+    double *ranges  # per block: extremes of the target probabilities
+    char *scratch
+    Py_ssize_t scratch_size
+
+cdef struct Desk:
+    # one thread's workspace, cut in arrays of `block` entries each
+    double *top
+    double *rest
+    double *log1p
+    double *unit
+    double *part
+    double *sample  # the sample's own weight
+    double *weight  # sample weight x class weight: what multiplies the loss, and (class indices) the mean's denominator
+    double *picked  # the logit at the label
+    double *factor
+    double *down
+    double *soft_loss
+    double *soft_weight
+    double *slope  # the gradient at the label
+    int64_t *label  # -1 where the sample is ignored
+    double *piece_top
+    double *piece_part
+    double *piece_unit
+    double *piece_rest
+    char *x  # a piece of logits, targets, results; or a whole tile of each
+    char *t
+    char *e
+
+
+cdef Py_ssize_t desk_size(RowsCall *call) noexcept nogil:
+    cdef Py_ssize_t bulk = call.classes * call.block if call.tiled else call.piece
+    return 14 * call.block * 8 + 4 * call.pieces * 8 + 3 * (bulk * call.size + 64) + 64
+
+
+cdef void lay_desk(RowsCall *call, int thread, Desk *desk) noexcept nogil:
+    cdef char *at = call.scratch + thread * call.scratch_size
+    cdef Py_ssize_t row = call.block * 8, bulk
+    bulk = (call.classes * call.block if call.tiled else call.piece) * call.size
+    bulk = (bulk + 63) // 64 * 64
+    desk.x, desk.t, desk.e = at, at + bulk, at + 2 * bulk
+    at += 3 * bulk
+    desk.top, desk.rest, desk.log1p = <double *>at, <double *>(at + row), <double *>(at + 2 * row)
+    desk.unit, desk.part, desk.sample = <double *>(at + 3 * row), <double *>(at + 4 * row), <double *>(at + 5 * row)
+    desk.weight, desk.picked, desk.factor = <double *>(at + 6 * row), <double *>(at + 7 * row), <double *>(at + 8 * row)
+    desk.down, desk.soft_loss = <double *>(at + 9 * row), <double *>(at + 10 * row)
+    desk.soft_weight, desk.slope = <double *>(at + 11 * row), <double *>(at + 12 * row)
+    desk.label = <int64_t *>(at + 13 * row)
+    at += 14 * row
+    row = call.pieces * 8
+    desk.piece_top, desk.piece_part = <double *>at, <double *>(at + row)
+    desk.piece_unit, desk.piece_rest = <double *>(at + 2 * row), <double *>(at + 3 * row)
+
+
+# ---- samples: labels, weights, sums ---------------------------------------------------------------------------------
+
+cdef void read_samples(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, Py_ssize_t *bad) noexcept nogil:
+    """Labels, checked, and weights of samples [start, start + n)."""
+    cdef Py_ssize_t i
+    cdef int64_t y
+    if call.has_sample_weight:
+        real_table(True).gather(&call.sample_weight, start, n, desk.sample)
+    else:
+        for i in range(n):
+            desk.sample[i] = 1
+    if not call.has_labels:
+        for i in range(n):
+            desk.label[i], desk.weight[i] = 0, desk.sample[i]
+        return
+    fl_gather_labels(&call.labels, start, n, desk.label)
+    for i in range(n):
+        y = desk.label[i]
+        desk.weight[i] = desk.sample[i]
+        if call.has_ignore and y == call.ignore:
+            desk.label[i], desk.weight[i] = -1, 0
+        elif y < 0 or y >= call.classes:
+            if bad[0] < 0:
+                bad[0] = start + i
+            desk.label[i], desk.weight[i] = -1, 0
+        elif call.class_weight != NULL:
+            desk.weight[i] *= call.class_weight[y]
+
+
+cdef inline void store_value(RowsCall *call, Py_ssize_t i, double value) noexcept nogil:
+    if call.values != NULL:
+        if call.wide_values:
+            (<double *>call.values)[i] = value
+        else:
+            (<float *>call.values)[i] = <float>value
+
+
+cdef double hard_part(const RowsCall *call, const Desk *desk, Py_ssize_t i) noexcept nogil:
+    """The weight that the label itself has in a smoothed target, sample weight left out."""
+    cdef double own = 1 - call.smoothing
+    return own * call.class_weight[desk.label[i]] if call.class_weight != NULL else own
+
+
+cdef void finish_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Losses of a block of samples from their statistics; their sum and their weights' sum."""
+    cdef double total = 0, weights = 0, value, weight
+    cdef bint smoothed = call.kind == HARD and call.smoothing > 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        weight = desk.weight[i]
+        if desk.label[i] < 0:
+            value = 0
+        elif call.kind == PICK:
+            value = -weight * desk.picked[i]
+        elif not isfinite(desk.top[i]):
+            value = NAN  # softmax of such a row is undefined
+        elif call.kind == SOFT:
+            value = desk.sample[i] * (desk.soft_loss[i] + desk.soft_weight[i] * desk.log1p[i])
+            weight = desk.down[i]
+        elif smoothed:
+            value = desk.soft_loss[i] + desk.soft_weight[i] * desk.log1p[i]
+            value += hard_part(call, desk, i) * ((desk.top[i] - desk.picked[i]) + desk.log1p[i])
+            value *= desk.sample[i]
+        else:
+            value = weight * ((desk.top[i] - desk.picked[i]) + desk.log1p[i])
+        total += value
+        weights += weight
+        store_value(call, start + i, value)
+        if call.weights != NULL:
+            call.weights[start + i] = weight
+    call.sums[b], call.weight_sums[b] = total, weights
+
+
+cdef double label_slope(RowsCall *call, Desk *desk, Py_ssize_t i, double p) noexcept nogil:
+    """d loss / d logit at the label, times scale; p is the label's probability. See label_probability."""
+    cdef double others = desk.rest[i] / (1 + desk.rest[i])
+    cdef bint won = desk.picked[i] == desk.top[i]
+    cdef double floor, own
+    if call.smoothing == 0:
+        return call.scale * desk.weight[i] * (-others if won else p - 1)
+    floor = call.smoothing / call.classes
+    if call.class_weight != NULL:
+        floor *= call.class_weight[desk.label[i]]
+    own = hard_part(call, desk, i)
+    if won:
+        return call.scale * desk.sample[i] * ((desk.soft_weight[i] - floor) - (desk.soft_weight[i] + own) * others)
+    return call.scale * desk.sample[i] * ((desk.soft_weight[i] + own) * p - floor - own)
+
+
+# ---- contiguous rows ------------------------------------------------------------------------------------------------
+
+cdef inline char *line_at(const Plane *plane, Py_ssize_t i) noexcept nogil:
+    if plane.rows.ndim == 1:
+        return plane.rows.data + i * plane.rows.stride[0]
+    return fl_view_at(&plane.rows, i)
+
+
+cdef inline void describe_line(fl_view *line, const Plane *plane, char *data, Py_ssize_t n) noexcept nogil:
+    line.data, line.type, line.ndim, line.shape[0], line.stride[0] = data, plane.rows.type, 1, n, plane.step
+
+
+cdef inline const char *read_piece(
+    RowsCall *call, const Plane *plane, char *row, Py_ssize_t first, Py_ssize_t n, char *scratch
+) noexcept nogil:
+    """Classes [first, first + n) of a row in the computation type: in place, or gathered into scratch."""
+    cdef fl_view line
+    if plane.direct:
+        return row + first * call.size
+    describe_line(&line, plane, row + first * plane.step, n)
+    call.table.gather(&line, 0, n, scratch)
+    return scratch
+
+
+cdef inline char *result_piece(
+    RowsCall *call, const Plane *plane, char *row, Py_ssize_t first, char *scratch
+) noexcept nogil:
+    return row + first * call.size if plane.direct else scratch
+
+
+cdef inline void write_piece(
+    RowsCall *call, const Plane *plane, char *row, Py_ssize_t first, Py_ssize_t n, const char *result
+) noexcept nogil:
+    cdef fl_view line
+    if not plane.direct:
+        describe_line(&line, plane, row + first * plane.step, n)
+        call.table.scatter(&line, 0, n, result)
+
+
+cdef void row_statistics(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """top, rest, log1p(rest) of n rows."""
+    cdef Py_ssize_t i, k, first, m
+    cdef char *row
+    cdef bint whole = call.pieces == 1
+    for i in range(n):
+        row = line_at(&call.x, start + i)
+        if desk.label[i] < 0:
+            desk.top[i], desk.part[i], desk.unit[i], desk.rest[i] = 0, 0, 0, 0
+        elif whole:
+            call.table.piece(
+                call.classes, read_piece(call, &call.x, row, 0, call.classes, desk.x),
+                &desk.top[i], &desk.part[i], &desk.unit[i],
+            )
+        else:
+            for k in range(call.pieces):
+                first = k * call.piece
+                m = min(call.piece, call.classes - first)
+                call.table.piece(
+                    m, read_piece(call, &call.x, row, first, m, desk.x),
+                    &desk.piece_top[k], &desk.piece_part[k], &desk.piece_unit[k],
+                )
+            call.table.finish(call.pieces, desk.piece_part, desk.piece_unit, desk.piece_rest)
+            fl_merge_pieces(call.pieces, desk.piece_top, desk.piece_rest, &desk.top[i], &desk.rest[i])
+    if whole:
+        call.table.finish(n, desk.part, desk.unit, desk.rest)
+    call.table.log1p(n, desk.rest, desk.log1p)
+
+
+cdef fl_soft soft_of(RowsCall *call, const char *t, Py_ssize_t first) noexcept nogil:
+    cdef fl_soft soft
+    soft.t = t
+    soft.class_weight = NULL
+    if call.class_weight_real != NULL:
+        soft.class_weight = <const char *>call.class_weight_real + first * call.size
+    soft.mix, soft.floor = 1 - call.smoothing, call.smoothing / call.classes
+    return soft
+
+
+cdef void row_soft_sums(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Sums over the classes that a target spread over them needs; and (SOFT) the weight each sample has in a mean."""
+    cdef Py_ssize_t i, first, m
+    cdef fl_soft soft
+    cdef double plain, ignored
+    cdef char *row
+    cdef char *t_row
+    cdef const char *x
+    cdef const char *t = NULL
+    for i in range(n):
+        desk.soft_loss[i] = desk.soft_weight[i] = 0
+        if desk.label[i] < 0:
+            continue
+        row, plain, first = line_at(&call.x, start + i), 0, 0
+        while first < call.classes:
+            m = min(call.piece, call.classes - first)
+            x = read_piece(call, &call.x, row, first, m, desk.x)
+            if call.kind == SOFT:
+                t_row = line_at(&call.t, start + i)
+                t = read_piece(call, &call.t, t_row, first, m, desk.t)
+                call.table.extremes(m, t, &call.ranges[2 * b], &call.ranges[2 * b + 1])
+            soft = soft_of(call, t, first)
+            call.table.soft_sums(m, x, desk.top[i], &soft, &desk.soft_loss[i], &desk.soft_weight[i])
+            if call.kind == SOFT and call.class_weight != NULL:
+                soft.mix, soft.floor, ignored = 1, 0, 0
+                call.table.soft_sums(m, x, desk.top[i], &soft, &ignored, &plain)
+            first += m
+        if call.kind == SOFT:
+            desk.down[i] = desk.sample[i] * (plain if call.class_weight != NULL else 1)
+
+
+cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Gradients, Hessians, (log-)softmax of n rows whose statistics are known."""
+    cdef Py_ssize_t i, first, m
+    cdef char *row
+    cdef char *grad
+    cdef char *hess
+    cdef char *out
+    cdef const char *x
+    cdef const char *t = NULL
+    cdef double weight, z, slope = 0, p
+    cdef bint spread = call.kind == SOFT or (call.kind == HARD and call.smoothing > 0)
+    cdef bint labelled = call.kind == HARD
+    cdef fl_soft soft
+    for i in range(n):
+        row = line_at(&call.x, start + i)
+        grad = line_at(&call.grad, start + i) if call.grad.given else NULL
+        hess = line_at(&call.hess, start + i) if call.hess.given else NULL
+        weight, z = desk.weight[i], 1 + desk.rest[i]
+        if spread:
+            weight = desk.sample[i] * (desk.soft_weight[i] + (hard_part(call, desk, i) if labelled and desk.label[i] >= 0 else 0))
+        if labelled and desk.label[i] >= 0:
+            p = exp(desk.picked[i] - desk.top[i]) / z
+            slope = label_slope(call, desk, i, p)
+        first = 0
+        while first < call.classes:
+            m = min(call.piece, call.classes - first)
+            if desk.label[i] < 0:
+                x = NULL
+            else:
+                x = read_piece(call, &call.x, row, first, m, desk.x)
+            if hess != NULL:
+                out = result_piece(call, &call.hess, hess, first, desk.e)
+                if x == NULL:
+                    memset(out, 0, m * call.size)
+                else:
+                    call.table.softmax_hess(m, x, desk.top[i], desk.rest[i], call.scale * weight, out)
+                write_piece(call, &call.hess, hess, first, m, out)
+            if grad != NULL:
+                out = result_piece(call, &call.grad, grad, first, desk.e)
+                if x == NULL:
+                    memset(out, 0, m * call.size)
+                elif spread:
+                    if call.kind == SOFT:
+                        t = read_piece(call, &call.t, line_at(&call.t, start + i), first, m, desk.t)
+                    soft = soft_of(call, t, first)
+                    call.table.soft_grad(
+                        m, x, desk.top[i], call.scale * weight / z, call.scale * desk.sample[i], &soft, out
+                    )
+                elif call.kind == LOG_SOFTMAX:
+                    call.table.log_softmax(m, x, desk.top[i], desk.log1p[i] if isfinite(desk.top[i]) else NAN, out)
+                else:
+                    call.table.softmax(m, x, desk.top[i], call.scale * weight / z, out)
+                if labelled and x != NULL and first <= desk.label[i] < first + m and isfinite(desk.top[i]):
+                    fl_store_one(
+                        out + (desk.label[i] - first) * call.size, FL_F64 if call.size == 8 else FL_F32, slope
+                    )
+                write_piece(call, &call.grad, grad, first, m, out)
+            first += m
+
+
+cdef void rows_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef RowsCall *call = <RowsCall *>call_
+    cdef Py_ssize_t start = b * call.block, n = min(call.block, call.n - start), i
+    cdef Desk desk
+    lay_desk(call, thread, &desk)
+    read_samples(call, &desk, start, n, &call.bad[b])
+    row_statistics(call, &desk, start, n)
+    if call.kind == HARD:
+        for i in range(n):
+            desk.picked[i] = 0
+            if desk.label[i] >= 0:
+                desk.picked[i] = fl_load_one(
+                    line_at(&call.x, start + i) + desk.label[i] * call.x.step, call.x.rows.type
+                )
+    if call.kind == SOFT or (call.kind == HARD and call.smoothing > 0):
+        row_soft_sums(call, &desk, b, start, n)
+    if call.kind == LOGSUMEXP:
+        for i in range(n):
+            store_value(call, start + i, desk.top[i] + desk.log1p[i])
+    elif call.kind == HARD or call.kind == SOFT:
+        finish_values(call, &desk, b, start, n)
+    if call.grad.given or call.hess.given:
+        row_results(call, &desk, start, n)
+
+
+# ---- tiles ----------------------------------------------------------------------------------------------------------
+
+cdef void read_tile(
+    RowsCall *call, const Plane *plane, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes, char *tile
+) noexcept nogil:
+    cdef fl_view view = plane.rows
+    cdef Py_ssize_t c
+    for c in range(call.classes):
+        view.data = plane.rows.data + c * plane.step
+        call.table.gather(&view, start, n, tile)
+        if n < lanes:
+            memset(tile + n * call.size, 0, (lanes - n) * call.size)
+        tile += lanes * call.size
+
+
+cdef void write_tile(
+    RowsCall *call, const Plane *plane, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes, const char *tile
+) noexcept nogil:
+    cdef fl_view view = plane.rows
+    cdef Py_ssize_t c
+    for c in range(call.classes):
+        view.data = plane.rows.data + c * plane.step
+        call.table.scatter(&view, start, n, tile)
+        tile += lanes * call.size
+
+
+cdef inline double tile_entry(const RowsCall *call, const char *tile, Py_ssize_t i) noexcept nogil:
+    return (<const double *>tile)[i] if call.size == 8 else (<const float *>tile)[i]
+
+
+cdef inline void set_tile_entry(const RowsCall *call, char *tile, Py_ssize_t i, double value) noexcept nogil:
+    if call.size == 8:
+        (<double *>tile)[i] = value
+    else:
+        (<float *>tile)[i] = <float>value
+
+
+cdef void tile_soft_sums(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+    cdef fl_soft soft = soft_of(call, desk.t if call.kind == SOFT else NULL, 0)
+    cdef Py_ssize_t i, c
+    call.table.tile_soft_sums(call.classes, lanes, desk.x, desk.top, &soft, desk.soft_loss, desk.soft_weight)
+    if call.kind != SOFT:
+        return
+    for c in range(call.classes):
+        call.table.extremes(n, desk.t + c * lanes * call.size, &call.ranges[2 * b], &call.ranges[2 * b + 1])
+    if call.class_weight == NULL:
+        for i in range(n):
+            desk.down[i] = desk.sample[i]
+        return
+    soft.mix, soft.floor = 1, 0
+    call.table.tile_soft_sums(call.classes, lanes, desk.x, desk.top, &soft, desk.part, desk.down)
+    for i in range(n):
+        desk.down[i] *= desk.sample[i]
+
+
+cdef void tile_hessian(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+    """From the exponentials in desk.e and the logits in desk.x; the exponentials are used up."""
+    cdef Py_ssize_t i
+    for i in range(n, lanes):  # positions that are not there
+        desk.factor[i] = 0
+    call.table.tile_hess(call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit, desk.factor)
+    for i in range(n):
+        if desk.label[i] < 0:
+            blank_position(call, desk.e, i, lanes)
+    write_tile(call, &call.hess, start, n, lanes, desk.e)
+
+
+cdef void blank_position(RowsCall *call, char *tile, Py_ssize_t i, Py_ssize_t lanes) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(call.classes):
+        set_tile_entry(call, tile, c * lanes + i, 0)
+
+
+cdef void tile_gradient(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+    """From the exponentials in desk.e, in place."""
+    cdef Py_ssize_t i
+    cdef bint labelled = call.kind == HARD
+    cdef bint spread = call.kind == SOFT or (labelled and call.smoothing > 0)
+    cdef fl_soft soft
+    for i in range(n, lanes):  # positions that are not there
+        desk.factor[i] = desk.down[i] = 0
+    for i in range(n):  # `factor` holds scale x the sample's whole weight so far
+        if labelled and desk.label[i] >= 0:
+            desk.slope[i] = label_slope(
+                call, desk, i, tile_entry(call, desk.e, desk.label[i] * lanes + i) * desk.unit[i] / (1 + desk.rest[i])
+            )
+        desk.factor[i] *= desk.unit[i] / (1 + desk.rest[i])
+        desk.down[i] = call.scale * desk.sample[i]
+    if spread:
+        soft = soft_of(call, desk.t if call.kind == SOFT else NULL, 0)
+        call.table.tile_soft_grad(call.classes, lanes, desk.e, desk.factor, desk.down, &soft)
+    else:
+        call.table.tile_scale(call.classes, lanes, desk.e, desk.factor)
+    if labelled:
+        for i in range(n):
+            if desk.label[i] < 0:
+                blank_position(call, desk.e, i, lanes)
+            elif isfinite(desk.top[i]):
+                set_tile_entry(call, desk.e, desk.label[i] * lanes + i, desk.slope[i])
+    write_tile(call, &call.grad, start, n, lanes, desk.e)
+
+
+cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef RowsCall *call = <RowsCall *>call_
+    cdef Py_ssize_t start = b * call.block, n = min(call.block, call.n - start), i
+    cdef Py_ssize_t lanes = (n + call.table.lanes - 1) // call.table.lanes * call.table.lanes
+    cdef Desk desk
+    lay_desk(call, thread, &desk)
+    read_samples(call, &desk, start, n, &call.bad[b])
+    read_tile(call, &call.x, start, n, lanes, desk.x)
+    if call.kind == HARD:
+        for i in range(n):
+            desk.picked[i] = tile_entry(call, desk.x, max(desk.label[i], 0) * lanes + i)
+    call.table.tile_stats(call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit)
+    call.table.log1p(n, desk.rest, desk.log1p)
+    if call.kind == SOFT:
+        read_tile(call, &call.t, start, n, lanes, desk.t)
+    if call.kind == SOFT or (call.kind == HARD and call.smoothing > 0):
+        tile_soft_sums(call, &desk, b, n, lanes)
+    if call.kind == LOGSUMEXP:
+        for i in range(n):
+            store_value(call, start + i, desk.top[i] + desk.log1p[i])
+        return
+    if call.kind == LOG_SOFTMAX:
+        for i in range(n):
+            if not isfinite(desk.top[i]):
+                desk.log1p[i] = NAN
+        call.table.tile_log_softmax(call.classes, lanes, desk.x, desk.top, desk.log1p)
+        write_tile(call, &call.grad, start, n, lanes, desk.x)
+        return
+    if call.kind == HARD or call.kind == SOFT:
+        finish_values(call, &desk, b, start, n)
+    if call.hess.given:
+        sample_factors(call, &desk, n)
+        tile_hessian(call, &desk, start, n, lanes)
+        if call.grad.given:  # the exponentials are used up
+            call.table.tile_stats(call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit)
+    if call.grad.given:
+        sample_factors(call, &desk, n)
+        tile_gradient(call, &desk, start, n, lanes)
+
+
+cdef void sample_factors(RowsCall *call, Desk *desk, Py_ssize_t n) noexcept nogil:
+    """factor = scale x the whole weight of the sample's target."""
+    cdef Py_ssize_t i
+    cdef bint labelled = call.kind == HARD
+    if call.kind == SOFT or (labelled and call.smoothing > 0):
+        for i in range(n):
+            desk.factor[i] = call.scale * desk.sample[i] * (
+                desk.soft_weight[i] + (hard_part(call, desk, i) if labelled and desk.label[i] >= 0 else 0)
+            )
+    else:
+        for i in range(n):
+            desk.factor[i] = call.scale * desk.weight[i]
+
+
+# ---- labels alone: negative log-likelihood, and the weights a mean divides by ---------------------------------------
+
+cdef void labels_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef RowsCall *call = <RowsCall *>call_
+    cdef Py_ssize_t start = b * call.block, n = min(call.block, call.n - start), i
+    cdef double total = 0
+    cdef Desk desk
+    lay_desk(call, thread, &desk)
+    read_samples(call, &desk, start, n, &call.bad[b])
+    for i in range(n):
+        total += desk.weight[i]
+    call.weight_sums[b] = total
+
+
+cdef void pick_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef RowsCall *call = <RowsCall *>call_
+    cdef Py_ssize_t start = b * call.block, n = min(call.block, call.n - start), i, first, m
+    cdef Desk desk
+    cdef char *out
+    cdef char *row
+    lay_desk(call, thread, &desk)
+    read_samples(call, &desk, start, n, &call.bad[b])
+    for i in range(n):
+        desk.picked[i] = 0
+        if desk.label[i] >= 0:
+            desk.picked[i] = fl_load_one(
+                line_at(&call.x, start + i) + desk.label[i] * call.x.step, call.x.rows.type
+            )
+    finish_values(call, &desk, b, start, n)
+    if not call.grad.given:
+        return
+    for i in range(n):
+        row, first = line_at(&call.grad, start + i), 0
+        while first < call.classes:
+            m = min(call.piece, call.classes - first)
+            out = result_piece(call, &call.grad, row, first, desk.e)
+            memset(out, 0, m * call.size)
+            write_piece(call, &call.grad, row, first, m, out)
+            first += m
+        if desk.label[i] >= 0:
+            fl_store_one(
+                row + desk.label[i] * call.grad.step, call.grad.rows.type, -call.scale * desk.weight[i]
+            )
+
+
+# ---- the door -------------------------------------------------------------------------------------------------------
+
+cdef int set_plane(Plane *plane, cnp.ndarray a, int axis, const fl_real_table *table) except -1:
+    cdef int k
+    plane.given = a is not None
+    if not plane.given:
+        return 0
+    make_view(&plane.rows, a, axis)
+    plane.step = cnp.PyArray_STRIDE(a, axis)
+    plane.direct = (
+        plane.rows.type == (FL_F64 if table.size == 8 else FL_F32)
+        and (plane.step == table.size or cnp.PyArray_DIM(a, axis) == 1)
+        and <size_t>plane.rows.data % <size_t>table.size == 0
+    )
+    for k in range(plane.rows.ndim):
+        if plane.rows.stride[k] % table.size:
+            plane.direct = False
+    return 0
+
+
+def rows(
+    int kind, cnp.ndarray x, int axis, *, cnp.ndarray target=None, cnp.ndarray class_weight=None, ignore_index=None,
+    double smoothing=0.0, cnp.ndarray sample_weight=None, bint wide=False, double scale=1.0, cnp.ndarray values=None,
+    cnp.ndarray weights=None, cnp.ndarray grad=None, cnp.ndarray hess=None, int threads=1,
+):
+    """Run one of KINDS over the rows of `x` along `axis`.
+
+    target: labels of x's shape without the axis ("hard", "pick"), or probabilities of x's shape ("soft"). class_weight: float64.
+    values, weights: C-contiguous, one per row (values float32 or float64, weights float64). grad and hess have x's shape;
+    "softmax" and "log_softmax" put their result in grad. `wide` computes in float64.
+
+    Returns (sum of weighted losses, sum of weights, first row with a bad label or -1, extremes of the probabilities).
+    """
+    cdef RowsCall call
+    cdef Workspace workspace
+    cdef Py_ssize_t blocks, b, bad = -1, lanes
+    cdef double low = INFINITY, high = -INFINITY
+    cdef double *partials
+    cdef block_work work
+    call.table = real_table(wide)
+    call.kind, call.size, call.scale, call.smoothing = kind, call.table.size, scale, smoothing
+    call.classes = cnp.PyArray_DIM(x, axis)
+    call.n = cnp.PyArray_SIZE(x) // call.classes
+    set_plane(&call.x, x, axis, call.table)
+    set_plane(&call.t, target if kind == SOFT else None, axis, call.table)
+    set_plane(&call.grad, grad, axis, call.table)
+    set_plane(&call.hess, hess, axis, call.table)
+    call.has_labels = kind == HARD or kind == PICK or kind == LABELS
+    if call.has_labels:
+        make_view(&call.labels, target)
+    call.has_sample_weight = sample_weight is not None
+    if call.has_sample_weight:
+        make_view(&call.sample_weight, sample_weight)
+    call.has_ignore = ignore_index is not None
+    call.ignore = ignore_index if call.has_ignore else 0
+    call.class_weight, call.class_weight_real = NULL, NULL
+    if class_weight is not None:
+        call.class_weight = <const double *>cnp.PyArray_DATA(class_weight)
+        real_weight = class_weight if wide else class_weight.astype("float32")
+        call.class_weight_real = cnp.PyArray_DATA(<cnp.ndarray>real_weight)
+    call.values = <char *>cnp.PyArray_DATA(values) if values is not None else NULL
+    call.wide_values = values is not None and cnp.PyArray_TYPE(values) == cnp.NPY_DOUBLE
+    call.weights = <double *>cnp.PyArray_DATA(weights) if weights is not None else NULL
+
+    call.piece = PIECE_BYTES // call.size
+    call.pieces = (call.classes + call.piece - 1) // call.piece
+    call.tiled = kind != PICK and kind != LABELS and (
+        call.classes < ROWS_FROM or (call.x.step != cnp.PyArray_ITEMSIZE(x) and call.classes <= STRIDED_TO)
+    )
+    if call.tiled:
+        lanes = call.table.lanes
+        call.block = max(lanes, min(<Py_ssize_t>BLOCK_ROWS, TILE_WORK // call.classes // lanes * lanes))
+    elif kind == PICK or kind == LABELS:
+        call.block = BLOCK_ROWS
+    else:
+        call.block = max(<Py_ssize_t>1, min(<Py_ssize_t>BLOCK_ROWS, BLOCK_WORK // call.classes))
+    blocks = (call.n + call.block - 1) // call.block
+    if kind == LABELS or (kind == PICK and grad is None):
+        cost = call.block * 6.0
+    else:
+        cost = call.block * (10.0 + 0.6 * call.classes)
+    threads = <int>max(1, min(threads, blocks))
+    call.scratch_size = desk_size(&call)
+    workspace = Workspace(call.scratch_size, threads)
+    call.scratch, call.scratch_size = workspace.base(), workspace.size
+
+    partials = <double *>malloc(5 * blocks * sizeof(double))
+    if partials == NULL:
+        raise MemoryError()
+    call.sums, call.weight_sums, call.ranges = partials, partials + blocks, partials + 2 * blocks
+    call.bad = <Py_ssize_t *>(partials + 4 * blocks)
+    for b in range(blocks):
+        call.sums[b] = call.weight_sums[b] = 0
+        call.ranges[2 * b], call.ranges[2 * b + 1] = INFINITY, -INFINITY
+        call.bad[b] = -1
+    try:
+        if kind == PICK:
+            work = pick_block
+        elif kind == LABELS:
+            work = labels_block
+        elif call.tiled:
+            work = tile_block
+        else:
+            work = rows_block
+        run_blocks(work, &call, blocks, cost, threads)
+        for b in range(blocks):
+            if bad < 0:
+                bad = call.bad[b]
+            low, high = min(low, call.ranges[2 * b]), max(high, call.ranges[2 * b + 1])
+        return ordered_sum(call.sums, blocks), ordered_sum(call.weight_sums, blocks), bad, low, high
+    finally:
+        free(partials)
+

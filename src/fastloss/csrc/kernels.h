@@ -1,0 +1,117 @@
+/* What the Cython side sees of the C side: the jobs it fills in and the table of inner loops each CPU level offers.
+ * Letters: N rows (samples), C classes, P positions of a tile (rows side by side, one per vector lane).
+ * Nothing here allocates, touches Python, or reads a position that its caller did not name.
+ */
+#ifndef FL_KERNELS_H
+#define FL_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FL_VALUE = 1, FL_GRAD = 2, FL_HESS = 4 }; /* what a call wants; combined by | */
+
+enum fl_type { /* the element types that arrays may have; the first four are floating */
+  FL_F16,
+  FL_BF16,
+  FL_F32,
+  FL_F64,
+  FL_I8,
+  FL_I16,
+  FL_I32,
+  FL_I64,
+  FL_U8, /* bool too */
+  FL_U16,
+  FL_U32,
+  FL_U64,
+  FL_TYPES
+};
+
+#define FL_MAX_DIMS 64 /* NumPy's own limit */
+
+/* An array seen as a flat C-order sequence, whatever its strides: read with `gather`, written with `scatter`. */
+typedef struct {
+  char *data;
+  int type; /* enum fl_type */
+  int ndim; /* after merging neighbours that advance evenly; at least 1 */
+  ptrdiff_t shape[FL_MAX_DIMS], stride[FL_MAX_DIMS];
+} fl_view;
+
+/* One block of a pointwise loss: n contiguous elements of the computation type. Null pointers are not wanted or not given. */
+typedef struct {
+  ptrdiff_t n;
+  const void *x, *t, *z, *w; /* prediction, target, third operand (an option that is an array), sample weight */
+  void *value, *grad, *hess; /* weighted values; derivatives times scale */
+  double par[4], scale;
+  int want;
+  double sum;                        /* out: the weighted values' sum, in double */
+  double x_low, x_high, t_low, t_high; /* out, if `ranged`: extremes of x and t, nan passed over */
+} fl_pointwise;
+
+/* A stretch of one row for the soft kernels: weights a_j = class_weight_j (mix t_j + floor), t and class_weight may be null. */
+typedef struct {
+  const void *t, *class_weight;
+  double mix, floor;
+} fl_soft;
+
+typedef struct fl_real_table { /* the loops of one computation type (float or double) */
+  void (*gather)(const fl_view *view, ptrdiff_t start, ptrdiff_t n, void *out);
+  void (*scatter)(const fl_view *view, ptrdiff_t start, ptrdiff_t n, const void *in);
+
+  void (*const *pointwise)(fl_pointwise *job); /* indexed in the order of FL_POINTWISE_LOSSES */
+
+  /* Softmax statistics. A piece (a row, or a stretch of a long one) has top = its largest logit and
+     rest = sum over the others of e^(x - top): log sum e^x = top + log1p(rest), without cancellation. */
+  void (*piece)(ptrdiff_t n, const void *x, double *top, double *part, double *unit);
+  void (*finish)(ptrdiff_t pieces, const double *part, const double *unit, double *rest);
+  void (*log1p)(ptrdiff_t n, const double *x, double *out);
+  void (*softmax)(ptrdiff_t n, const void *x, double top, double scale, void *out);
+  void (*log_softmax)(ptrdiff_t n, const void *x, double top, double log1p_rest, void *out);
+  void (*soft_sums)(ptrdiff_t n, const void *x, double top, const fl_soft *soft, double *weighted, double *weight);
+  void (*soft_grad)(ptrdiff_t n, const void *x, double top, double scale, double target_scale, const fl_soft *soft,
+                    void *out);
+  void (*softmax_hess)(ptrdiff_t n, const void *x, double top, double rest, double scale, void *out);
+
+  void (*extremes)(ptrdiff_t n, const void *x, double *low, double *high); /* widens [low, high]; nan passed over */
+
+  /* The same for a tile of C x P logits, P a multiple of `lanes`, positions along the vector; every per-position array
+     has P entries. tile_stats leaves e^(x - top) / 2^bias in `e` (which may be x), to be multiplied by `unit`. */
+  void (*tile_stats)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, double *top, double *rest, double *unit);
+  void (*tile_pick)(ptrdiff_t P, ptrdiff_t count, const void *x, const int64_t *label, double *out);
+  void (*tile_scale)(ptrdiff_t C, ptrdiff_t P, void *e, const double *factor);
+  void (*tile_log_softmax)(ptrdiff_t C, ptrdiff_t P, void *x, const double *top, const double *log1p_rest);
+  void (*tile_soft_sums)(ptrdiff_t C, ptrdiff_t P, const void *x, const double *top, const fl_soft *soft, double *weighted,
+                         double *weight);
+  void (*tile_soft_grad)(ptrdiff_t C, ptrdiff_t P, void *e, const double *factor, const double *target_scale,
+                         const fl_soft *soft);
+  void (*tile_hess)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, const double *top, const double *rest,
+                    const double *unit, const double *scale);
+  int lanes, size; /* elements per register; bytes per element */
+} fl_real_table;
+
+typedef struct {
+  const char *name;
+  fl_real_table f32, f64;
+} fl_table;
+
+/* The pointwise losses: name, how a float's sum is made (through its double twin, or 0: from float values), and whether the
+   extremes of x and t are wanted, to check that they lie in the loss's domain. */
+#define FL_POINTWISE_LOSSES(LOSS)                                                                                        \
+  LOSS(mse, mse_f64, 0)                                                                                                  \
+  LOSS(mae, mae_f64, 0)                                                                                                  \
+  LOSS(huber, huber_f64, 0)                                                                                              \
+  LOSS(smooth_l1, smooth_l1_f64, 0)                                                                                      \
+  LOSS(binary_cross_entropy, 0, 1)                                                                                       \
+  LOSS(binary_cross_entropy_with_logits, 0, 1)
+
+/* dispatch.c */
+const char *fl_pointwise_name(int op);      /* NULL past the last */
+const fl_table *fl_table_at(int level);     /* the levels this machine can run, slowest first; NULL past the last */
+
+/* scalar.c */
+void fl_merge_pieces(ptrdiff_t pieces, const double *top, const double *rest, double *row_top, double *row_rest);
+void fl_gather_labels(const fl_view *view, ptrdiff_t start, ptrdiff_t n, int64_t *out);
+double fl_load_one(const char *p, int type);
+void fl_store_one(char *p, int type, double value);
+char *fl_view_at(const fl_view *view, ptrdiff_t index);
+
+#endif

@@ -1,0 +1,50 @@
+/* Every inner loop of one CPU level. setup.py compiles this file once per level with -DFL_LEVEL=<name> and the level's flags;
+ * the result is one constant table, fl_table_<level>, that dispatch.c offers to the Cython side.
+ */
+#include "kernels.h"
+
+#include <math.h>
+
+#include "half.h"
+#include "simd.h"
+#include "vecmath.h"
+#include "view.h"
+
+static const float fl_iota_f32[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+static const double fl_iota_f64[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+
+#define FN_JOIN(name, suffix) name##_##suffix
+#define FN_OF(name, suffix) FN_JOIN(name, suffix)
+#define FN(name) FN_OF(name, FL_SUFFIX)
+
+#define FL_SUFFIX f64
+#define FL_REAL_BITS 64
+#define FL_THIS_TYPE FL_F64
+#define R double
+#define V vd
+#define M md
+#define LANES LANES_F64
+#include "real.h"
+
+#define FL_SUFFIX f32
+#define FL_REAL_BITS 32
+#define FL_THIS_TYPE FL_F32
+#define R float
+#define V vf
+#define M mf
+#define LANES LANES_F32
+#include "real.h"
+
+#define FL_REAL_TABLE(suffix, lanes, size)                                                                               \
+  {gather_##suffix,          scatter_##suffix,        pointwise_table_##suffix, piece_##suffix,                          \
+   finish_##suffix,          log1p_many_##suffix,     softmax_##suffix,         log_softmax_##suffix,                    \
+   soft_sums_##suffix,       soft_grad_##suffix,      softmax_hess_##suffix,    extremes_##suffix,       tile_stats_##suffix,                     \
+   tile_pick_##suffix,       tile_scale_##suffix,     tile_log_softmax_##suffix, tile_soft_sums_##suffix,                \
+   tile_soft_grad_##suffix,  tile_hess_##suffix,      lanes,                    size}
+
+#define FL_QUOTE(x) #x
+#define FL_STRING(x) FL_QUOTE(x)
+#define FL_TABLE_OF(level) FN_JOIN(fl_table, level)
+
+const fl_table FL_TABLE_OF(FL_LEVEL) = {FL_STRING(FL_LEVEL), FL_REAL_TABLE(f32, LANES_F32, 4),
+                                          FL_REAL_TABLE(f64, LANES_F64, 8)};

@@ -1,0 +1,184 @@
+/* Pointwise losses of one computation type. Included by level.c once per type with
+ *   R scalar, V vector, M mask, LANES, FN(name) the name with the type's suffix; float's inclusion comes second.
+ * A loss is ONE function of vectors giving {value, gradient, Hessian} at x (prediction), t (target), z (optional third
+ * operand) and parameters p; the loops below are made from it, and the compiler drops what a loop does not use.
+ * To add a loss: write its function here, and add its line to FL_POINTWISE_LOSSES in level.c.
+ */
+
+typedef struct {
+  V value, grad, hess;
+} FN(point);
+
+typedef FN(point) FN(point_function)(V x, V t, V z, const V *p);
+
+#define POINT(name) FL_INLINE FN(point) FN(name)(V x, V t, V z, const V *p)
+
+/* v, but nan where x is nan: for derivatives that are constant on pieces. */
+FL_INLINE V FN(unless_nan)(V x, V v) { return vselect(veq(x, x), v, x); }
+
+POINT(mse) {
+  (void)z, (void)p;
+  V e = x - t;
+  return (FN(point)){e * e, e + e, FN(unless_nan)(e, FN(vset)(2))};
+}
+
+POINT(mae) {
+  (void)z, (void)p;
+  V e = x - t, zero = FN(vset)(0), one = FN(vset)(1);
+  V sign = vselect(vlt(zero, e), one, vselect(vlt(e, zero), -one, e + zero));
+  return (FN(point)){vabs(e), sign, FN(unless_nan)(e, zero)};
+}
+
+/* q (a - q/2) with q = min(a, delta): e^2/2 inside, delta (a - delta/2) outside, both without a branch. */
+POINT(huber) { /* p[0] = delta */
+  (void)z;
+  V e = x - t, a = vabs(e), q = vmin(p[0], a);
+  return (FN(point)){
+      q * (a - q * (R)0.5),
+      vmin(p[0], vmax(-p[0], e)),
+      FN(unless_nan)(e, vselect(vle(a, p[0]), FN(vset)(1), FN(vset)(0))),
+  };
+}
+
+POINT(smooth_l1) { /* p[0] = beta > 0 */
+  (void)z;
+  V e = x - t, a = vabs(e), q = vmin(p[0], a);
+  return (FN(point)){
+      q * (a - q * (R)0.5) / p[0],
+      vmin(FN(vset)(1), vmax(FN(vset)(-1), e / p[0])),
+      FN(unless_nan)(e, vselect(vlt(a, p[0]), (R)1 / p[0], FN(vset)(0))),
+  };
+}
+
+/* Logs at -100 or below are cut there (PyTorch's convention) and then have no slope. With p[0] = eps > 0 the probability is
+   clipped to [eps, 1 - eps] first. */
+POINT(binary_cross_entropy) {
+  (void)z;
+  V one = FN(vset)(1), zero = FN(vset)(0), floor = FN(vset)(-100);
+  V high = one - p[0], c = vmin(high, vmax(p[0], x)), d = one - c, s = one - t;
+  V log_c = vmax(floor, vselect(veq(c, zero), floor, vlog(c)));
+  V log_d = vmax(floor, vselect(veq(c, one), floor, vlog1p(-c)));
+  V slope_c = vdrop(vle(log_c, floor), t / c), slope_d = vdrop(vle(log_d, floor), s / d);
+  V g = slope_d - slope_c, h = vdrop(vle(log_c, floor), slope_c / c) + vdrop(vle(log_d, floor), slope_d / d);
+  return (FN(point)){
+      -(t * log_c + s * log_d),
+      vdrop(vlt(high, x), vdrop(vlt(x, p[0]), g)),
+      vdrop(vlt(high, x), vdrop(vlt(x, p[0]), h)),
+  };
+}
+
+/* a softplus(-x) + b softplus(x), a = pos_weight t, b = 1 - t: a sum of two terms >= 0, so nothing cancels.
+   p[0] = 1 - label_smoothing, p[1] = label_smoothing / 2; z = pos_weight. */
+POINT(binary_cross_entropy_with_logits) {
+  V zero = FN(vset)(0), y = vfma(t, p[0], p[1]), a = z * y, b = (R)1 - y;
+  V m = vabs(x), u = vexp_negative(-m), inv = (R)1 / (u + (R)1);
+  V wrong = vselect(vlt(x, zero), a, b); /* weight of the linear side; 0 x inf is 0 there */
+  V linear = vselect(veq(wrong, zero), zero, wrong * m);
+  V near = inv, far = u * inv; /* sigmoid(|x|), sigmoid(-|x|) */
+  M negative = vlt(x, zero);
+  return (FN(point)){
+      vfma(a + b, vlog1p_unit(u), linear),
+      b * vselect(negative, far, near) - a * vselect(negative, near, far),
+      (a + b) * far * near,
+  };
+}
+
+/* ---- loops -------------------------------------------------------------------------------------------------------- */
+
+typedef struct { /* what a loop carries from register to register */
+  vd sum[2];
+  V x_low, x_high, t_low, t_high;
+} FN(carry);
+
+FL_INLINE V FN(read)(const R *p, ptrdiff_t i, ptrdiff_t left, int whole, R fill) {
+  return whole ? vload(p + i) : vload_part(p + i, left, fill);
+}
+FL_INLINE void FN(write)(R *p, ptrdiff_t i, ptrdiff_t left, int whole, V v) {
+  if (whole)
+    vstore(p + i, v);
+  else
+    vstore_part(p + i, left, v);
+}
+
+/* Adds the values of one register in double. A cheap float loss is evaluated in double for it (`wide`), so that its sum
+   is that of the exact inputs; the others add their float values. Lanes from `left` on are not there. */
+#if FL_REAL_BITS == 32
+FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const vd *p, V v, V x, V t, V z, V w, int weighted,
+                       ptrdiff_t left, int whole) {
+  vd low = vlow(v), high = vhigh(v);
+  if (wide) {
+    low = wide(vlow(x), vlow(t), vlow(z), p).value;
+    high = wide(vhigh(x), vhigh(t), vhigh(z), p).value;
+  }
+  if (weighted) low *= vlow(w), high *= vhigh(w);
+  if (!whole) {
+    low = vdrop(vle(vset_f64((double)left), vlow(vload_f32(fl_iota_f32))), low);
+    high = vdrop(vle(vset_f64((double)left), vhigh(vload_f32(fl_iota_f32))), high);
+  }
+  c->sum[0] += low, c->sum[1] += high;
+}
+#else
+FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const vd *p, V v, V x, V t, V z, V w, int weighted,
+                       ptrdiff_t left, int whole) {
+  (void)wide, (void)p, (void)x, (void)t, (void)z;
+  if (weighted) v *= w;
+  if (!whole) v = vdrop(vle(vset_f64((double)left), vload_f64(fl_iota_f64)), v);
+  c->sum[0] += v;
+}
+#endif
+
+FL_INLINE void FN(step)(FN(point_function) f, point_function_f64 wide, int ranged, int want, const fl_pointwise *job,
+                        FN(carry) *c, const V *p, const vd *wide_p, ptrdiff_t i, int whole) {
+  const ptrdiff_t left = job->n - i;
+  V x = FN(read)(job->x, i, left, whole, (R)0.5), t = FN(read)(job->t, i, left, whole, (R)0.5), one = FN(vset)(1);
+  V z = job->z ? FN(read)(job->z, i, left, whole, (R)1) : one;
+  V w = job->w ? FN(read)(job->w, i, left, whole, (R)0) : one;
+  FN(point) at = f(x, t, z, p);
+  if (ranged) {
+    c->x_low = vmin(x, c->x_low), c->x_high = vmax(x, c->x_high);
+    c->t_low = vmin(t, c->t_low), c->t_high = vmax(t, c->t_high);
+  }
+  if (want & FL_VALUE) {
+    if (job->value) FN(write)(job->value, i, left, whole, job->w ? at.value * w : at.value);
+    FN(add)(c, wide, wide_p, at.value, x, t, z, w, job->w != NULL, left, whole);
+  }
+  V s = FN(vset)((R)job->scale);
+  if (job->w) s = s * w;
+  if (want & FL_GRAD) FN(write)(job->grad, i, left, whole, at.grad * s);
+  if (want & FL_HESS) FN(write)(job->hess, i, left, whole, at.hess * s);
+}
+
+FL_INLINE void FN(loop)(FN(point_function) f, point_function_f64 wide, int ranged, int want, fl_pointwise *job) {
+  V p[4];
+  vd wide_p[4];
+  for (int k = 0; k < 4; k++) p[k] = FN(vset)((R)job->par[k]), wide_p[k] = vset_f64(job->par[k]);
+  const V top = FN(vset)((R)INFINITY);
+  FN(carry) c = {{vset_f64(0), vset_f64(0)}, top, -top, top, -top};
+  ptrdiff_t i = 0;
+  for (; i + LANES <= job->n; i += LANES) FN(step)(f, wide, ranged, want, job, &c, p, wide_p, i, 1);
+  if (i < job->n) FN(step)(f, wide, ranged, want, job, &c, p, wide_p, i, 0);
+  job->sum = vsum_f64(c.sum[0] + c.sum[1]);
+  if (ranged) {
+    job->x_low = -(double)vtop(-c.x_low), job->x_high = (double)vtop(c.x_high);
+    job->t_low = -(double)vtop(-c.t_low), job->t_high = (double)vtop(c.t_high);
+  }
+}
+
+/* One entry of the table: the combinations that callers ask for get loops of their own. */
+#define FL_DEFINE_POINTWISE(name, wide, ranged)                                                                          \
+  static void FN(name##_job)(fl_pointwise * job) {                                                                       \
+    switch (job->want) {                                                                                                 \
+      case FL_VALUE: FN(loop)(FN(name), wide, ranged, FL_VALUE, job); break;                                             \
+      case FL_GRAD: FN(loop)(FN(name), wide, ranged, FL_GRAD, job); break;                                               \
+      case FL_VALUE | FL_GRAD: FN(loop)(FN(name), wide, ranged, FL_VALUE | FL_GRAD, job); break;                         \
+      case FL_HESS: FN(loop)(FN(name), wide, ranged, FL_HESS, job); break;                                               \
+      default: FN(loop)(FN(name), wide, ranged, FL_GRAD | FL_HESS, job); break;                                          \
+    }                                                                                                                    \
+  }
+FL_POINTWISE_LOSSES(FL_DEFINE_POINTWISE)
+#undef FL_DEFINE_POINTWISE
+
+#define FL_POINTWISE_ENTRY(name, wide, ranged) FN(name##_job),
+static void (*const FN(pointwise_table)[])(fl_pointwise *) = {FL_POINTWISE_LOSSES(FL_POINTWISE_ENTRY)};
+#undef FL_POINTWISE_ENTRY
+#undef POINT

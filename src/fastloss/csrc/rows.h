@@ -1,0 +1,233 @@
+/* Softmax statistics and gradients along contiguous rows. Included by level.c once per type (see pointwise.h).
+ *
+ * Exponentials are not taken of x - top: that difference rounds, and for a row won by 50 nats its rounding alone costs 30 ULP.
+ * Instead e^x = p 2^n (vecmath.h), and n - k + BIAS, whole numbers, is the power of two that a term keeps; k is top's own n. What
+ * is left over, e^(k ln 2 - top), is one factor per row, computed in double. The bias makes room for terms down to e^-RANGE of
+ * the largest before they lose bits. Rows whose top is beyond 2 RANGE are shifted by it first: there x - top is exact
+ * wherever it matters (Sterbenz).
+ */
+
+#if FL_REAL_BITS == 32
+#define FL_BIAS 60
+#define FL_RANGE 128
+#define FL_FLUSH 0x1p-170 /* what clamped terms can add up to */
+#define FL_ROUND FL_ROUND_F32
+#define FL_EXP_UNIT vexp_small_short
+#define FL_LOG1P_ROW vlog1p_short
+#else
+#define FL_BIAS 500
+#define FL_RANGE 1050
+#define FL_FLUSH 0.0
+#define FL_ROUND FL_ROUND_F64
+#define FL_EXP_UNIT vexp_small
+#define FL_LOG1P_ROW vlog1p_f64
+#endif
+#define FL_UNBIAS (1.0 / (double)((FL_BIAS) == 60 ? 0x1p60 : 0x1p500))
+
+/* How a row's exponentials are scaled: everything follows from its top. */
+typedef struct {
+  R shift;     /* subtracted from the logits: 0, or top if that is large */
+  R low;       /* shifted logits below are raised to it */
+  R exponent;  /* k - BIAS */
+  double unit; /* k ln 2 - (top - shift), in [-0.35, 0.35] */
+} FN(scaling);
+
+FL_INLINE FN(scaling) FN(scaling_of)(R top) {
+  FN(scaling) s;
+  s.shift = top > 2 * FL_RANGE || top < -2 * FL_RANGE ? top : 0;
+  const R y = top - s.shift;
+  const R k = (y * (R)FL_LOG2E + FL_ROUND) - FL_ROUND;
+  s.low = y - FL_RANGE;
+  s.exponent = k - FL_BIAS;
+  s.unit = ((double)k * FL_LN2_HIGH_F64 - (double)y) + (double)k * FL_LN2_LOW_F64;
+  return s;
+}
+
+/* e^(x - top) 2^BIAS e^-unit */
+FL_INLINE V FN(term)(V x, V shift, V low, V exponent) {
+  V n, p = vexp_parts(vmax(low, x - shift), &n);
+  return vscale(p, n - exponent);
+}
+
+static R FN(largest)(ptrdiff_t n, const R *x) {
+  V m0 = FN(vset)((R)-INFINITY), m1 = m0, m2 = m0, m3 = m0;
+  ptrdiff_t i = 0;
+  for (; i + 4 * LANES <= n; i += 4 * LANES) {
+    m0 = vmax(m0, vload(x + i)), m1 = vmax(m1, vload(x + i + LANES));
+    m2 = vmax(m2, vload(x + i + 2 * LANES)), m3 = vmax(m3, vload(x + i + 3 * LANES));
+  }
+  for (; i + LANES <= n; i += LANES) m0 = vmax(m0, vload(x + i));
+  if (i < n) m1 = vmax(m1, vload_part(x + i, n - i, (R)-INFINITY));
+  return vtop(vmax(vmax(m0, m1), vmax(m2, m3)));
+}
+
+static int FN(has_nan)(ptrdiff_t n, const R *x, ptrdiff_t step) {
+  for (ptrdiff_t i = 0; i < n; i++)
+    if (x[i * step] != x[i * step]) return 1;
+  return 0;
+}
+
+/* Four registers' worth of float terms are added in float (a tree two deep), then go on in double. */
+FL_INLINE void FN(sum_terms)(vd sum[2], V a, V b, V c, V d) {
+#if FL_REAL_BITS == 32
+  V s = (a + b) + (c + d);
+  sum[0] += vlow(s), sum[1] += vhigh(s);
+#else
+  sum[0] += a + b, sum[1] += c + d;
+#endif
+}
+
+static void FN(piece)(ptrdiff_t n, const void *x_, double *top, double *part, double *unit) {
+  const R *x = x_;
+  const R m = FN(largest)(n, x);
+  *top = m, *part = 0, *unit = 0;
+  if (m - m != 0) { /* infinite, or nan: then the answer is nan if there is a nan */
+    if (FN(has_nan)(n, x, 1)) *part = NAN;
+    return;
+  }
+  const FN(scaling) s = FN(scaling_of)(m);
+  const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent), best = FN(vset)(m);
+  const V zero = FN(vset)(0);
+  vd sum[2] = {vset_f64(0), vset_f64(0)};
+  int ties = -1;
+#define FL_TERM(v) vdrop(veq(v, best), FN(term)(v, shift, low, exponent))
+  ptrdiff_t i = 0;
+  for (; i + 4 * LANES <= n; i += 4 * LANES) {
+    V a = vload(x + i), b = vload(x + i + LANES), c = vload(x + i + 2 * LANES), d = vload(x + i + 3 * LANES);
+    ties += (FN(vcount)(veq(a, best)) + FN(vcount)(veq(b, best))) + (FN(vcount)(veq(c, best)) + FN(vcount)(veq(d, best)));
+    FN(sum_terms)(sum, FL_TERM(a), FL_TERM(b), FL_TERM(c), FL_TERM(d));
+  }
+  for (; i + LANES <= n; i += LANES) {
+    V a = vload(x + i);
+    ties += FN(vcount)(veq(a, best));
+    FN(sum_terms)(sum, FL_TERM(a), zero, zero, zero);
+  }
+  if (i < n) {
+    V a = vload_part(x + i, n - i, (R)-INFINITY);
+    ties += FN(vcount)(veq(a, best));
+    FN(sum_terms)(sum, FL_TERM(a), zero, zero, zero);
+  }
+#undef FL_TERM
+  *part = vsum_f64(sum[0] + sum[1]);
+  *unit = s.unit;
+  if (ties > 0) *part += ties * exp(-s.unit) / FL_UNBIAS;
+}
+
+static void FN(finish)(ptrdiff_t pieces, const double *part, const double *unit, double *rest) {
+  for (ptrdiff_t i = 0; i < pieces; i += LANES_F64) {
+    const ptrdiff_t left = pieces - i < LANES_F64 ? pieces - i : LANES_F64;
+    vd p = vload_part(part + i, left, 0.0), u = vload_part(unit + i, left, 0.0);
+    vd r = p * FL_EXP_UNIT(u) * FL_UNBIAS;
+    vstore_part(rest + i, left, vdrop(vlt(r, vset_f64(FL_FLUSH)), r));
+  }
+}
+
+static void FN(log1p_many)(ptrdiff_t n, const double *x, double *out) {
+  for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
+    const ptrdiff_t left = n - i < LANES_F64 ? n - i : LANES_F64;
+    vstore_part(out + i, left, FL_LOG1P_ROW(vload_part(x + i, left, 0.0)));
+  }
+}
+
+/* Runs `expression` in `x` (a V) over a row, whole registers first; `i` and `left` tell where. In place is fine. */
+#define FL_ROW_MAP(n, x, out, expression)                                                                                \
+  do {                                                                                                                   \
+    ptrdiff_t i = 0, left = LANES;                                                                                       \
+    for (; i + LANES <= (n); i += LANES) {                                                                               \
+      V v = vload((x) + i);                                                                                              \
+      vstore((out) + i, (expression));                                                                                   \
+    }                                                                                                                    \
+    left = (n) - i;                                                                                                      \
+    if (left) {                                                                                                          \
+      V v = vload_part((x) + i, left, (R)0);                                                                             \
+      vstore_part((out) + i, left, (expression));                                                                        \
+    }                                                                                                                    \
+  } while (0)
+
+static void FN(softmax)(ptrdiff_t n, const void *x_, double top, double scale, void *out_) {
+  const R *x = x_;
+  R *out = out_;
+  const FN(scaling) s = FN(scaling_of)((R)top);
+  const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent);
+  const V factor = FN(vset)((R)(scale * exp(s.unit) * FL_UNBIAS)); /* nan if top is infinite */
+  FL_ROW_MAP(n, x, out, FN(term)(v, shift, low, exponent) * factor);
+}
+
+static void FN(log_softmax)(ptrdiff_t n, const void *x_, double top, double log1p_rest, void *out_) {
+  const R *x = x_;
+  R *out = out_;
+  const V m = FN(vset)((R)top), l = FN(vset)((R)log1p_rest);
+  FL_ROW_MAP(n, x, out, (v - m) - l);
+}
+
+/* a_j for the register at i: class_weight_j (mix t_j + floor). */
+FL_INLINE V FN(soft_weight)(const fl_soft *soft, ptrdiff_t i, ptrdiff_t left, V mix, V floor) {
+  V a = floor;
+  if (soft->t) a = vfma(mix, FN(read)(soft->t, i, left, left >= LANES, 0), floor);
+  if (soft->class_weight) a = a * FN(read)(soft->class_weight, i, left, left >= LANES, 0);
+  return a;
+}
+
+static void FN(soft_sums)(ptrdiff_t n, const void *x_, double top, const fl_soft *soft, double *weighted, double *weight) {
+  const R *x = x_, *t = soft->t, *class_weight = soft->class_weight;
+  vd sum[2] = {vset_f64(0), vset_f64(0)}, total[2] = {vset_f64(0), vset_f64(0)};
+  const vd m = vset_f64(top), zero = vset_f64(0), mix = vset_f64(soft->mix), floor = vset_f64(soft->floor);
+  for (ptrdiff_t i = 0; i < n; i += LANES) {
+    const ptrdiff_t left = n - i;
+    const int whole = left >= LANES;
+    V v = FN(read)(x, i, left, whole, (R)0);
+    V tv = t ? FN(read)(t, i, left, whole, 0) : FN(vset)(0);
+    V present = FN(vset)(1);
+    if (!whole) present = vdrop(vle(FN(vset)((R)left), vload(FN(fl_iota))), present);
+    V cw = class_weight ? FN(read)(class_weight, i, left, whole, 0) * present : present;
+#if FL_REAL_BITS == 32
+    for (int half = 0; half < 2; half++) {
+      vd a = vfma(mix, half ? vhigh(tv) : vlow(tv), floor) * (half ? vhigh(cw) : vlow(cw));
+      vd gap = m - (half ? vhigh(v) : vlow(v));
+#else
+    for (int half = 0; half < 1; half++) {
+      vd a = vfma(mix, tv, floor) * cw, gap = m - v;
+#endif
+      sum[half] += vselect(veq(a, zero), zero, a * gap); /* 0 log 0 = 0 */
+      total[half] += a;
+    }
+  }
+  *weighted += vsum_f64(sum[0] + sum[1]);
+  *weight += vsum_f64(total[0] + total[1]);
+}
+
+static void FN(soft_grad)(ptrdiff_t n, const void *x_, double top, double scale, double target_scale, const fl_soft *soft,
+                          void *out_) {
+  const R *x = x_;
+  R *out = out_;
+  const FN(scaling) s = FN(scaling_of)((R)top);
+  const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent);
+  const V factor = FN(vset)((R)(scale * exp(s.unit) * FL_UNBIAS)), down = FN(vset)((R)target_scale);
+  const V mix = FN(vset)((R)soft->mix), floor = FN(vset)((R)soft->floor);
+  FL_ROW_MAP(n, x, out,
+             FN(term)(v, shift, low, exponent) * factor - down * FN(soft_weight)(soft, i, left, mix, floor));
+}
+
+/* scale p (1 - p); for the top entry 1 - p is rest / (1 + rest), which keeps its digits. */
+static void FN(softmax_hess)(ptrdiff_t n, const void *x_, double top, double rest, double scale, void *out_) {
+  const R *x = x_;
+  R *out = out_;
+  const FN(scaling) s = FN(scaling_of)((R)top);
+  const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent);
+  const V factor = FN(vset)((R)(exp(s.unit) * FL_UNBIAS / (1 + rest))), best = FN(vset)((R)top);
+  const V others = FN(vset)((R)(rest / (1 + rest))), w = FN(vset)((R)scale), one = FN(vset)(1);
+#define FL_P (FN(term)(v, shift, low, exponent) * factor)
+  FL_ROW_MAP(n, x, out, w * FL_P * vselect(veq(v, best), others, one - FL_P));
+#undef FL_P
+}
+
+static void FN(extremes)(ptrdiff_t n, const void *x_, double *low, double *high) {
+  const R *x = x_;
+  V least = FN(vset)((R)INFINITY), most = -least;
+  for (ptrdiff_t i = 0; i < n; i += LANES) {
+    V v = FN(read)(x, i, n - i, n - i >= LANES, x[0]);
+    least = vmin(v, least), most = vmax(v, most);
+  }
+  const double l = -(double)vtop(-least), h = (double)vtop(most);
+  *low = l < *low ? l : *low, *high = h > *high ? h : *high;
+}

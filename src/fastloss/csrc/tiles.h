@@ -1,0 +1,150 @@
+/* Softmax statistics and gradients of tiles: C x P logits with the positions (rows) along the vector, so that few classes, or a
+ * class axis strided over an image, fill the registers. Included by level.c once per type, after rows.h whose scheme it shares.
+ */
+
+/* Per-position doubles of one register of positions, as two (float) or one (double) registers. */
+#if FL_REAL_BITS == 32
+#define FL_HALVES 2
+#define FL_HALF(v, h) ((h) ? vhigh(v) : vlow(v))
+#else
+#define FL_HALVES 1
+#define FL_HALF(v, h) (v)
+#endif
+
+FL_INLINE V FN(load_narrow)(const double *p) {
+#if FL_REAL_BITS == 32
+  return vnarrow(vload(p), vload(p + LANES_F64));
+#else
+  return vload(p);
+#endif
+}
+
+static void FN(tile_stats)(ptrdiff_t C, ptrdiff_t P, const void *x_, void *e_, double *top, double *rest, double *unit) {
+  const V wide = FN(vset)(2 * FL_RANGE), zero = FN(vset)(0), one = FN(vset)(1);
+  for (ptrdiff_t q = 0; q < P; q += LANES) {
+    const R *x = (const R *)x_ + q;
+    R *e = (R *)e_ + q;
+    V m = vload(x), m1 = m;
+    ptrdiff_t c = 1;
+    for (; c + 2 <= C; c += 2) m = vmax(m, vload(x + c * P)), m1 = vmax(m1, vload(x + (c + 1) * P));
+    if (c < C) m = vmax(m, vload(x + c * P));
+    m = vmax(m, m1);
+    const V shift = vselect(vlt(wide, vabs(m)), m, zero), y = m - shift, low = y - FL_RANGE;
+    const V k = vfma(y, FN(vset)((R)FL_LOG2E), FN(vset)(FL_ROUND)) - FL_ROUND, exponent = k - FL_BIAS;
+    V ties = -one;
+    vd sum[2] = {vset_f64(0), vset_f64(0)};
+    const int odd = FN(vcount)(vlt(vabs(m), FN(vset)((R)INFINITY))) < LANES; /* an infinite or nan top: rare */
+    int lost[LANES];
+    if (odd) /* asked before e, which may be x, is written */
+      for (int j = 0; j < LANES; j++) lost[j] = FN(has_nan)(C, x + j, P);
+    V term[4];
+    for (c = 0; c < C; c += 4) {
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; j++) {
+        term[j] = zero;
+        if (c + j >= C) continue;
+        const V v = vload(x + (c + j) * P), t = FN(term)(v, shift, low, exponent);
+        const M is_top = veq(v, m);
+        vstore(e + (c + j) * P, t);
+        ties += vselect(is_top, one, zero);
+        term[j] = vdrop(is_top, t);
+      }
+      FN(sum_terms)(sum, term[0], term[1], term[2], term[3]);
+    }
+#if FL_REAL_BITS == 64
+    sum[0] += sum[1];
+#endif
+    for (int h = 0; h < FL_HALVES; h++) {
+      const vd kd = FL_HALF(k, h), yd = FL_HALF(y, h);
+      const vd u = FL_EXP_UNIT((kd * FL_LN2_HIGH_F64 - yd) + kd * FL_LN2_LOW_F64) * FL_UNBIAS;
+      vd r = sum[h] * u;
+      r = vdrop(vlt(r, vset_f64(FL_FLUSH)), r) + FL_HALF(ties, h);
+      vstore(top + q + h * LANES_F64, FL_HALF(m, h));
+      vstore(rest + q + h * LANES_F64, r);
+      vstore(unit + q + h * LANES_F64, u);
+    }
+    if (odd)
+      for (int j = 0; j < LANES; j++)
+        if (m[j] - m[j] != 0) rest[q + j] = lost[j] ? NAN : 0, unit[q + j] = NAN;
+  }
+}
+
+static void FN(tile_pick)(ptrdiff_t P, ptrdiff_t count, const void *x_, const int64_t *label, double *out) {
+  const R *x = x_;
+  for (ptrdiff_t p = 0; p < count; p++) out[p] = x[label[p] * P + p];
+}
+
+static void FN(tile_scale)(ptrdiff_t C, ptrdiff_t P, void *e_, const double *factor) {
+  for (ptrdiff_t q = 0; q < P; q += LANES) {
+    R *e = (R *)e_ + q;
+    const V f = FN(load_narrow)(factor + q);
+    for (ptrdiff_t c = 0; c < C; c++) vstore(e + c * P, vload(e + c * P) * f);
+  }
+}
+
+static void FN(tile_log_softmax)(ptrdiff_t C, ptrdiff_t P, void *x_, const double *top, const double *log1p_rest) {
+  for (ptrdiff_t q = 0; q < P; q += LANES) {
+    R *x = (R *)x_ + q;
+    const V m = FN(load_narrow)(top + q), l = FN(load_narrow)(log1p_rest + q);
+    for (ptrdiff_t c = 0; c < C; c++) vstore(x + c * P, (vload(x + c * P) - m) - l);
+  }
+}
+
+static void FN(tile_soft_sums)(ptrdiff_t C, ptrdiff_t P, const void *x_, const double *top, const fl_soft *soft,
+                               double *weighted, double *weight) {
+  const R *class_weight = soft->class_weight;
+  const vd zero = vset_f64(0);
+  for (ptrdiff_t q = 0; q < P; q += LANES)
+    for (int h = 0; h < FL_HALVES; h++) {
+      const ptrdiff_t at = q + h * LANES_F64;
+      const vd m = vload(top + at);
+      vd sum = zero, total = zero;
+      for (ptrdiff_t c = 0; c < C; c++) {
+        const V v = vload((const R *)x_ + c * P + q);
+        vd a = vset_f64(soft->floor);
+        if (soft->t) {
+          const V t = vload((const R *)soft->t + c * P + q);
+          a = vfma(vset_f64(soft->mix), FL_HALF(t, h), a);
+        }
+        if (class_weight) a *= class_weight[c];
+        sum += vselect(veq(a, zero), zero, a * (m - FL_HALF(v, h)));
+        total += a;
+      }
+      vstore(weighted + at, sum);
+      vstore(weight + at, total);
+    }
+}
+
+static void FN(tile_soft_grad)(ptrdiff_t C, ptrdiff_t P, void *e_, const double *factor, const double *target_scale,
+                               const fl_soft *soft) {
+  const R *class_weight = soft->class_weight;
+  for (ptrdiff_t q = 0; q < P; q += LANES) {
+    const V f = FN(load_narrow)(factor + q), down = FN(load_narrow)(target_scale + q);
+    for (ptrdiff_t c = 0; c < C; c++) {
+      R *e = (R *)e_ + c * P + q;
+      V a = FN(vset)((R)soft->floor);
+      if (soft->t) a = vfma(FN(vset)((R)soft->mix), vload((const R *)soft->t + c * P + q), a);
+      if (class_weight) a *= class_weight[c];
+      vstore(e, vload(e) * f - down * a);
+    }
+  }
+}
+
+static void FN(tile_hess)(ptrdiff_t C, ptrdiff_t P, const void *x_, void *e_, const double *top, const double *rest,
+                          const double *unit, const double *scale) {
+  const V one = FN(vset)(1);
+  for (ptrdiff_t q = 0; q < P; q += LANES) {
+    double factor[LANES], others[LANES];
+    for (int j = 0; j < LANES; j++) factor[j] = unit[q + j] / (1 + rest[q + j]), others[j] = rest[q + j] / (1 + rest[q + j]);
+    const V m = FN(load_narrow)(top + q), f = FN(load_narrow)(factor), o = FN(load_narrow)(others);
+    const V w = FN(load_narrow)(scale + q);
+    for (ptrdiff_t c = 0; c < C; c++) {
+      R *e = (R *)e_ + c * P + q;
+      const V p = vload(e) * f;
+      vstore(e, w * p * vselect(veq(vload((const R *)x_ + c * P + q), m), o, one - p));
+    }
+  }
+}
+
+#undef FL_HALVES
+#undef FL_HALF

@@ -1,0 +1,185 @@
+"""What to evaluate: names and options become the distinct computations that one pass makes.
+
+May import the public functions of fastloss and NumPy.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastloss
+from fastloss import LOSSES, Loss
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss with its options: computed once, however many metrics are made of it."""
+
+    loss: Loss
+    options: Mapping[str, Any]  # those given
+    description: Mapping[str, Any]  # all of them, as JSON can hold and compare them
+
+    def compute(
+        self, arrays: Mapping[str, Array], sample_weight: Array | None
+    ) -> tuple[Array, Array]:
+        """The weighted loss of every sample, and its weight in the mean."""
+        inputs = (arrays[name] for name in self.loss.arrays)
+        return self.loss.terms(*inputs, **self.options, sample_weight=sample_weight)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number to report: the mean of a term, or a function of that mean."""
+
+    name: str
+    term: int
+    function: str | None = None
+
+    def finish(self, mean: float) -> float:
+        """The number to report for a mean."""
+        return mean if self.function is None else FUNCTIONS[self.function](mean)
+
+
+def _exp(x: float) -> float:
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return math.inf
+
+
+FUNCTIONS: Mapping[str, Callable[[float], float]] = {"exp": _exp}
+# Metrics that are not losses: name -> (the loss whose mean they transform, how).
+DERIVED: Mapping[str, tuple[str, str]] = {"perplexity": ("cross_entropy", "exp")}
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The metrics asked for, and the terms they need."""
+
+    metrics: tuple[Metric, ...]
+    terms: tuple[Term, ...]
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """What the terms read, in the order of their signatures."""
+        return tuple(dict.fromkeys(name for term in self.terms for name in term.loss.arrays))
+
+    @property
+    def labels(self) -> list[str]:
+        """A name for each term's samples: its loss, and if that is not enough, the metric too."""
+        losses = [term.loss.name for term in self.terms]
+        first = {metric.term: metric.name for metric in reversed(self.metrics)}
+        return [
+            loss if losses.count(loss) == 1 or first[i] == loss else f"{loss} of {first[i]}"
+            for i, loss in enumerate(losses)
+        ]
+
+    @classmethod
+    def of(cls, losses: str | Loss | Iterable[Any], options: Mapping[str, Any]) -> Metrics:
+        """Each option goes to the losses that have it; one that none has is an error."""
+        chosen = [_resolve(item) for item in as_list(losses)]
+        if not chosen:
+            raise ValueError("evaluate: losses: expected at least one loss, got none")
+        known = {option for _, _, has, _ in chosen for option in has}
+        if unknown := sorted(set(options) - known):
+            names = ", ".join(name for name, _, _, _ in chosen)
+            raise TypeError(
+                f"evaluate: expected arrays and options of {names} "
+                f"({', '.join([*arrays_of(losses), *sorted(known)])}), got {unknown[0]!r}"
+            )
+        metrics: dict[str, Metric] = {}
+        terms: list[Term] = []
+        for name, loss, has, function in chosen:
+            given = {option: value for option, value in options.items() if option in has}
+            full = {**loss.options, **given}
+            described = {option: describe(value) for option, value in sorted(full.items())}
+            term = Term(loss, given, described)
+            keys = [(t.loss.name, t.description) for t in terms]
+            if (loss.name, described) not in keys:
+                terms.append(term)
+                keys.append((loss.name, described))
+            if name in metrics:
+                raise ValueError(f"evaluate: losses: expected each loss once, got {name!r} twice")
+            metrics[name] = Metric(name, keys.index((loss.name, described)), function)
+        return cls(tuple(metrics.values()), tuple(terms))
+
+    def describe(self) -> dict[str, Any]:
+        """What two states must share to be merged, as JSON."""
+        return {m.name: dict(self.terms[m.term].description) for m in self.metrics}
+
+    def axes(self, ndims: Mapping[str, int]) -> dict[str, int | None]:
+        """Along which axis each array is cut: the one that leads the shape of reduction="none".
+
+        None for all where that shape is (): a single row of classes is not cut.
+        """
+        axes: dict[str, int | None] = {}
+        for term in self.terms:
+            for name, axis in axes_of(term, ndims).items():
+                if axes.setdefault(name, axis) != axis:
+                    raise ValueError(
+                        f"evaluate: {name}: expected all losses to take samples along one axis, "
+                        f"got axes {axes[name]} and {axis}; evaluate them one by one"
+                    )
+        return axes
+
+
+def axes_of(term: Term, ndims: Mapping[str, int]) -> dict[str, int | None]:
+    """Along which axis each array of one term is cut."""
+    names, axis = term.loss.arrays, term.description.get("axis")
+    ndim = ndims[names[0]]
+    if axis is not None and ndim == 1:
+        return dict.fromkeys(names)
+    classes_first = axis in (0, -ndim)
+    return {name: int(classes_first and ndims[name] == ndim) for name in names}
+
+
+def as_list(losses: str | Loss | Iterable[Any]) -> Sequence[Any]:
+    """One loss or several, as a list."""
+    if isinstance(losses, (str, Loss)) or not isinstance(losses, Iterable):
+        return [losses]
+    return list(losses)
+
+
+def arrays_of(losses: str | Loss | Iterable[Any]) -> tuple[str, ...]:
+    """The names of all the arrays that some losses read."""
+    chosen = [_resolve(item)[1] for item in as_list(losses)]
+    return tuple(dict.fromkeys(name for loss in chosen for name in loss.arrays))
+
+
+def _resolve(item: Any) -> tuple[str, Loss, frozenset[str], str | None]:
+    """(name, loss, the options it takes, the function of the mean)."""
+    if isinstance(item, Loss):
+        return item.name, item, frozenset(item.options), None
+    name = item if isinstance(item, str) else getattr(item, "__name__", repr(item))
+    if name in LOSSES:
+        return name, LOSSES[name], frozenset(LOSSES[name].options), None
+    if name in DERIVED:
+        base, function = DERIVED[name]
+        keywords = inspect.signature(getattr(fastloss, name)).parameters
+        return name, LOSSES[base], frozenset(LOSSES[base].options) & set(keywords), function
+    names = [*LOSSES, *DERIVED]
+    close = difflib.get_close_matches(str(name), names, 1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"evaluate: losses: expected one of {', '.join(names)}, got {name!r}{hint}")
+
+
+def describe(value: Any) -> Any:
+    """An option's value as JSON, such that equal values and no others are equal."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    array = np.ascontiguousarray(value)
+    digest = hashlib.sha256(array.tobytes()).hexdigest()
+    return {"dtype": array.dtype.str, "shape": list(array.shape), "sha256": digest}

@@ -1,0 +1,162 @@
+"""Plain functions of rows: logsumexp, softmax, log_softmax. Not losses: nothing to reduce, no target.
+
+Shapes: `C` classes along `axis`, any other axes. Imports `_check` and the row kernels only.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from fastloss import _check, _rows
+from fastloss._check import FLOAT32, FLOAT64, Array, Refusal
+from fastloss._threads import get_num_threads
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _named(function: Callable[P, T]) -> Callable[P, T]:
+    """Errors start with the function's name, as a loss's do."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except Refusal as refusal:
+            raise refusal.named(function.__name__) from None
+
+    return call
+
+
+@_named
+def logsumexp(x: Any, *, axis: int = -1) -> Array:
+    """Logarithm of the sum of exponentials along an axis.
+
+    .. math:: \\log \\sum_j e^{x_j} = m + \\log \\left( 1 + \\sum_{j \\ne \\arg\\max} e^{x_j - m} \\right), \\quad m = \\max_j x_j
+
+    Parameters
+    ----------
+    x : array_like
+        Real numbers; -inf adds nothing.
+    axis : int
+        The axis to sum along.
+
+    Returns
+    -------
+    ndarray
+        The shape of `x` without `axis`; float64 for float64 and integers, else float32. At least the largest entry; a row
+        of -inf is -inf, a row with +inf is +inf, a row with nan is nan.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A bad axis, an axis without entries, numbers that are not real.
+
+    References
+    ----------
+    Blanchard, Higham and Higham, *Accurately computing the log-sum-exp and softmax functions*, IMA J. Numer. Anal. 41, 2021.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.logsumexp([[1000.0, 1000.0], [0.0, -float("inf")]]).round(4)
+    array([1000.6931,    0.    ])
+    """
+    a = _check.array("x", x)
+    index = _check.axis_of(a, axis, "x")
+    wide = _check.is_wide(a.dtype, a.dtype)
+    values = np.empty(a.shape[:index] + a.shape[index + 1 :], FLOAT64 if wide else FLOAT32)
+    if a.size:
+        _rows.rows(_rows.KINDS["logsumexp"], a, index, wide=wide, values=values, threads=get_num_threads())
+    return values
+
+
+@_named
+def softmax(x: Any, *, axis: int = -1, out: Any = None) -> Array:
+    """Exponentials along an axis, divided by their sum.
+
+    .. math:: p_j = e^{x_j} / \\sum_k e^{x_k}
+
+    Parameters
+    ----------
+    x : array_like
+        Real numbers; -inf gets probability 0.
+    axis : int
+        The axis along which the results sum to 1.
+    out : ndarray, optional
+        Where to write, with the shape and type of the result; may be `x` itself.
+
+    Returns
+    -------
+    ndarray
+        The shape and floating type of `x` (float64 for integers). Rows that hold nan or +inf, or only -inf, are nan.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A bad axis, an axis without entries, numbers that are not real, an unfit `out`.
+
+    References
+    ----------
+    Bridle, *Probabilistic Interpretation of Feedforward Classification Network Outputs*, 1990.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.softmax([0.0, 0.0, -float("inf")])
+    array([0.5, 0.5, 0. ])
+    """
+    return _rowwise("softmax", x, axis, out)
+
+
+@_named
+def log_softmax(x: Any, *, axis: int = -1, out: Any = None) -> Array:
+    """Logarithm of `softmax`.
+
+    .. math:: \\log p_j = x_j - \\log \\sum_k e^{x_k}
+
+    Parameters
+    ----------
+    x : array_like
+        Real numbers; -inf stays -inf.
+    axis : int
+        The axis along which the exponentials of the results sum to 1.
+    out : ndarray, optional
+        Where to write, with the shape and type of the result; may be `x` itself.
+
+    Returns
+    -------
+    ndarray
+        The shape and floating type of `x` (float64 for integers), at most 0. Rows that hold nan or +inf, or only -inf, are nan.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A bad axis, an axis without entries, numbers that are not real, an unfit `out`.
+
+    References
+    ----------
+    Bridle, *Probabilistic Interpretation of Feedforward Classification Network Outputs*, 1990.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.log_softmax([0.0, 0.0]).round(4)
+    array([-0.6931, -0.6931])
+    """
+    return _rowwise("log_softmax", x, axis, out)
+
+
+def _rowwise(kind: str, x: Any, axis: int, out: Any) -> Array:
+    a = _check.array("x", x)
+    index = _check.axis_of(a, axis, "x")
+    dtype = FLOAT64 if a.dtype.kind in "iub" else a.dtype
+    result = np.empty(a.shape, dtype) if out is None else _check.result("out", out, a.shape, dtype, (a,))
+    if a.size:
+        wide = _check.is_wide(a.dtype, a.dtype)
+        _rows.rows(_rows.KINDS[kind], a, index, wide=wide, grad=result, threads=get_num_threads())
+    return result
