@@ -48,14 +48,17 @@ cdef extern from "kernels.h" nogil:
         void (*piece)(Py_ssize_t, const void *, double *, double *, double *) noexcept nogil
         void (*finish)(Py_ssize_t, const double *, const double *, double *) noexcept nogil
         void (*log1p)(Py_ssize_t, const double *, double *) noexcept nogil
+        double (*hard_values)(Py_ssize_t, const double *, const double *, const double *, double *, double *,
+                              double *) noexcept nogil
         void (*softmax)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
         void (*log_softmax)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
         void (*soft_sums)(Py_ssize_t, const void *, double, const fl_soft *, double *, double *) noexcept nogil
         void (*soft_grad)(Py_ssize_t, const void *, double, double, double, const fl_soft *, void *) noexcept nogil
         void (*softmax_hess)(Py_ssize_t, const void *, double, double, double, void *) noexcept nogil
         void (*extremes)(Py_ssize_t, const void *, double *, double *) noexcept nogil
+        void (*tile_load)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, void *) noexcept nogil
+        void (*tile_save)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const void *, char *, Py_ssize_t) noexcept nogil
         void (*tile_stats)(Py_ssize_t, Py_ssize_t, const void *, void *, double *, double *, double *) noexcept nogil
-        void (*tile_pick)(Py_ssize_t, Py_ssize_t, const void *, const int64_t *, double *) noexcept nogil
         void (*tile_scale)(Py_ssize_t, Py_ssize_t, void *, const double *) noexcept nogil
         void (*tile_log_softmax)(Py_ssize_t, Py_ssize_t, void *, const double *, const double *) noexcept nogil
         void (*tile_soft_sums)(Py_ssize_t, Py_ssize_t, const void *, const double *, const fl_soft *, double *, double *) noexcept nogil

@@ -141,17 +141,18 @@ cdef int make_view(fl_view *view, cnp.ndarray a, int without_axis=-1) except -1:
 
 cdef int run_blocks(block_work work, void *call, Py_ssize_t blocks, double cost, int threads) except -1:
     """Run work(call, b, thread) for every block b; `cost` is one block's estimated ns."""
-    cdef Py_ssize_t b, done = 0, group, n
+    cdef Py_ssize_t b, done = 0, group, least, n
     cdef int chunk
     cdef bint small = blocks * cost < PARALLEL_FROM
-    cdef double began
+    cdef double began, spent
     if small:
         for b in range(blocks):
             work(call, b, 0)
         return 0
     threads = <int>min(threads, blocks)
     chunk = <int>max(1, min(blocks // (8 * threads), <Py_ssize_t>(40000 / cost)))
-    group = <Py_ssize_t>max(threads * chunk, 1e7 * threads / cost)
+    least = threads * chunk
+    group = max(least, <Py_ssize_t>(1e7 * threads / cost))
     while done < blocks:
         n = min(group, blocks - done)
         began = time.perf_counter()
@@ -164,7 +165,8 @@ cdef int run_blocks(block_work work, void *call, Py_ssize_t blocks, double cost,
                 work(call, b, threadid())
         done += n
         PyErr_CheckSignals()
-        group = <Py_ssize_t>max(threads * chunk, n * min(8.0, 0.03 / max(1e-9, time.perf_counter() - began)))
+        spent = time.perf_counter() - began
+        group = max(least, <Py_ssize_t>(n * min(8.0, 0.03 / max(1e-9, spent))))
     return 0
 
 

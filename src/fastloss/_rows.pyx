@@ -17,9 +17,9 @@ Letters: N rows (samples), C classes, P positions of a tile.
 cimport cython
 cimport numpy as cnp
 from libc.math cimport INFINITY, NAN, exp, isfinite
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastloss._kernels cimport (
     FL_F32,
@@ -108,6 +108,7 @@ cdef struct Desk:
     double *soft_loss
     double *soft_weight
     double *slope  # the gradient at the label
+    double *value
     int64_t *label  # -1 where the sample is ignored
     double *piece_top
     double *piece_part
@@ -120,7 +121,7 @@ cdef struct Desk:
 
 cdef Py_ssize_t desk_size(RowsCall *call) noexcept nogil:
     cdef Py_ssize_t bulk = call.classes * call.block if call.tiled else call.piece
-    return 14 * call.block * 8 + 4 * call.pieces * 8 + 3 * (bulk * call.size + 64) + 64
+    return 15 * call.block * 8 + 4 * call.pieces * 8 + 3 * (bulk * call.size + 64) + 64
 
 
 cdef void lay_desk(RowsCall *call, int thread, Desk *desk) noexcept nogil:
@@ -135,8 +136,8 @@ cdef void lay_desk(RowsCall *call, int thread, Desk *desk) noexcept nogil:
     desk.weight, desk.picked, desk.factor = <double *>(at + 6 * row), <double *>(at + 7 * row), <double *>(at + 8 * row)
     desk.down, desk.soft_loss = <double *>(at + 9 * row), <double *>(at + 10 * row)
     desk.soft_weight, desk.slope = <double *>(at + 11 * row), <double *>(at + 12 * row)
-    desk.label = <int64_t *>(at + 13 * row)
-    at += 14 * row
+    desk.value, desk.label = <double *>(at + 13 * row), <int64_t *>(at + 14 * row)
+    at += 15 * row
     row = call.pieces * 8
     desk.piece_top, desk.piece_part = <double *>at, <double *>(at + row)
     desk.piece_unit, desk.piece_rest = <double *>(at + 2 * row), <double *>(at + 3 * row)
@@ -145,7 +146,7 @@ cdef void lay_desk(RowsCall *call, int thread, Desk *desk) noexcept nogil:
 # ---- samples: labels, weights, sums ---------------------------------------------------------------------------------
 
 cdef void read_samples(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, Py_ssize_t *bad) noexcept nogil:
-    """Labels, checked, and weights of samples [start, start + n)."""
+    """Labels, checked, and weights of samples [start, start + n). One that does not count: label -1, weight -1."""
     cdef Py_ssize_t i
     cdef int64_t y
     if call.has_sample_weight:
@@ -153,30 +154,23 @@ cdef void read_samples(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t 
     else:
         for i in range(n):
             desk.sample[i] = 1
+    for i in range(n):
+        desk.weight[i] = desk.sample[i]
     if not call.has_labels:
         for i in range(n):
-            desk.label[i], desk.weight[i] = 0, desk.sample[i]
+            desk.label[i] = 0
         return
     fl_gather_labels(&call.labels, start, n, desk.label)
     for i in range(n):
         y = desk.label[i]
-        desk.weight[i] = desk.sample[i]
-        if call.has_ignore and y == call.ignore:
-            desk.label[i], desk.weight[i] = -1, 0
-        elif y < 0 or y >= call.classes:
-            if bad[0] < 0:
+        if <uint64_t>y >= <uint64_t>call.classes or (call.has_ignore and y == call.ignore):
+            if bad[0] < 0 and not (call.has_ignore and y == call.ignore):
                 bad[0] = start + i
-            desk.label[i], desk.weight[i] = -1, 0
-        elif call.class_weight != NULL:
-            desk.weight[i] *= call.class_weight[y]
-
-
-cdef inline void store_value(RowsCall *call, Py_ssize_t i, double value) noexcept nogil:
-    if call.values != NULL:
-        if call.wide_values:
-            (<double *>call.values)[i] = value
-        else:
-            (<float *>call.values)[i] = <float>value
+            desk.label[i], desk.weight[i] = -1, -1
+    if call.class_weight != NULL:
+        for i in range(n):
+            if desk.label[i] >= 0:
+                desk.weight[i] *= call.class_weight[desk.label[i]]
 
 
 cdef double hard_part(const RowsCall *call, const Desk *desk, Py_ssize_t i) noexcept nogil:
@@ -187,32 +181,46 @@ cdef double hard_part(const RowsCall *call, const Desk *desk, Py_ssize_t i) noex
 
 cdef void finish_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """Losses of a block of samples from their statistics; their sum and their weights' sum."""
-    cdef double total = 0, weights = 0, value, weight
-    cdef bint smoothed = call.kind == HARD and call.smoothing > 0
     cdef Py_ssize_t i
+    call.weight_sums[b] = 0
+    if call.kind == HARD and call.smoothing == 0:
+        call.sums[b] = call.table.hard_values(
+            n, desk.top, desk.picked, desk.log1p, desk.weight, desk.value, &call.weight_sums[b]
+        )
+    else:
+        finish_other_values(call, desk, b, n)
+    if call.values != NULL:
+        if call.wide_values:
+            memcpy(<double *>call.values + start, desk.value, n * sizeof(double))
+        else:
+            for i in range(n):
+                (<float *>call.values)[start + i] = <float>desk.value[i]
+    if call.weights != NULL:
+        memcpy(call.weights + start, desk.weight, n * sizeof(double))
+
+
+cdef void finish_other_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t n) noexcept nogil:
+    """Targets spread over the classes, and plain picks."""
+    cdef double value
+    cdef Py_ssize_t i
+    call.sums[b] = 0
     for i in range(n):
-        weight = desk.weight[i]
         if desk.label[i] < 0:
-            value = 0
+            value = desk.weight[i] = 0
         elif call.kind == PICK:
-            value = -weight * desk.picked[i]
+            value = -desk.weight[i] * desk.picked[i]
         elif not isfinite(desk.top[i]):
             value = NAN  # softmax of such a row is undefined
-        elif call.kind == SOFT:
-            value = desk.sample[i] * (desk.soft_loss[i] + desk.soft_weight[i] * desk.log1p[i])
-            weight = desk.down[i]
-        elif smoothed:
-            value = desk.soft_loss[i] + desk.soft_weight[i] * desk.log1p[i]
-            value += hard_part(call, desk, i) * ((desk.top[i] - desk.picked[i]) + desk.log1p[i])
-            value *= desk.sample[i]
         else:
-            value = weight * ((desk.top[i] - desk.picked[i]) + desk.log1p[i])
-        total += value
-        weights += weight
-        store_value(call, start + i, value)
-        if call.weights != NULL:
-            call.weights[start + i] = weight
-    call.sums[b], call.weight_sums[b] = total, weights
+            value = desk.soft_loss[i] + desk.soft_weight[i] * desk.log1p[i]
+            if call.kind == HARD:
+                value += hard_part(call, desk, i) * ((desk.top[i] - desk.picked[i]) + desk.log1p[i])
+            value *= desk.sample[i]
+        if call.kind == SOFT:
+            desk.weight[i] = desk.down[i]
+        desk.value[i] = value
+        call.sums[b] += value
+        call.weight_sums[b] += desk.weight[i]
 
 
 cdef double label_slope(RowsCall *call, Desk *desk, Py_ssize_t i, double p) noexcept nogil:
@@ -229,6 +237,15 @@ cdef double label_slope(RowsCall *call, Desk *desk, Py_ssize_t i, double p) noex
     if won:
         return call.scale * desk.sample[i] * ((desk.soft_weight[i] - floor) - (desk.soft_weight[i] + own) * others)
     return call.scale * desk.sample[i] * ((desk.soft_weight[i] + own) * p - floor - own)
+
+
+cdef void finish_logsumexp(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if call.wide_values:
+            (<double *>call.values)[start + i] = desk.top[i] + desk.log1p[i]
+        else:
+            (<float *>call.values)[start + i] = <float>(desk.top[i] + desk.log1p[i])
 
 
 # ---- contiguous rows ------------------------------------------------------------------------------------------------
@@ -417,8 +434,7 @@ cdef void rows_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     if call.kind == SOFT or (call.kind == HARD and call.smoothing > 0):
         row_soft_sums(call, &desk, b, start, n)
     if call.kind == LOGSUMEXP:
-        for i in range(n):
-            store_value(call, start + i, desk.top[i] + desk.log1p[i])
+        finish_logsumexp(call, &desk, start, n)
     elif call.kind == HARD or call.kind == SOFT:
         finish_values(call, &desk, b, start, n)
     if call.grad.given or call.hess.given:
@@ -430,8 +446,15 @@ cdef void rows_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 cdef void read_tile(
     RowsCall *call, const Plane *plane, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes, char *tile
 ) noexcept nogil:
-    cdef fl_view view = plane.rows
+    cdef fl_view view
     cdef Py_ssize_t c
+    if plane.direct and plane.rows.ndim == 1:
+        call.table.tile_load(call.classes, lanes, n, line_at(plane, start), plane.rows.stride[0], tile)
+        if n < lanes:
+            for c in range(call.classes):
+                memset(tile + (c * lanes + n) * call.size, 0, (lanes - n) * call.size)
+        return
+    view = plane.rows
     for c in range(call.classes):
         view.data = plane.rows.data + c * plane.step
         call.table.gather(&view, start, n, tile)
@@ -443,8 +466,12 @@ cdef void read_tile(
 cdef void write_tile(
     RowsCall *call, const Plane *plane, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes, const char *tile
 ) noexcept nogil:
-    cdef fl_view view = plane.rows
+    cdef fl_view view
     cdef Py_ssize_t c
+    if plane.direct and plane.rows.ndim == 1:
+        call.table.tile_save(call.classes, lanes, n, tile, line_at(plane, start), plane.rows.stride[0])
+        return
+    view = plane.rows
     for c in range(call.classes):
         view.data = plane.rows.data + c * plane.step
         call.table.scatter(&view, start, n, tile)
@@ -453,6 +480,16 @@ cdef void write_tile(
 
 cdef inline double tile_entry(const RowsCall *call, const char *tile, Py_ssize_t i) noexcept nogil:
     return (<const double *>tile)[i] if call.size == 8 else (<const float *>tile)[i]
+
+
+cdef void pick_from_tile(const RowsCall *call, Desk *desk, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+    cdef Py_ssize_t i
+    if call.size == 8:
+        for i in range(n):
+            desk.picked[i] = (<const double *>desk.x)[max(desk.label[i], 0) * lanes + i]
+    else:
+        for i in range(n):
+            desk.picked[i] = (<const float *>desk.x)[max(desk.label[i], 0) * lanes + i]
 
 
 cdef inline void set_tile_entry(const RowsCall *call, char *tile, Py_ssize_t i, double value) noexcept nogil:
@@ -536,8 +573,11 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     read_samples(call, &desk, start, n, &call.bad[b])
     read_tile(call, &call.x, start, n, lanes, desk.x)
     if call.kind == HARD:
-        for i in range(n):
-            desk.picked[i] = tile_entry(call, desk.x, max(desk.label[i], 0) * lanes + i)
+        pick_from_tile(call, &desk, n, lanes)
+    if not call.grad.given and not call.hess.given:
+        desk.e = NULL
+    elif call.kind == SOFTMAX or (call.kind == HARD and call.smoothing == 0 and not call.hess.given):
+        desk.e = desk.x  # the logits are not needed any more
     call.table.tile_stats(call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit)
     call.table.log1p(n, desk.rest, desk.log1p)
     if call.kind == SOFT:
@@ -545,8 +585,7 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     if call.kind == SOFT or (call.kind == HARD and call.smoothing > 0):
         tile_soft_sums(call, &desk, b, n, lanes)
     if call.kind == LOGSUMEXP:
-        for i in range(n):
-            store_value(call, start + i, desk.top[i] + desk.log1p[i])
+        finish_logsumexp(call, &desk, start, n)
         return
     if call.kind == LOG_SOFTMAX:
         for i in range(n):
@@ -591,7 +630,7 @@ cdef void labels_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     lay_desk(call, thread, &desk)
     read_samples(call, &desk, start, n, &call.bad[b])
     for i in range(n):
-        total += desk.weight[i]
+        total += max(desk.weight[i], 0.0)
     call.weight_sums[b] = total
 
 

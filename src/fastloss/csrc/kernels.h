@@ -64,6 +64,10 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
   void (*piece)(ptrdiff_t n, const void *x, double *top, double *part, double *unit);
   void (*finish)(ptrdiff_t pieces, const double *part, const double *unit, double *rest);
   void (*log1p)(ptrdiff_t n, const double *x, double *out);
+  /* out = weight ((top - picked) + log1p_rest), 0 where weight < 0 (a sample that does not count; its weight becomes 0), nan
+     where top is not finite. Returns the sum; adds the weights to *weights. */
+  double (*hard_values)(ptrdiff_t n, const double *top, const double *picked, const double *log1p_rest, double *weight,
+                        double *out, double *weights);
   void (*softmax)(ptrdiff_t n, const void *x, double top, double scale, void *out);
   void (*log_softmax)(ptrdiff_t n, const void *x, double top, double log1p_rest, void *out);
   void (*soft_sums)(ptrdiff_t n, const void *x, double top, const fl_soft *soft, double *weighted, double *weight);
@@ -74,9 +78,10 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
   void (*extremes)(ptrdiff_t n, const void *x, double *low, double *high); /* widens [low, high]; nan passed over */
 
   /* The same for a tile of C x P logits, P a multiple of `lanes`, positions along the vector; every per-position array
-     has P entries. tile_stats leaves e^(x - top) / 2^bias in `e` (which may be x), to be multiplied by `unit`. */
+     has P entries. tile_stats leaves e^(x - top) / unit in `e` (which may be x, or null if nobody wants it). */
+  void (*tile_load)(ptrdiff_t C, ptrdiff_t P, ptrdiff_t n, const char *x, ptrdiff_t stride, void *tile);
+  void (*tile_save)(ptrdiff_t C, ptrdiff_t P, ptrdiff_t n, const void *tile, char *x, ptrdiff_t stride);
   void (*tile_stats)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, double *top, double *rest, double *unit);
-  void (*tile_pick)(ptrdiff_t P, ptrdiff_t count, const void *x, const int64_t *label, double *out);
   void (*tile_scale)(ptrdiff_t C, ptrdiff_t P, void *e, const double *factor);
   void (*tile_log_softmax)(ptrdiff_t C, ptrdiff_t P, void *x, const double *top, const double *log1p_rest);
   void (*tile_soft_sums)(ptrdiff_t C, ptrdiff_t P, const void *x, const double *top, const fl_soft *soft, double *weighted,

@@ -115,18 +115,36 @@ static void FN(piece)(ptrdiff_t n, const void *x_, double *top, double *part, do
 
 static void FN(finish)(ptrdiff_t pieces, const double *part, const double *unit, double *rest) {
   for (ptrdiff_t i = 0; i < pieces; i += LANES_F64) {
-    const ptrdiff_t left = pieces - i < LANES_F64 ? pieces - i : LANES_F64;
-    vd p = vload_part(part + i, left, 0.0), u = vload_part(unit + i, left, 0.0);
+    const ptrdiff_t left = pieces - i;
+    vd p = vload_up_to(part + i, left, 0.0), u = vload_up_to(unit + i, left, 0.0);
     vd r = p * FL_EXP_UNIT(u) * FL_UNBIAS;
-    vstore_part(rest + i, left, vdrop(vlt(r, vset_f64(FL_FLUSH)), r));
+    vstore_up_to(rest + i, left, vdrop(vlt(r, vset_f64(FL_FLUSH)), r));
   }
 }
 
 static void FN(log1p_many)(ptrdiff_t n, const double *x, double *out) {
   for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
-    const ptrdiff_t left = n - i < LANES_F64 ? n - i : LANES_F64;
-    vstore_part(out + i, left, FL_LOG1P_ROW(vload_part(x + i, left, 0.0)));
+    const ptrdiff_t left = n - i;
+    vstore_up_to(out + i, left, FL_LOG1P_ROW(vload_up_to(x + i, left, 0.0)));
   }
+}
+
+static double FN(hard_values)(ptrdiff_t n, const double *top, const double *picked, const double *log1p_rest,
+                              double *weight, double *out, double *weights) {
+  vd sum = vset_f64(0), total = vset_f64(0);
+  const vd zero = vset_f64(0);
+  for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
+    const ptrdiff_t left = n - i;
+    const vd t = vload_up_to(top + i, left, 0.0), w = vload_up_to(weight + i, left, -1.0);
+    const vd v = (t - vload_up_to(picked + i, left, 0.0)) + vload_up_to(log1p_rest + i, left, 0.0);
+    const vd value = vdrop(vlt(w, zero), w * (v + (t - t))); /* t - t: 0, or nan for an infinite top */
+    const vd counted = vdrop(vlt(w, zero), w);
+    sum += value, total += counted;
+    vstore_up_to(out + i, left, value);
+    vstore_up_to(weight + i, left, counted);
+  }
+  *weights += vsum_f64(total);
+  return vsum_f64(sum);
 }
 
 /* Runs `expression` in `x` (a V) over a row, whole registers first; `i` and `left` tell where. In place is fine. */

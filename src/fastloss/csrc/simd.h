@@ -138,6 +138,8 @@ FL_INLINE vf vselect_f32(mf m, vf yes, vf no) { return _mm512_mask_blend_ps(m, n
 FL_INLINE vd vselect_f64(md m, vd yes, vd no) { return _mm512_mask_blend_pd(m, no, yes); }
 FL_INLINE vf vdrop_f32(mf m, vf a) { return _mm512_maskz_mov_ps((mf)~m, a); }
 FL_INLINE vd vdrop_f64(md m, vd a) { return _mm512_maskz_mov_pd((md)~m, a); }
+FL_INLINE vf vtally_f32(vf n, mf m) { return _mm512_mask_add_ps(n, m, n, _mm512_set1_ps(1)); }
+FL_INLINE vd vtally_f64(vd n, md m) { return _mm512_mask_add_pd(n, m, n, _mm512_set1_pd(1)); }
 FL_INLINE int vcount_f32(mf m) { return __builtin_popcount(m); }
 FL_INLINE int vcount_f64(md m) { return __builtin_popcount(m); }
 FL_INLINE vd vlow(vf a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
@@ -167,6 +169,8 @@ FL_INLINE vf vselect_f32(mf m, vf yes, vf no) { return _mm256_blendv_ps(no, yes,
 FL_INLINE vd vselect_f64(md m, vd yes, vd no) { return _mm256_blendv_pd(no, yes, m); }
 FL_INLINE vf vdrop_f32(mf m, vf a) { return _mm256_andnot_ps(m, a); }
 FL_INLINE vd vdrop_f64(md m, vd a) { return _mm256_andnot_pd(m, a); }
+FL_INLINE vf vtally_f32(vf n, mf m) { return n + _mm256_and_ps(m, _mm256_set1_ps(1)); }
+FL_INLINE vd vtally_f64(vd n, md m) { return n + _mm256_and_pd(m, _mm256_set1_pd(1)); }
 FL_INLINE int vcount_f32(mf m) { return __builtin_popcount((unsigned)_mm256_movemask_ps(m)); }
 FL_INLINE int vcount_f64(md m) { return __builtin_popcount((unsigned)_mm256_movemask_pd(m)); }
 FL_INLINE vd vlow(vf a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
@@ -223,6 +227,8 @@ FL_INLINE vf vselect_f32(mf m, vf yes, vf no) { return (vf)(((mf)yes & m) | ((mf
 FL_INLINE vd vselect_f64(md m, vd yes, vd no) { return (vd)(((md)yes & m) | ((md)no & ~m)); }
 FL_INLINE vf vdrop_f32(mf m, vf a) { return (vf)((mf)a & ~m); }
 FL_INLINE vd vdrop_f64(md m, vd a) { return (vd)((md)a & ~m); }
+FL_INLINE vf vtally_f32(vf n, mf m) { return n + (vf)((mf)vset_f32(1) & m); }
+FL_INLINE vd vtally_f64(vd n, md m) { return n + (vd)((md)vset_f64(1) & m); }
 FL_INLINE vd vlow(vf a) { return (vd){a[0], a[1]}; }
 FL_INLINE vd vhigh(vf a) { return (vd){a[2], a[3]}; }
 FL_INLINE vf vnarrow(vd low, vd high) { return (vf){(float)low[0], (float)low[1], (float)high[0], (float)high[1]}; }
@@ -247,6 +253,7 @@ FL_INLINE vd vsqrt_f64(vd a) {
 #define veq(a, b) _Generic((a), vf: veq_f32, vd: veq_f64)(a, b)
 #define vselect(m, yes, no) _Generic((yes), vf: vselect_f32, vd: vselect_f64)(m, yes, no)
 #define vdrop(m, a) _Generic((a), vf: vdrop_f32, vd: vdrop_f64)(m, a) /* 0 where m */
+#define vtally(n, m) _Generic((n), vf: vtally_f32, vd: vtally_f64)(n, m)        /* n + 1 where m */
 
 /* Lane sums in a fixed tree: the bits depend on the level, never on the data's position in memory. */
 FL_INLINE double vsum_f64(vd a) {
@@ -308,6 +315,25 @@ FL_INLINE void vstore_part_f64(double *p, ptrdiff_t n, vd v) {
 }
 #define vload_part(p, n, fill) _Generic((p), const float *: vload_part_f32, float *: vload_part_f32, default: vload_part_f64)(p, n, fill)
 #define vstore_part(p, n, v) _Generic((v), vf: vstore_part_f32, vd: vstore_part_f64)(p, n, v)
+
+/* Up to a whole register: for loops whose last turn is short. */
+FL_INLINE vd vload_up_to(const double *p, ptrdiff_t n, double fill) {
+  return n >= LANES_F64 ? vload_f64(p) : vload_part_f64(p, n, fill);
+}
+FL_INLINE void vstore_up_to(double *p, ptrdiff_t n, vd v) {
+  if (n >= LANES_F64)
+    vstore_f64(p, v);
+  else
+    vstore_part_f64(p, n, v);
+}
+
+/* Entries of a followed by b, picked by constant numbers. */
+#if defined(__clang__) || __GNUC__ >= 12
+#define FL_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define FL_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (vi32x4){__VA_ARGS__})
+typedef int32_t vi32x4 __attribute__((vector_size(16)));
+#endif
 
 /* ---- powers of two ------------------------------------------------------------------------------------------------ */
 

@@ -2,7 +2,7 @@
  *
  * exp  Cody and Waite's reduction: n = round(x / ln 2), r = x - n ln 2 in two steps (exact products with FMA; without, the
  *      leading part of ln 2 has 9 bits (float) or 32 (double), so that the product is exact for every n the kernels reach),
- *      then 1 + r + r^2 q(r). e^x is handed out as the pair (p, n) with e^x = p 2^n, p in [0.7, 1.42], because sums of
+ *      then 1 + r + r^2 q(r) by Horner's rule. e^x is handed out as the pair (p, n) with e^x = p 2^n, p in [0.7, 1.42], because sums of
  *      exponentials want to choose their own power of two.
  * log  w = m 2^k with m in [sqrt(1/2), sqrt(2)), f = m - 1; float: f - f^2/2 + f^3 p(f); double: through
  *      z = f / (2 + f), as in fdlibm's e_log.c. A correction c to w (the part of 1 + s that rounding lost) makes log1p.
@@ -47,10 +47,12 @@ FL_INLINE vd vpoly_f64(vd x, const double *c, int n) {
 #define FL_POLY_F64(x, ...) vpoly_f64(x, (const double[])__VA_ARGS__, sizeof((const double[])__VA_ARGS__) / 8)
 
 /* relative error 1.1e-8 */
-#define FL_EXP_F32 {0.5f, 0.166665703f, 0.041666545f, 0.00836438034f, 0.00139276846f}
+#define FL_EXP_F32 {1.0f, 1.0f, 0.5f, 0.166665703f, 0.041666545f, 0.00836438034f, 0.00139276846f}
 /* relative error 7.1e-19 */
 #define FL_EXP_F64                                                                                                       \
-  {0.5,                                                                                                                  \
+  {1.0,                                                                                                                  \
+   1.0,                                                                                                                  \
+   0.5,                                                                                                                  \
    0.16666666666666671,                                                                                                  \
    0.041666666666666671,                                                                                                 \
    0.0083333333333249059,                                                                                                \
@@ -63,7 +65,9 @@ FL_INLINE vd vpoly_f64(vd x, const double *c, int n) {
    2.0916212837493853e-09}
 /* relative error 5.1e-12 */
 #define FL_EXP_SHORT                                                                                                     \
-  {0.5,                                                                                                                  \
+  {1.0,                                                                                                                  \
+   1.0,                                                                                                                  \
+   0.5,                                                                                                                  \
    0.16666666725604243,                                                                                                  \
    0.041666666725584722,                                                                                                 \
    0.0083332956083243589,                                                                                                \
@@ -113,14 +117,14 @@ FL_INLINE vf vexp_parts_f32(vf x, vf *n) {
   vf r = vfma(k, vset_f32(-FL_LN2_HIGH_F32), x);
   r = vfma(k, vset_f32(-FL_LN2_LOW_F32), r);
   *n = k;
-  return vfma(r * r, FL_POLY_F32(r, FL_EXP_F32), r) + 1.0f;
+  return FL_POLY_F32(r, FL_EXP_F32);
 }
 FL_INLINE vd vexp_parts_f64(vd x, vd *n) {
   vd k = vfma(x, vset_f64(FL_LOG2E), vset_f64(FL_ROUND_F64)) - FL_ROUND_F64;
   vd r = vfma(k, vset_f64(-FL_LN2_HIGH_F64), x);
   r = vfma(k, vset_f64(-FL_LN2_LOW_F64), r);
   *n = k;
-  return vfma(r * r, FL_POLY_F64(r, FL_EXP_F64), r) + 1.0;
+  return FL_POLY_F64(r, FL_EXP_F64);
 }
 #define vexp_parts(x, n) _Generic((x), vf: vexp_parts_f32, vd: vexp_parts_f64)(x, n)
 
@@ -136,8 +140,8 @@ FL_INLINE vd vexp_negative_f64(vd x) {
 #define vexp_negative(x) _Generic((x), vf: vexp_negative_f32, vd: vexp_negative_f64)(x)
 
 /* e^a for |a| <= ln 2 / 2: to the last bit or two of double, or (short) to 1e-11. */
-FL_INLINE vd vexp_small(vd a) { return vfma(a * a, FL_POLY_F64(a, FL_EXP_F64), a) + 1.0; }
-FL_INLINE vd vexp_small_short(vd a) { return vfma(a * a, FL_POLY_F64(a, FL_EXP_SHORT), a) + 1.0; }
+FL_INLINE vd vexp_small(vd a) { return FL_POLY_F64(a, FL_EXP_F64); }
+FL_INLINE vd vexp_small_short(vd a) { return FL_POLY_F64(a, FL_EXP_SHORT); }
 
 /* ---- log ---------------------------------------------------------------------------------------------------------- */
 

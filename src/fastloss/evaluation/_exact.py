@@ -166,18 +166,20 @@ def to_float(total: Exact) -> float:
 
 def ratio(numerator: Exact, denominator: Exact) -> float:
     """The float64 nearest to the quotient of two exact sums; nan for 0 / 0."""
-    if isinstance(numerator, int) and isinstance(denominator, int):
-        if denominator == 0:
-            return math.nan if numerator == 0 else math.copysign(math.inf, numerator)
-        try:
-            return numerator / denominator  # of integers: correctly rounded
-        except OverflowError:
-            return math.copysign(math.inf, numerator) * math.copysign(1.0, denominator)
-    if isinstance(numerator, int):
-        return 0.0 if math.isinf(denominator) else math.nan
-    if isinstance(denominator, int):
-        return numerator * math.copysign(1.0, denominator) if denominator else math.nan
-    return math.nan
+    if isinstance(denominator, float):
+        return 0.0 if isinstance(numerator, int) and math.isinf(denominator) else math.nan
+    if isinstance(numerator, float):
+        return numerator * _sign(denominator) if denominator else math.nan
+    if denominator == 0:
+        return _sign(numerator) * math.inf  # 0 / 0 is nan
+    try:
+        return numerator / denominator  # of integers: correctly rounded
+    except OverflowError:
+        return math.inf * _sign(numerator) * _sign(denominator)
+
+
+def _sign(n: int) -> int:
+    return (n > 0) - (n < 0)
 
 
 def total(parts: Sequence[Exact]) -> Exact:

@@ -20,13 +20,14 @@ import fastloss
 from fastloss import LOSSES, Loss
 
 Array = NDArray[Any]
+Losses = str | Loss[Any] | Iterable[Any]  # iterables of names and losses
 
 
 @dataclass(frozen=True)
 class Term:
     """One loss with its options: computed once, however many metrics are made of it."""
 
-    loss: Loss
+    loss: Loss[Any]
     options: Mapping[str, Any]  # those given
     description: Mapping[str, Any]  # all of them, as JSON can hold and compare them
 
@@ -86,19 +87,17 @@ class Metrics:
         ]
 
     @classmethod
-    def of(cls, losses: str | Loss | Iterable[Any], options: Mapping[str, Any]) -> Metrics:
+    def of(cls, losses: Losses, options: Mapping[str, Any]) -> Metrics:
         """Each option goes to the losses that have it; one that none has is an error."""
+        arrays, known = needs(losses)
         chosen = [_resolve(item) for item in as_list(losses)]
-        if not chosen:
-            raise ValueError("evaluate: losses: expected at least one loss, got none")
-        known = {option for _, _, has, _ in chosen for option in has}
         if unknown := sorted(set(options) - known):
             names = ", ".join(name for name, _, _, _ in chosen)
             raise TypeError(
                 f"evaluate: expected arrays and options of {names} "
-                f"({', '.join([*arrays_of(losses), *sorted(known)])}), got {unknown[0]!r}"
+                f"({', '.join([*arrays, *sorted(known)])}), got {unknown[0]!r}"
             )
-        metrics: dict[str, Metric] = {}
+        metrics: list[Metric] = []
         terms: list[Term] = []
         for name, loss, has, function in chosen:
             given = {option: value for option, value in options.items() if option in has}
@@ -109,10 +108,8 @@ class Metrics:
             if (loss.name, described) not in keys:
                 terms.append(term)
                 keys.append((loss.name, described))
-            if name in metrics:
-                raise ValueError(f"evaluate: losses: expected each loss once, got {name!r} twice")
-            metrics[name] = Metric(name, keys.index((loss.name, described)), function)
-        return cls(tuple(metrics.values()), tuple(terms))
+            metrics.append(Metric(name, keys.index((loss.name, described)), function))
+        return cls(tuple(metrics), tuple(terms))
 
     def describe(self) -> dict[str, Any]:
         """What two states must share to be merged, as JSON."""
@@ -144,20 +141,27 @@ def axes_of(term: Term, ndims: Mapping[str, int]) -> dict[str, int | None]:
     return {name: int(classes_first and ndims[name] == ndim) for name in names}
 
 
-def as_list(losses: str | Loss | Iterable[Any]) -> Sequence[Any]:
+def as_list(losses: Losses) -> Sequence[Any]:
     """One loss or several, as a list."""
     if isinstance(losses, (str, Loss)) or not isinstance(losses, Iterable):
         return [losses]
     return list(losses)
 
 
-def arrays_of(losses: str | Loss | Iterable[Any]) -> tuple[str, ...]:
-    """The names of all the arrays that some losses read."""
-    chosen = [_resolve(item)[1] for item in as_list(losses)]
-    return tuple(dict.fromkeys(name for loss in chosen for name in loss.arrays))
+def needs(losses: Losses) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The names of all the arrays and options that some losses have."""
+    chosen = [_resolve(item) for item in as_list(losses)]
+    if not chosen:
+        raise ValueError("evaluate: losses: expected at least one loss, got none")
+    names = [name for name, _, _, _ in chosen]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"evaluate: losses: expected each loss once, got {name!r} twice")
+    arrays = dict.fromkeys(name for _, loss, _, _ in chosen for name in loss.arrays)
+    return tuple(arrays), frozenset().union(*(has for _, _, has, _ in chosen))
 
 
-def _resolve(item: Any) -> tuple[str, Loss, frozenset[str], str | None]:
+def _resolve(item: Any) -> tuple[str, Loss[Any], frozenset[str], str | None]:
     """(name, loss, the options it takes, the function of the mean)."""
     if isinstance(item, Loss):
         return item.name, item, frozenset(item.options), None

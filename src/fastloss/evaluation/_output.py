@@ -6,6 +6,7 @@ Both are written beside their place and renamed, so that what was there stays wh
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import time
@@ -44,7 +45,7 @@ class ArrayOutput:
                 f"evaluate: per_sample: expected records with fields {', '.join(labels)} "
                 f"for several losses, got dtype {out.dtype}"
             )
-        self._columns = [out[label] for label in labels] if out.dtype.names else [out]
+        self._columns = _columns(out)
         self._next = 0
 
     def write(self, values: Sequence[Array]) -> None:
@@ -72,6 +73,11 @@ class ArrayOutput:
         """What was written stays: the array is the caller's."""
 
 
+def _columns(records: Array) -> list[Array]:
+    """The fields of records, or the array itself."""
+    return [records[name] for name in records.dtype.names or ()] or [records]
+
+
 class FileOutput:
     """Into an .npy file of float64: one array, or for several losses records named after them."""
 
@@ -84,7 +90,8 @@ class FileOutput:
         self._dtype = np.dtype(fields if len(labels) > 1 else "<f8")
         folder, name = os.path.split(self.path)
         self.part = part or os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")
-        self._rows, self._tail = 0, (0,)  # the tail of an empty result
+        self._rows = 0
+        self._tail: tuple[int, ...] = ()  # the shape of one row
         self._scalar = False
         self._file: BinaryIO = open(self.part, "r+b" if part else "xb")  # noqa: SIM115
         if not part:
@@ -92,7 +99,7 @@ class FileOutput:
 
     def _header(self) -> bytes:
         """Of one length whatever the shape, since the shape is known only at the end."""
-        shape = () if self._scalar else (self._rows, *self._tail[1:])
+        shape = () if self._scalar else (self._rows, *self._tail)
         text = repr(
             {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
         )
@@ -103,7 +110,7 @@ class FileOutput:
 
     def resume(self, rows: int, tail: Sequence[int] | None) -> None:
         """Continue after `rows` rows."""
-        self._rows, self._tail = rows, (0, *(tail or ()))
+        self._rows, self._tail = rows, tuple(tail or ())
         size = len(self._header()) + rows * self._row_size()
         if os.path.getsize(self.part) < size:
             raise ValueError(
@@ -114,7 +121,7 @@ class FileOutput:
         self._file.seek(size)
 
     def _row_size(self) -> int:
-        return self._dtype.itemsize * int(np.prod(self._tail[1:], dtype=np.int64))
+        return self._dtype.itemsize * math.prod(self._tail)
 
     def write(self, values: Sequence[Array]) -> None:
         """The next rows, one array per loss."""
@@ -124,12 +131,12 @@ class FileOutput:
                 f"evaluate: per_sample: expected losses with one value for the same samples, "
                 f"got shapes {' and '.join(map(str, dict.fromkeys(shapes)))}"
             )
-        block = np.empty(shapes[0], self._dtype)
-        for label, value in zip(self._dtype.names or [...], values, strict=True):
-            block[label] = value
+        block: Array = np.empty(shapes[0], self._dtype)
+        for column, value in zip(_columns(block), values, strict=True):
+            column[...] = value
         self._scalar = not shapes[0]
         self._rows += shapes[0][0] if shapes[0] else 1
-        self._tail = shapes[0] or (1,)
+        self._tail = shapes[0][1:]
         self._file.write(block.data if block.size else b"")
 
     def flush(self) -> None:

@@ -102,13 +102,13 @@ class EvaluationResult(Mapping[str, LossResult]):
             yield f"hardest by {by}\n" + table(("index", by), rows)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Columns under their names: the first to the left, the others to the right."""
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]], right: bool = True) -> str:
+    """Columns under their names: the first to the left, the others to the right if `right`."""
     cells = [header, *([str(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
+            cell.rjust(width) if right and i else cell.ljust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in cells

@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastloss
-from fastloss import Loss
 
+from ._metrics import Losses, Metrics, Term, as_list, axes_of, needs
 from ._output import ArrayOutput, Checkpoint, FileOutput, Output, refuse_overwriting
-from ._metrics import Metrics, Term, arrays_of, as_list, axes_of
 from ._result import EvaluationResult
 from ._sources import Part, Reader, Source, open_source
 from ._state import Axes, Evaluation, require
@@ -35,7 +34,7 @@ WINDOW = 32  # jobs submitted ahead
 
 
 def evaluate(
-    losses: str | Loss | Iterable[Any],
+    losses: Losses,
     *,
     sample_weight: Any = None,
     group: Any = None,
@@ -136,7 +135,7 @@ def _split(
     chosen: Iterable[Any], given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays (and what their bytes mean), and options."""
-    names = arrays_of(chosen)
+    names, _ = needs(chosen)
     known = {*names, *(f"{name}_dtype" for name in names)}
     inputs = {name: value for name, value in given.items() if name in known and value is not None}
     return inputs, {name: value for name, value in given.items() if name not in known}
@@ -338,7 +337,7 @@ def _rows_per_chunk(metrics: Metrics, sources: Iterable[Source], budget: int, gr
 
 def _samples(term: Term, first: Source) -> int:
     """How many values reduction="none" has per row."""
-    axes, shape = axes_of(term, {name: first.ndim for name in term.loss.arrays}), first.shape
+    axes, shape = axes_of(term, dict.fromkeys(term.loss.arrays, first.ndim)), first.shape
     lead = axes[first.name]
     if lead is None or not shape:
         return 1

@@ -95,7 +95,8 @@ class Mapped:
     @classmethod
     def of(cls, array: Array, dtype: np.dtype[Any]) -> Mapped | None:
         """What `array` maps, read as `dtype`; None unless it maps a whole array, read-only."""
-        if not (isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)):
+        base: Any = array.base
+        if not isinstance(array, np.memmap) or not isinstance(base, mmap.mmap):
             return None
         if array.mode != "r" or array.filename is None:
             return None
@@ -119,7 +120,8 @@ class ArraySource(Source):
         self.name, self.array = name, array if view is None else _viewed(name, array, view)
         _refuse_records(name, self.array.dtype)
         self.ndim, self.shape, self.itemsize = array.ndim, array.shape, array.itemsize
-        self._first, self._axis = first, None
+        self._first = first
+        self._axis: int | None = None
         self._pages = _Pages.of(array)
         self._mapped = Mapped.of(array, self.array.dtype)
         filename = array.filename if isinstance(array, np.memmap) else None
@@ -133,7 +135,7 @@ class ArraySource(Source):
     def row_bytes(self) -> int:
         if self._axis is None:
             return 0
-        size = self.array.nbytes // max(self.array.shape[self._axis], 1)
+        size = int(self.array.nbytes) // max(self.shape[self._axis], 1)
         return size if _is_plain(self.array) else 2 * size
 
     def read(self, start: int, stop: int) -> Array:
@@ -222,9 +224,9 @@ class StreamSource(Source):
             rows = min(start - self._next, max(COPY // max(width, 1), 1))
             self._take(rows * width)
             self._next += rows
-        rows = np.frombuffer(self._take((stop - start) * width), self._header.dtype)
+        flat = np.frombuffer(self._take((stop - start) * width), self._header.dtype)
         self._next = stop
-        array = rows.reshape(stop - start, *self._header.shape[1:])
+        array = flat.reshape(stop - start, *self._header.shape[1:])
         return _plain(_viewed(self.name, array, self._view))
 
     def _take(self, size: int) -> bytearray:
@@ -341,6 +343,12 @@ def _as_array(name: str, value: Any) -> Array:
         raise TypeError(f"{name}: expected an array, got {_one_line(error)}") from error
 
 
+def load(name: str, path: str) -> Array:
+    """All of a small array in a file."""
+    source = open_source(name, path).along(None)
+    return np.array(source.read(0, 0))
+
+
 def _is_chunks(value: Any) -> bool:
     """Whether to iterate over `value`: an iterator, an iterable, or a list with arrays in it."""
     if isinstance(value, (list, tuple)):
@@ -446,9 +454,7 @@ class Header:
     @property
     def nbytes(self) -> int:
         """Bytes of data; a Python integer, so that a lying shape cannot overflow it."""
-        size = self.dtype.itemsize
-        for n in self.shape:
-            size *= n
+        size: int = math.prod(self.shape) * self.dtype.itemsize
         return size
 
     def check_size(self, where: str, size: int) -> None:
@@ -483,7 +489,8 @@ def _dtype_of(name: str, dtype: str) -> np.dtype[Any]:
             raise ModuleNotFoundError(
                 f"{name}_dtype: bfloat16 needs ml_dtypes: pip install ml_dtypes"
             ) from None
-        return np.dtype(ml_dtypes.bfloat16)
+        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return bfloat16
     try:
         return np.dtype(dtype)
     except TypeError:

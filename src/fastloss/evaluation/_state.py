@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastloss import Loss
-
 from ._exact import Exact, ExactSums, ratio, to_float, total
-from ._metrics import Metric, Metrics
+from ._metrics import Losses, Metric, Metrics
 from ._result import EvaluationResult, Hard, Index, Key, LossResult, Summary
 from ._sources import Reader, open_source
 
@@ -54,9 +52,7 @@ class Evaluation:
     8.0
     """
 
-    def __init__(
-        self, losses: str | Loss | Iterable[Any], *, worst: int = 0, **options: Any
-    ) -> None:
+    def __init__(self, losses: Losses, *, worst: int = 0, **options: Any) -> None:
         if worst < 0:
             raise ValueError(f"evaluate: worst: expected an integer >= 0, got {worst}")
         self.rows = 0
@@ -126,7 +122,7 @@ class Evaluation:
 
     def merge(self, other: Evaluation) -> None:
         """Add all that `other` has seen; losses, options and `worst` must be equal."""
-        if (self._metrics.describe(), self._worst) != (other._plan.describe(), other._worst):
+        if (self._metrics.describe(), self._worst) != (other._metrics.describe(), other._worst):
             raise ValueError("evaluate: expected a state of the same losses and options to merge")
         if self.rows and other.rows and (self._groups is None) != (other._groups is None):
             raise ValueError("evaluate: group: expected groups in both states or in none")
@@ -309,16 +305,14 @@ class Worst:
 
 def require(metrics: Metrics, given: Iterable[str]) -> None:
     """All the arrays that the losses read, and no others."""
-    names = set(given)
+    given = set(given)
     for term in metrics.terms:
         for name in term.loss.arrays:
-            if name not in names:
+            if name not in given:
                 raise TypeError(f"{term.loss.name}: {name}: expected an array, got none")
-    if extra := sorted(names - set(metrics.arrays)):
-        raise TypeError(
-            f"evaluate: expected arrays and options of {', '.join(m.name for m in metrics.metrics)}, "
-            f"got {extra[0]!r}"
-        )
+    if extra := sorted(given - set(metrics.arrays)):
+        names = ", ".join(metric.name for metric in metrics.metrics)
+        raise TypeError(f"evaluate: expected arrays and options of {names}, got {extra[0]!r}")
 
 
 def _summary(metric: Metric, parts: Sequence[tuple[Exact, Exact, int, int]]) -> dict[str, Any]:
@@ -334,10 +328,9 @@ def _summary(metric: Metric, parts: Sequence[tuple[Exact, Exact, int, int]]) -> 
 
 def _uniform(weights: Array) -> float | None:
     """The one weight that all samples have, if they do and it is not 0."""
-    if not weights.size:
+    if not weights.size or (first := weights.flat[0]) == 0.0:
         return None
-    first = weights.flat[0]
-    return float(first) if first != 0.0 and bool((weights == first).all()) else None
+    return float(first) if not any(weights.strides) or bool((weights == first).all()) else None
 
 
 def _count(index: NDArray[np.intp] | None, n: int, size: int) -> Ints:
