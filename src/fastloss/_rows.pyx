@@ -110,7 +110,7 @@ cdef struct Desk:
     double *slope  # the gradient at the label
     double *value
     int64_t *label  # -1 where the sample is ignored
-    double *piece_top
+    double *piece_top  # these four: `pieces` entries for each row of the block
     double *piece_part
     double *piece_unit
     double *piece_rest
@@ -121,7 +121,7 @@ cdef struct Desk:
 
 cdef Py_ssize_t desk_size(RowsCall *call) noexcept nogil:
     cdef Py_ssize_t bulk = call.classes * call.block if call.tiled else call.piece
-    return 15 * call.block * 8 + 4 * call.pieces * 8 + 3 * (bulk * call.size + 64) + 64
+    return 15 * call.block * 8 + 4 * call.block * call.pieces * 8 + 3 * (bulk * call.size + 64) + 64
 
 
 cdef void lay_desk(RowsCall *call, int thread, Desk *desk) noexcept nogil:
@@ -138,7 +138,7 @@ cdef void lay_desk(RowsCall *call, int thread, Desk *desk) noexcept nogil:
     desk.soft_weight, desk.slope = <double *>(at + 11 * row), <double *>(at + 12 * row)
     desk.value, desk.label = <double *>(at + 13 * row), <int64_t *>(at + 14 * row)
     at += 15 * row
-    row = call.pieces * 8
+    row = call.block * call.pieces * 8
     desk.piece_top, desk.piece_part = <double *>at, <double *>(at + row)
     desk.piece_unit, desk.piece_rest = <double *>(at + 2 * row), <double *>(at + 3 * row)
 
@@ -287,32 +287,41 @@ cdef inline void write_piece(
         call.table.scatter(&line, 0, n, result)
 
 
+cdef bint keeps_exponentials(const RowsCall *call) noexcept nogil:
+    """Whether the first pass leaves the exponentials in the result, to be rescaled instead of computed twice."""
+    return call.grad.given and call.grad.direct and not call.hess.given and (
+        call.kind == SOFTMAX or (call.kind == HARD and call.smoothing == 0)
+    )
+
+
 cdef void row_statistics(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    """top, rest, log1p(rest) of n rows."""
-    cdef Py_ssize_t i, k, first, m
+    """top, rest, log1p(rest) of n rows; per piece its top and unit, and perhaps its exponentials in the result."""
+    cdef Py_ssize_t i, k, first, m, at
     cdef char *row
-    cdef bint whole = call.pieces == 1
+    cdef char *e
+    cdef char *grad = NULL
+    cdef bint keep = keeps_exponentials(call)
     for i in range(n):
         row = line_at(&call.x, start + i)
-        if desk.label[i] < 0:
-            desk.top[i], desk.part[i], desk.unit[i], desk.rest[i] = 0, 0, 0, 0
-        elif whole:
-            call.table.piece(
-                call.classes, read_piece(call, &call.x, row, 0, call.classes, desk.x),
-                &desk.top[i], &desk.part[i], &desk.unit[i],
-            )
-        else:
-            for k in range(call.pieces):
-                first = k * call.piece
-                m = min(call.piece, call.classes - first)
+        if keep:
+            grad = line_at(&call.grad, start + i)
+        for k in range(call.pieces):
+            first, at = k * call.piece, i * call.pieces + k
+            m = min(call.piece, call.classes - first)
+            desk.piece_top[at] = desk.piece_part[at] = desk.piece_unit[at] = 0
+            if desk.label[i] >= 0:
+                e = grad + first * call.size if keep else NULL
                 call.table.piece(
-                    m, read_piece(call, &call.x, row, first, m, desk.x),
-                    &desk.piece_top[k], &desk.piece_part[k], &desk.piece_unit[k],
+                    m, read_piece(call, &call.x, row, first, m, desk.x), e,
+                    &desk.piece_top[at], &desk.piece_part[at], &desk.piece_unit[at],
                 )
-            call.table.finish(call.pieces, desk.piece_part, desk.piece_unit, desk.piece_rest)
-            fl_merge_pieces(call.pieces, desk.piece_top, desk.piece_rest, &desk.top[i], &desk.rest[i])
-    if whole:
-        call.table.finish(n, desk.part, desk.unit, desk.rest)
+    call.table.finish(n * call.pieces, desk.piece_part, desk.piece_unit, desk.piece_rest)
+    for i in range(n):
+        at = i * call.pieces
+        if call.pieces == 1:
+            desk.top[i], desk.rest[i] = desk.piece_top[i], desk.piece_rest[i]
+        else:
+            fl_merge_pieces(call.pieces, &desk.piece_top[at], &desk.piece_rest[at], &desk.top[i], &desk.rest[i])
     call.table.log1p(n, desk.rest, desk.log1p)
 
 
@@ -359,7 +368,7 @@ cdef void row_soft_sums(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t sta
 
 cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """Gradients, Hessians, (log-)softmax of n rows whose statistics are known."""
-    cdef Py_ssize_t i, first, m
+    cdef Py_ssize_t i, first, m, at
     cdef char *row
     cdef char *grad
     cdef char *hess
@@ -369,6 +378,7 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
     cdef double weight, z, slope = 0, p
     cdef bint spread = call.kind == SOFT or (call.kind == HARD and call.smoothing > 0)
     cdef bint labelled = call.kind == HARD
+    cdef bint kept = keeps_exponentials(call)
     cdef fl_soft soft
     for i in range(n):
         row = line_at(&call.x, start + i)
@@ -407,6 +417,11 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
                     )
                 elif call.kind == LOG_SOFTMAX:
                     call.table.log_softmax(m, x, desk.top[i], desk.log1p[i] if isfinite(desk.top[i]) else NAN, out)
+                elif kept:
+                    at = i * call.pieces + first // call.piece
+                    call.table.rescale(
+                        m, out, desk.piece_unit[at], call.scale * weight / z * exp(desk.piece_top[at] - desk.top[i])
+                    )
                 else:
                     call.table.softmax(m, x, desk.top[i], call.scale * weight / z, out)
                 if labelled and x != NULL and first <= desk.label[i] < first + m and isfinite(desk.top[i]):
@@ -423,14 +438,14 @@ cdef void rows_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef Desk desk
     lay_desk(call, thread, &desk)
     read_samples(call, &desk, start, n, &call.bad[b])
-    row_statistics(call, &desk, start, n)
-    if call.kind == HARD:
+    if call.kind == HARD:  # before the statistics, which may write over the logits
         for i in range(n):
             desk.picked[i] = 0
             if desk.label[i] >= 0:
                 desk.picked[i] = fl_load_one(
                     line_at(&call.x, start + i) + desk.label[i] * call.x.step, call.x.rows.type
                 )
+    row_statistics(call, &desk, start, n)
     if call.kind == SOFT or (call.kind == HARD and call.smoothing > 0):
         row_soft_sums(call, &desk, b, start, n)
     if call.kind == LOGSUMEXP:

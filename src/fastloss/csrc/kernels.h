@@ -60,8 +60,10 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
   void (*const *pointwise)(fl_pointwise *job); /* indexed in the order of FL_POINTWISE_LOSSES */
 
   /* Softmax statistics. A piece (a row, or a stretch of a long one) has top = its largest logit and
-     rest = sum over the others of e^(x - top): log sum e^x = top + log1p(rest), without cancellation. */
-  void (*piece)(ptrdiff_t n, const void *x, double *top, double *part, double *unit);
+     rest = sum over the others of e^(x - top): log sum e^x = top + log1p(rest), without cancellation. `piece` leaves
+     e^(x - top) / e^unit 2^bias in `e` (which may be x, or null if nobody wants it); `rescale` makes softmax of it. */
+  void (*piece)(ptrdiff_t n, const void *x, void *e, double *top, double *part, double *unit);
+  void (*rescale)(ptrdiff_t n, void *e, double unit, double scale);
   void (*finish)(ptrdiff_t pieces, const double *part, const double *unit, double *rest);
   void (*log1p)(ptrdiff_t n, const double *x, double *out);
   /* out = weight ((top - picked) + log1p_rest), 0 where weight < 0 (a sample that does not count; its weight becomes 0), nan

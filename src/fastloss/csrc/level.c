@@ -38,8 +38,8 @@ static const double fl_iota_f64[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 #define FL_REAL_TABLE(suffix, register_lanes, bytes)                                                                     \
   {                                                                                                                      \
       .gather = gather_##suffix, .scatter = scatter_##suffix, .pointwise = pointwise_table_##suffix,                     \
-      .piece = piece_##suffix, .finish = finish_##suffix, .log1p = log1p_many_##suffix,                                  \
-      .hard_values = hard_values_##suffix, .softmax = softmax_##suffix, .log_softmax = log_softmax_##suffix,             \
+      .piece = piece_##suffix, .rescale = rescale_##suffix, .finish = finish_##suffix,                                  \
+      .log1p = log1p_many_##suffix, .hard_values = hard_values_##suffix, .softmax = softmax_##suffix, .log_softmax = log_softmax_##suffix,             \
       .soft_sums = soft_sums_##suffix, .soft_grad = soft_grad_##suffix, .softmax_hess = softmax_hess_##suffix,           \
       .extremes = extremes_##suffix, .tile_load = tile_load_##suffix, .tile_save = tile_save_##suffix,                   \
       .tile_stats = tile_stats_##suffix, .tile_scale = tile_scale_##suffix,                                              \

@@ -77,12 +77,21 @@ FL_INLINE void FN(sum_terms)(vd sum[2], V a, V b, V c, V d) {
 #endif
 }
 
-static void FN(piece)(ptrdiff_t n, const void *x_, double *top, double *part, double *unit) {
-  const R *x = x_;
+/* One register of a piece: its term, kept in e if wanted, and 0 for the tops, which are counted. */
+FL_INLINE V FN(piece_term)(V v, V best, V shift, V low, V exponent, int *ties, int keep, R *e, ptrdiff_t left) {
+  const V t = FN(term)(v, shift, low, exponent);
+  const M is_top = veq(v, best);
+  if (keep) FN(write)(e, 0, left, left >= LANES, t);
+  *ties += FN(vcount)(is_top);
+  return vdrop(is_top, t);
+}
+
+FL_INLINE void FN(piece_loop)(ptrdiff_t n, const R *x, R *e, int keep, double *top, double *part, double *unit) {
   const R m = FN(largest)(n, x);
   *top = m, *part = 0, *unit = 0;
   if (m - m != 0) { /* infinite, or nan: then the answer is nan if there is a nan */
     if (FN(has_nan)(n, x, 1)) *part = NAN;
+    if (keep) memset(e, 0, (size_t)n * sizeof(R));
     return;
   }
   const FN(scaling) s = FN(scaling_of)(m);
@@ -90,27 +99,32 @@ static void FN(piece)(ptrdiff_t n, const void *x_, double *top, double *part, do
   const V zero = FN(vset)(0);
   vd sum[2] = {vset_f64(0), vset_f64(0)};
   int ties = -1;
-#define FL_TERM(v) vdrop(veq(v, best), FN(term)(v, shift, low, exponent))
+#define FL_TERM(i, left) FN(piece_term)(v, best, shift, low, exponent, &ties, keep, e + (i), left)
   ptrdiff_t i = 0;
   for (; i + 4 * LANES <= n; i += 4 * LANES) {
-    V a = vload(x + i), b = vload(x + i + LANES), c = vload(x + i + 2 * LANES), d = vload(x + i + 3 * LANES);
-    ties += (FN(vcount)(veq(a, best)) + FN(vcount)(veq(b, best))) + (FN(vcount)(veq(c, best)) + FN(vcount)(veq(d, best)));
-    FN(sum_terms)(sum, FL_TERM(a), FL_TERM(b), FL_TERM(c), FL_TERM(d));
+    V term[4];
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; k++) {
+      const V v = vload(x + i + k * LANES);
+      term[k] = FL_TERM(i + k * LANES, LANES);
+    }
+    FN(sum_terms)(sum, term[0], term[1], term[2], term[3]);
   }
-  for (; i + LANES <= n; i += LANES) {
-    V a = vload(x + i);
-    ties += FN(vcount)(veq(a, best));
-    FN(sum_terms)(sum, FL_TERM(a), zero, zero, zero);
-  }
-  if (i < n) {
-    V a = vload_part(x + i, n - i, (R)-INFINITY);
-    ties += FN(vcount)(veq(a, best));
-    FN(sum_terms)(sum, FL_TERM(a), zero, zero, zero);
+  for (; i < n; i += LANES) {
+    const V v = FN(read)(x, i, n - i, n - i >= LANES, (R)-INFINITY);
+    FN(sum_terms)(sum, FL_TERM(i, n - i), zero, zero, zero);
   }
 #undef FL_TERM
   *part = vsum_f64(sum[0] + sum[1]);
   *unit = s.unit;
   if (ties > 0) *part += ties * exp(-s.unit) / FL_UNBIAS;
+}
+
+static void FN(piece)(ptrdiff_t n, const void *x, void *e, double *top, double *part, double *unit) {
+  if (e)
+    FN(piece_loop)(n, x, e, 1, top, part, unit);
+  else
+    FN(piece_loop)(n, x, NULL, 0, top, part, unit);
 }
 
 static void FN(finish)(ptrdiff_t pieces, const double *part, const double *unit, double *rest) {
@@ -161,6 +175,12 @@ static double FN(hard_values)(ptrdiff_t n, const double *top, const double *pick
       vstore_part((out) + i, left, (expression));                                                                        \
     }                                                                                                                    \
   } while (0)
+
+static void FN(rescale)(ptrdiff_t n, void *e_, double unit, double scale) {
+  R *e = e_;
+  const V factor = FN(vset)((R)(scale * exp(unit) * FL_UNBIAS));
+  FL_ROW_MAP(n, e, e, v * factor);
+}
 
 static void FN(softmax)(ptrdiff_t n, const void *x_, double top, double scale, void *out_) {
   const R *x = x_;

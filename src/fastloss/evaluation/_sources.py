@@ -200,6 +200,7 @@ class StreamSource(Source):
         self, name: str, path: str, key: str, header: Header, view: np.dtype[Any] | None
     ) -> None:
         self.name, self.paths, self._key, self._header = name, (path,), key, header
+        _refuse_records(name, header.dtype, view)
         self._view = header.dtype if view is None else view
         self.ndim, self.shape = len(header.shape), header.shape
         self.itemsize = header.dtype.itemsize

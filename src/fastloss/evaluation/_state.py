@@ -346,10 +346,10 @@ def _spread(group: Array, shape: tuple[int, ...]) -> Array:
 
 def _check_group(group: Array, terms: Terms) -> None:
     for values, _ in terms:
-        if group.ndim == 0 or group.shape != values.shape[: group.ndim]:
+        if np.ndim(group) == 0 or group.shape != values.shape[: group.ndim]:
             raise ValueError(
                 f"evaluate: group: expected one label per sample, {values.shape} or its leading "
-                f"axes, got {group.shape}"
+                f"axes, got {np.shape(group)}"
             )
 
 
