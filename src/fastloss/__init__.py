@@ -28,9 +28,6 @@ from fastloss.classification import (
 from fastloss.functional import log_softmax, logsumexp, softmax
 from fastloss.regression import huber, mae, mse, smooth_l1
 
-if TYPE_CHECKING:
-    from fastloss.evaluation import Evaluation, evaluate
-
 __all__ = [
     "LOSSES",
     "Evaluation",
@@ -55,15 +52,17 @@ __all__ = [
     "softmax",
 ]
 
-_LAZY = ("Evaluation", "evaluate")  # the evaluation engine loads on first use: it would double the import time
+if TYPE_CHECKING:
+    from fastloss.evaluation import Evaluation, evaluate
+else:
 
+    def __getattr__(name: str) -> Any:
+        """The evaluation engine loads on first use: it would double the import time."""
+        if name in ("Evaluation", "evaluate"):
+            from fastloss import evaluation
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        from fastloss import evaluation
-
-        return getattr(evaluation, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return getattr(evaluation, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

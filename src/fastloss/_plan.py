@@ -92,8 +92,7 @@ class Pointwise(Plan):
         third: Array | None = None,
         domain: tuple[tuple[str, str, float, float], ...] = (),
     ) -> None:
-        if reduction not in REDUCTIONS:
-            _check.one_of("reduction", reduction, REDUCTIONS)
+        _check.one_of("reduction", reduction, REDUCTIONS)
         self.operation = operation
         self.x, self.t, self.wide, self.collapse = pair  # one prediction against many targets: their slopes are added
         self.parameters = parameters
@@ -192,8 +191,7 @@ class Rows(Plan):
         ignore: int | None = None,
         smoothing: float = 0.0,
     ) -> None:
-        if reduction not in REDUCTIONS:
-            _check.one_of("reduction", reduction, REDUCTIONS)
+        _check.one_of("reduction", reduction, REDUCTIONS)
         self.kind, self.x, self.axis, self.target = kind, x, axis, target
         self.wide, self.ignore, self.smoothing, self.reduction = wide, ignore, smoothing, reduction
         self.shape = x.shape[:axis] + x.shape[axis + 1 :]
@@ -235,9 +233,11 @@ class Rows(Plan):
             if careful:
                 _check.inside("target", self.target, 0.0, 1.0, "probabilities in [0, 1]")
             return self.total_weight if self.class_weight is None else self._kernel(1.0, None, None, None, None)[1]
-        if self.ignore is None and self.class_weight is None and not careful:
+        counts = self.ignore is not None or self.class_weight is not None
+        if not counts and not careful:
             return self.total_weight
-        return self._kernel(1.0, None, None, None, None, kind="labels")[1]
+        counted = self._kernel(1.0, None, None, None, None, kind="labels")[1]
+        return counted if counts else self.total_weight
 
     def _kernel(
         self,

@@ -188,7 +188,7 @@ def nll(
     --------
     >>> import fastloss as fl
     >>> import numpy as np
-    >>> fl.nll(np.log([[0.5, 0.25, 0.25]]), [1]) == np.log(4)
+    >>> fl.nll(np.log([[0.5, 0.25, 0.25]]), [1]) == float(np.log(4))
     True
     """
     x = _check.array("log_probs", log_probs)
@@ -258,7 +258,8 @@ def binary_cross_entropy(
     pair = _check.real_pair(("probs", "target"), probs, target)
     clip = _check.between("eps", eps, 0.0, 0.5)
     domain = (("probs", "probabilities in [0, 1]", 0.0, 1.0), _UNIT_TARGET)
-    return Pointwise(_BCE, pair, (clip,), sample_weight, reduction, domain=domain)
+    logs = (math.log(clip), math.log1p(-clip)) if clip else (-100.0, 0.0)
+    return Pointwise(_BCE, pair, (clip, *logs), sample_weight, reduction, domain=domain)
 
 
 @loss(

@@ -88,12 +88,12 @@ def softmax(x: Any, *, axis: int = -1, out: Any = None) -> Array:
     axis : int
         The axis along which the results sum to 1.
     out : ndarray, optional
-        Where to write, with the shape and type of the result; may be `x` itself.
+        Where to write, with the shape of `x` and the type of the result or of `x`; may be `x` itself.
 
     Returns
     -------
     ndarray
-        The shape and floating type of `x` (float64 for integers). Rows that hold nan or +inf, or only -inf, are nan.
+        The shape of `x`; float64 for float64 and integers, else float32. Rows that hold nan or +inf, or only -inf, are nan.
 
     Raises
     ------
@@ -126,12 +126,13 @@ def log_softmax(x: Any, *, axis: int = -1, out: Any = None) -> Array:
     axis : int
         The axis along which the exponentials of the results sum to 1.
     out : ndarray, optional
-        Where to write, with the shape and type of the result; may be `x` itself.
+        Where to write, with the shape of `x` and the type of the result or of `x`; may be `x` itself.
 
     Returns
     -------
     ndarray
-        The shape and floating type of `x` (float64 for integers), at most 0. Rows that hold nan or +inf, or only -inf, are nan.
+        The shape of `x`; float64 for float64 and integers, else float32. At most 0. Rows that hold nan or +inf, or only -inf,
+        are nan.
 
     Raises
     ------
@@ -154,9 +155,13 @@ def log_softmax(x: Any, *, axis: int = -1, out: Any = None) -> Array:
 def _rowwise(kind: str, x: Any, axis: int, out: Any) -> Array:
     a = _check.array("x", x)
     index = _check.axis_of(a, axis, "x")
-    dtype = FLOAT64 if a.dtype.kind in "iub" else a.dtype
-    result = np.empty(a.shape, dtype) if out is None else _check.result("out", out, a.shape, dtype, (a,))
+    wide = _check.is_wide(a.dtype, a.dtype)
+    dtype = FLOAT64 if wide else FLOAT32
+    if out is None:
+        result = np.empty(a.shape, dtype)
+    else:  # half precision may go back to where it came from
+        own = isinstance(out, np.ndarray) and out.dtype == a.dtype and a.dtype.kind in "fV"
+        result = _check.result("out", out, a.shape, a.dtype if own else dtype, (a,))
     if a.size:
-        wide = _check.is_wide(a.dtype, a.dtype)
         _rows.rows(_rows.KINDS[kind], a, index, wide=wide, grad=result, threads=get_num_threads())
     return result

@@ -50,20 +50,22 @@ POINT(smooth_l1) { /* p[0] = beta > 0 */
   };
 }
 
-/* Logs at -100 or below are cut there (PyTorch's convention) and then have no slope. With p[0] = eps > 0 the probability is
-   clipped to [eps, 1 - eps] first. */
+/* Logs at -100 or below are cut there (PyTorch's convention) and then have no slope. With eps = p[0] > 0 the probability is
+   clipped to [eps, 1 - eps]: beyond, the logs are p[1] = log(eps) and p[2] = log(1 - eps), and there is no slope either. */
 POINT(binary_cross_entropy) {
   (void)z;
-  V one = FN(vset)(1), zero = FN(vset)(0), floor = FN(vset)(-100);
-  V high = one - p[0], c = vmin(high, vmax(p[0], x)), d = one - c, s = one - t;
-  V log_c = vmax(floor, vselect(veq(c, zero), floor, vlog(c)));
-  V log_d = vmax(floor, vselect(veq(c, one), floor, vlog1p(-c)));
-  V slope_c = vdrop(vle(log_c, floor), t / c), slope_d = vdrop(vle(log_d, floor), s / d);
-  V g = slope_d - slope_c, h = vdrop(vle(log_c, floor), slope_c / c) + vdrop(vle(log_d, floor), slope_d / d);
+  V one = FN(vset)(1), zero = FN(vset)(0), floor = FN(vset)(-100), s = one - t, y = one - x;
+  M low = vlt(x, p[0]), high = vlt(y, p[0]);
+  V log_x = vmax(floor, vselect(veq(x, zero), floor, vlog(x)));
+  V log_y = vmax(floor, vselect(veq(x, one), floor, vlog1p(-x)));
+  V slope_x = vdrop(vle(log_x, floor), t / x), slope_y = vdrop(vle(log_y, floor), s / y);
+  V curve = vdrop(vle(log_x, floor), slope_x / x) + vdrop(vle(log_y, floor), slope_y / y);
+  log_x = vselect(low, p[1], vselect(high, p[2], log_x));
+  log_y = vselect(low, p[2], vselect(high, p[1], log_y));
   return (FN(point)){
-      -(t * log_c + s * log_d),
-      vdrop(vlt(high, x), vdrop(vlt(x, p[0]), g)),
-      vdrop(vlt(high, x), vdrop(vlt(x, p[0]), h)),
+      -(t * log_x + s * log_y),
+      vdrop(low, vdrop(high, slope_y - slope_x)),
+      vdrop(low, vdrop(high, curve)),
   };
 }
 

@@ -178,8 +178,14 @@ static double FN(hard_values)(ptrdiff_t n, const double *top, const double *pick
 
 static void FN(rescale)(ptrdiff_t n, void *e_, double unit, double scale) {
   R *e = e_;
-  const V factor = FN(vset)((R)(scale * exp(unit) * FL_UNBIAS));
-  FL_ROW_MAP(n, e, e, v * factor);
+  const double factor = scale * exp(unit) * FL_UNBIAS;
+  if (fabs(factor) < 0x1p-80) { /* a piece far below the row's top: small factors go in two steps, before they lose bits */
+    const V up = FN(vset)((R)(factor * 0x1p64)), down = FN(vset)((R)0x1p-64);
+    FL_ROW_MAP(n, e, e, v * up * down);
+  } else {
+    const V f = FN(vset)((R)factor);
+    FL_ROW_MAP(n, e, e, v * f);
+  }
 }
 
 static void FN(softmax)(ptrdiff_t n, const void *x_, double top, double scale, void *out_) {

@@ -110,6 +110,24 @@ class Mapped:
         order = "F" if self.fortran else "C"
         return np.memmap(self.path, self.dtype, "r", self.offset, self.shape, order)  # type: ignore[call-overload,no-any-return]
 
+    def gather(self, axis: int, start: int, stop: int) -> Array:
+        """A copy of [start, stop) along an axis whose pieces lie far apart in the file.
+
+        Touching such pieces through the map would make many times their size resident: the kernel
+        maps the pages around each as well.
+        """
+        shape = self.shape[::-1] if self.fortran else self.shape
+        at = len(shape) - 1 - axis if self.fortran else axis
+        inner = math.prod(shape[at + 1 :]) * self.dtype.itemsize
+        pieces = np.empty((math.prod(shape[:at]), (stop - start) * inner), np.uint8)
+        with open(self.path, "rb", buffering=0) as file:
+            for i, piece in enumerate(pieces):
+                file.seek(self.offset + (i * shape[at] + start) * inner)
+                if file.readinto(piece.data) != piece.size:
+                    raise ValueError(f"{self.path}: expected {piece.size} bytes, got fewer")
+        array = pieces.view(self.dtype).reshape(*shape[:at], stop - start, *shape[at + 1 :])
+        return array.T if self.fortran else array
+
 
 class ArraySource(Source):
     """Any array in memory or mapped from a file: rows are views, and used pages are given back."""
@@ -122,6 +140,7 @@ class ArraySource(Source):
         self.ndim, self.shape, self.itemsize = array.ndim, array.shape, array.itemsize
         self._first = first
         self._axis: int | None = None
+        self.file: Any = None  # a temporary file that lives as long as this source
         self._pages = _Pages.of(array)
         self._mapped = Mapped.of(array, self.array.dtype)
         filename = array.filename if isinstance(array, np.memmap) else None
@@ -139,7 +158,12 @@ class ArraySource(Source):
         return size if _is_plain(self.array) else 2 * size
 
     def read(self, start: int, stop: int) -> Array:
-        return _plain(self.array[self._rows(start, stop)])
+        rows = self.array[self._rows(start, stop)]
+        if self._mapped is not None and self._axis is not None and rows.size:
+            contiguous = rows.flags.c_contiguous or rows.flags.f_contiguous
+            if not contiguous and rows.nbytes < self.array.nbytes:
+                return _plain(self._mapped.gather(self._axis, start, stop))
+        return _plain(rows)
 
     def _rows(self, start: int, stop: int) -> tuple[slice, ...]:
         if self._axis is None:
@@ -210,7 +234,10 @@ class StreamSource(Source):
     def along(self, axis: int | None) -> Source:
         shape = self._header.shape
         if not shape or axis != 0 or (self._header.fortran and len(shape) > 1):
-            return ArraySource(self.name, self._spill(), view=self._view).along(axis)
+            spilled, array = self._spill()
+            source = ArraySource(self.name, array, view=self._view)
+            source.paths, source.file = self.paths, spilled
+            return source.along(axis)
         self.rows = shape[0]
         return self
 
@@ -243,19 +270,18 @@ class StreamSource(Source):
                 raise EOFError(f"the array ends {size - len(data)} bytes early")
             return data
 
-    def _spill(self) -> Array:
+    def _spill(self) -> tuple[Any, Array]:
         """The array in a temporary file: rows across the order of the stream need random access."""
         header = self._header
-        if 0 in header.shape:
-            return np.empty(header.shape, header.dtype)
-        with tempfile.NamedTemporaryFile(prefix="fastloss-") as spilled:
-            left = header.nbytes
-            while left:
-                size = min(left, COPY)
-                spilled.write(self._take(size))
-                left -= size
-            spilled.flush()
-            return Mapped(spilled.name, 0, header.shape, header.dtype, header.fortran).open()
+        spilled = tempfile.NamedTemporaryFile(prefix="fastloss-")  # noqa: SIM115 (kept by the caller)
+        left = header.nbytes
+        while left:
+            size = min(left, COPY)
+            spilled.write(self._take(size))
+            left -= size
+        spilled.flush()
+        mapped = Mapped(spilled.name, 0, header.shape, header.dtype, header.fortran)
+        return spilled, mapped.open()
 
     def fingerprint(self) -> dict[str, Any]:
         stat = os.stat(self.paths[0])
@@ -406,7 +432,7 @@ def _data_offset(name: str, path: str, member: zipfile.ZipInfo) -> int:
     with open(path, "rb") as file:
         file.seek(member.header_offset)
         local = file.read(30)
-    start = member.header_offset + 30 + sum(struct.unpack("<HH", local[26:30]))
+    start: int = member.header_offset + 30 + sum(struct.unpack("<HH", local[26:30]))
     if start + member.file_size > os.path.getsize(path):
         raise ValueError(f"{name}: {path}: expected {member.file_size} bytes, got a truncated zip")
     return start
@@ -455,8 +481,7 @@ class Header:
     @property
     def nbytes(self) -> int:
         """Bytes of data; a Python integer, so that a lying shape cannot overflow it."""
-        size: int = math.prod(self.shape) * self.dtype.itemsize
-        return size
+        return math.prod(self.shape) * int(self.dtype.itemsize)
 
     def check_size(self, where: str, size: int) -> None:
         """The file must hold exactly what its header promises."""
