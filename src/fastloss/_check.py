@@ -144,15 +144,13 @@ def nonnegative(name: str, value: Any) -> Array:
     return a
 
 
-def weights(name: str, value: Any, shape: tuple[int, ...]) -> tuple[Array, float]:
-    """Weights spread over `shape` from the left (leading axes first), and their total."""
+def weights(name: str, value: Any, shape: tuple[int, ...]) -> Array:
+    """Weights spread over `shape` from the left (leading axes first)."""
     a = nonnegative(name, value)
     fits = a.ndim <= len(shape) and all(n in (1, m) for n, m in zip(a.shape, shape, strict=False))
     if not fits:
         refuse(ValueError, name, f"a shape that broadcasts to {shape} from the left", a.shape)
-    full = np.broadcast_to(a.reshape(a.shape + (1,) * (len(shape) - a.ndim)), shape)
-    total = float(np.sum(a, dtype=np.float64)) * (full.size // a.size) if full.size else 0.0
-    return full, total
+    return np.broadcast_to(a.reshape(a.shape + (1,) * (len(shape) - a.ndim)), shape)
 
 
 def class_weights(name: str, value: Any, classes: int) -> npt.NDArray[np.float64]:

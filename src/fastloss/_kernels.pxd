@@ -86,7 +86,17 @@ ctypedef void (*block_work)(void *call, Py_ssize_t block, int thread) noexcept n
 
 cdef const fl_real_table *real_table(bint wide) noexcept nogil
 cdef int run_blocks(block_work work, void *call, Py_ssize_t blocks, double cost, int threads) except -1
-cdef double ordered_sum(const double *x, Py_ssize_t n) noexcept nogil
+cdef bint interrupted(bint *stop, int thread) noexcept nogil
+
+ctypedef struct RunningSum:
+    double total
+    double lost
+
+cdef enum:
+    SPAN = 65536  # blocks whose partial sums are kept at once
+
+cdef void add_in_order(RunningSum *sum, const double *x, Py_ssize_t n) noexcept nogil
+cdef double sum_of(const RunningSum *sum) noexcept nogil
 cdef int type_code(cnp.ndarray a) except -1
 cdef int make_view(fl_view *view, cnp.ndarray a, int without_axis=*) except -1
 

@@ -14,12 +14,10 @@ reading (a label or a value outside its range) it returns, and the caller words 
 """
 
 import os
-import platform
 import time
 
-cimport cython
 cimport numpy as cnp
-from cpython.exc cimport PyErr_CheckSignals
+from cpython.exc cimport PyErr_CheckSignals, PyErr_Occurred
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, fabs
 from libc.stdlib cimport free, malloc
@@ -41,6 +39,7 @@ cdef extern from *:
     #define FL_COMPILER "unknown"
     #endif
     """
+    int check_signals "PyErr_CheckSignals"() noexcept  # leaves the error set
     int FL_OPENMP
     const char *FL_COMPILER
 
@@ -53,7 +52,7 @@ HESS = FL_HESS
 
 cdef enum:
     POINT_BLOCK = 4096  # elements per block of a pointwise loss: three float32 operands fill half of L1
-    PARALLEL_FROM = 60000  # estimated ns of work below which threads cost more than they bring
+    PARALLEL_FROM = 100000  # estimated ns of work below which threads cost more than they bring
     ALIGN = 64
 
 
@@ -139,6 +138,17 @@ cdef int make_view(fl_view *view, cnp.ndarray a, int without_axis=-1) except -1:
 
 # ---- blocks of work on threads --------------------------------------------------------------------------------------
 
+cdef bint interrupted(bint *stop, int thread) noexcept nogil:
+    """For a block that takes long: whether to give up, because somebody pressed Ctrl-C.
+
+    Thread 0 is the caller's, perhaps Python's main one: what its signal handlers raise stays set until run_blocks returns it.
+    """
+    if thread == 0 and not stop[0]:
+        with gil:
+            stop[0] = check_signals() != 0
+    return stop[0]
+
+
 cdef int run_blocks(block_work work, void *call, Py_ssize_t blocks, double cost, int threads) except -1:
     """Run work(call, b, thread) for every block b; `cost` is one block's estimated ns."""
     cdef Py_ssize_t b, done = 0, group, least, n
@@ -163,25 +173,30 @@ cdef int run_blocks(block_work work, void *call, Py_ssize_t blocks, double cost,
         else:
             for b in prange(done, done + n, nogil=True, num_threads=threads, schedule="dynamic", chunksize=chunk):
                 work(call, b, threadid())
-        done += n
+        if PyErr_Occurred() != NULL:
+            return -1
         PyErr_CheckSignals()
+        done += n
         spent = time.perf_counter() - began
         group = max(least, <Py_ssize_t>(n * min(8.0, 0.03 / max(1e-9, spent))))
     return 0
 
 
-cdef double ordered_sum(const double *x, Py_ssize_t n) noexcept nogil:
+cdef void add_in_order(RunningSum *sum, const double *x, Py_ssize_t n) noexcept nogil:
     """Neumaier's compensated sum, first to last."""
-    cdef double total = 0, lost = 0, new
+    cdef double new
     cdef Py_ssize_t i
     for i in range(n):
-        new = total + x[i]
-        if fabs(total) >= fabs(x[i]):
-            lost += (total - new) + x[i]
+        new = sum.total + x[i]
+        if fabs(sum.total) >= fabs(x[i]):
+            sum.lost += (sum.total - new) + x[i]
         else:
-            lost += (x[i] - new) + total
-        total = new
-    return total + lost if lost == lost else total  # inf - inf in `lost` is not the sum's
+            sum.lost += (x[i] - new) + sum.total
+        sum.total = new
+
+
+cdef double sum_of(const RunningSum *sum) noexcept nogil:
+    return sum.total + sum.lost if sum.lost == sum.lost else sum.total  # inf - inf in `lost` is not the sum's
 
 
 cdef class Workspace:
@@ -223,6 +238,7 @@ cdef struct PointCall:
     Operand part[7]  # x, t, z, w, value, grad, hess
     fl_pointwise job  # the template of every block's job
     Py_ssize_t n
+    Py_ssize_t base  # first block of the span: partial results count from it
     double *sums
     double *ranges  # per block: x_low, x_high, t_low, t_high
     char *scratch  # the first thread's, or NULL; the next thread's is scratch_size further
@@ -250,7 +266,7 @@ cdef inline char *block_pointer(Operand *o, Py_ssize_t start, int size, char *sc
 cdef void point_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef PointCall *call = <PointCall *>call_
     cdef fl_pointwise job = call.job
-    cdef Py_ssize_t start = b * POINT_BLOCK
+    cdef Py_ssize_t start = (call.base + b) * POINT_BLOCK
     cdef int k, size = call.table.size
     cdef char *scratch = call.scratch + thread * call.scratch_size
     cdef char *at[7]
@@ -279,11 +295,12 @@ def pointwise(
     domain. `wide` computes in float64. Derivatives are multiplied by `scale` and by the weights.
     """
     cdef PointCall call
-    cdef Py_ssize_t blocks, b
+    cdef Py_ssize_t blocks, b, n
     cdef int k
     cdef double few[5]
     cdef double *partials = few
-    cdef double total, x_low = INFINITY, x_high = -INFINITY, t_low = INFINITY, t_high = -INFINITY
+    cdef RunningSum total = RunningSum(0, 0)
+    cdef double x_low = INFINITY, x_high = -INFINITY, t_low = INFINITY, t_high = -INFINITY
     cdef Workspace workspace = None
     call.table = real_table(wide)
     call.loop = call.table.pointwise[op]
@@ -311,20 +328,24 @@ def pointwise(
             call.scratch, call.scratch_size = workspace.base(), workspace.size
             break
     if blocks > 1:
-        partials = <double *>malloc(5 * blocks * sizeof(double))
+        partials = <double *>malloc(5 * min(blocks, <Py_ssize_t>SPAN) * sizeof(double))
         if partials == NULL:
             raise MemoryError()
-    call.sums, call.ranges = partials, partials + blocks
+    call.sums, call.ranges = partials, partials + min(blocks, <Py_ssize_t>SPAN)
+    call.base = 0
     try:
-        run_blocks(point_block, &call, blocks, POINT_BLOCK * 0.25 if blocks > 1 else 0.0, threads)
-        total = ordered_sum(call.sums, blocks)
-        for b in range(blocks):
-            x_low, x_high = min(x_low, call.ranges[4 * b]), max(x_high, call.ranges[4 * b + 1])
-            t_low, t_high = min(t_low, call.ranges[4 * b + 2]), max(t_high, call.ranges[4 * b + 3])
+        while call.base < blocks:
+            n = min(<Py_ssize_t>SPAN, blocks - call.base)
+            run_blocks(point_block, &call, n, POINT_BLOCK * 0.5 if blocks > 1 else 0.0, threads)
+            add_in_order(&total, call.sums, n)
+            for b in range(n):
+                x_low, x_high = min(x_low, call.ranges[4 * b]), max(x_high, call.ranges[4 * b + 1])
+                t_low, t_high = min(t_low, call.ranges[4 * b + 2]), max(t_high, call.ranges[4 * b + 3])
+            call.base += n
     finally:
         if blocks > 1:
             free(partials)
-    return total, x_low, x_high, t_low, t_high
+    return sum_of(&total), x_low, x_high, t_low, t_high
 
 
 def cpu_name():
@@ -336,4 +357,6 @@ def cpu_name():
                     return line.partition(":")[2].strip()
     except OSError:
         pass
+    import platform  # slow to import, rarely needed
+
     return platform.processor() or platform.machine()

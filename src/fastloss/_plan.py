@@ -31,6 +31,16 @@ def _derivative_dtype(a: Array) -> np.dtype[Any]:
     return FLOAT64 if a.dtype.kind in "iub" else a.dtype
 
 
+def _total(weights: Array) -> float:
+    """The sum of weights >= 0: their mean absolute error's, so that its bits depend on neither layout nor threads."""
+    if weights.size == 0:
+        return 0.0
+    zeros = np.broadcast_to(FLOAT64.type(0), weights.shape)
+    return _kernels.pointwise(
+        _kernels.POINTWISE["mae"], VALUE, weights, zeros, None, None, (), True, 1.0, None, None, None, get_num_threads()
+    )[0]
+
+
 class Plan:
     """One validated call of a loss whose one differentiable argument is `x`."""
 
@@ -102,7 +112,8 @@ class Pointwise(Plan):
         self.sample_weight: Array | None = None
         self.total_weight = float(self.x.size)
         if sample_weight is not None:
-            self.sample_weight, self.total_weight = _check.weights("sample_weight", sample_weight, self.x.shape)
+            self.sample_weight = _check.weights("sample_weight", sample_weight, self.x.shape)
+            self.total_weight = _total(self.sample_weight)
 
     def _inputs(self) -> Sequence[Array | None]:
         return self.x, self.t, self.third, self.sample_weight
@@ -201,7 +212,8 @@ class Rows(Plan):
         self.sample_weight: Array | None = None
         self.total_weight = float(math.prod(self.shape))
         if sample_weight is not None:
-            self.sample_weight, self.total_weight = _check.weights("sample_weight", sample_weight, self.shape)
+            self.sample_weight = _check.weights("sample_weight", sample_weight, self.shape)
+            self.total_weight = _total(self.sample_weight)
 
     def _inputs(self) -> Sequence[Array | None]:
         return self.x, self.target, self.sample_weight

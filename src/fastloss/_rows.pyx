@@ -14,7 +14,6 @@ Design:
 Letters: N rows (samples), C classes, P positions of a tile.
 """
 
-cimport cython
 cimport numpy as cnp
 from libc.math cimport INFINITY, NAN, exp, isfinite
 from libc.stdint cimport int64_t, uint64_t
@@ -26,7 +25,10 @@ from fastloss._kernels cimport (
     FL_F64,
     FL_GRAD,
     FL_HESS,
+    SPAN,
+    RunningSum,
     Workspace,
+    add_in_order,
     block_work,
     fl_gather_labels,
     fl_load_one,
@@ -36,10 +38,11 @@ from fastloss._kernels cimport (
     fl_store_one,
     fl_view,
     fl_view_at,
+    interrupted,
     make_view,
-    ordered_sum,
     real_table,
     run_blocks,
+    sum_of,
 )
 
 cnp.import_array()
@@ -63,6 +66,7 @@ cdef enum:
     BLOCK_ROWS = 256  # rows per block at the most
     TILE_WORK = 16384  # elements per tile
     ROWS_FROM = 48  # contiguous classes from which the vector runs along the row
+    POLL_PIECES = 2048  # pieces of one row between two looks at signals: about 3 ms
     STRIDED_TO = 65536  # strided classes up to which tiles are used: beyond, 16 positions alone would fill the cache
 
 cdef struct Plane:
@@ -76,7 +80,8 @@ cdef struct RowsCall:
     const fl_real_table *table
     int kind, want, size
     Py_ssize_t n, classes, block, piece, pieces
-    bint tiled
+    Py_ssize_t base  # first block of the span: partial results count from it
+    bint tiled, stop
     Plane x, t, grad, hess
     fl_view labels, sample_weight
     bint has_labels, has_sample_weight, has_ignore, wide_values
@@ -294,7 +299,12 @@ cdef bint keeps_exponentials(const RowsCall *call) noexcept nogil:
     )
 
 
-cdef void row_statistics(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+cdef inline bint give_up(RowsCall *call, int thread, Py_ssize_t piece) noexcept nogil:
+    """Between the pieces of an endless row, now and then: whether the call is to end."""
+    return piece % POLL_PIECES == POLL_PIECES - 1 and interrupted(&call.stop, thread)
+
+
+cdef void row_statistics(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, int thread) noexcept nogil:
     """top, rest, log1p(rest) of n rows; per piece its top and unit, and perhaps its exponentials in the result."""
     cdef Py_ssize_t i, k, first, m, at
     cdef char *row
@@ -306,6 +316,8 @@ cdef void row_statistics(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_
         if keep:
             grad = line_at(&call.grad, start + i)
         for k in range(call.pieces):
+            if give_up(call, thread, k):
+                return
             first, at = k * call.piece, i * call.pieces + k
             m = min(call.piece, call.classes - first)
             desk.piece_top[at] = desk.piece_part[at] = desk.piece_unit[at] = 0
@@ -335,7 +347,9 @@ cdef fl_soft soft_of(RowsCall *call, const char *t, Py_ssize_t first) noexcept n
     return soft
 
 
-cdef void row_soft_sums(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+cdef void row_soft_sums(
+    RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t start, Py_ssize_t n, int thread
+) noexcept nogil:
     """Sums over the classes that a target spread over them needs; and (SOFT) the weight each sample has in a mean."""
     cdef Py_ssize_t i, first, m
     cdef fl_soft soft
@@ -349,7 +363,7 @@ cdef void row_soft_sums(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t sta
         if desk.label[i] < 0:
             continue
         row, plain, first = line_at(&call.x, start + i), 0, 0
-        while first < call.classes:
+        while first < call.classes and not give_up(call, thread, first // call.piece):
             m = min(call.piece, call.classes - first)
             x = read_piece(call, &call.x, row, first, m, desk.x)
             if call.kind == SOFT:
@@ -366,7 +380,7 @@ cdef void row_soft_sums(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t sta
             desk.down[i] = desk.sample[i] * (plain if call.class_weight != NULL else 1)
 
 
-cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, int thread) noexcept nogil:
     """Gradients, Hessians, (log-)softmax of n rows whose statistics are known."""
     cdef Py_ssize_t i, first, m, at
     cdef char *row
@@ -391,7 +405,7 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
             p = exp(desk.picked[i] - desk.top[i]) / z
             slope = label_slope(call, desk, i, p)
         first = 0
-        while first < call.classes:
+        while first < call.classes and not give_up(call, thread, first // call.piece):
             m = min(call.piece, call.classes - first)
             if desk.label[i] < 0:
                 x = NULL
@@ -434,7 +448,7 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
 
 cdef void rows_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
-    cdef Py_ssize_t start = b * call.block, n = min(call.block, call.n - start), i
+    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i
     cdef Desk desk
     lay_desk(call, thread, &desk)
     read_samples(call, &desk, start, n, &call.bad[b])
@@ -445,15 +459,15 @@ cdef void rows_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
                 desk.picked[i] = fl_load_one(
                     line_at(&call.x, start + i) + desk.label[i] * call.x.step, call.x.rows.type
                 )
-    row_statistics(call, &desk, start, n)
+    row_statistics(call, &desk, start, n, thread)
     if call.kind == SOFT or (call.kind == HARD and call.smoothing > 0):
-        row_soft_sums(call, &desk, b, start, n)
+        row_soft_sums(call, &desk, b, start, n, thread)
     if call.kind == LOGSUMEXP:
         finish_logsumexp(call, &desk, start, n)
     elif call.kind == HARD or call.kind == SOFT:
         finish_values(call, &desk, b, start, n)
     if call.grad.given or call.hess.given:
-        row_results(call, &desk, start, n)
+        row_results(call, &desk, start, n, thread)
 
 
 # ---- tiles ----------------------------------------------------------------------------------------------------------
@@ -581,7 +595,7 @@ cdef void tile_gradient(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t
 
 cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
-    cdef Py_ssize_t start = b * call.block, n = min(call.block, call.n - start), i
+    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i
     cdef Py_ssize_t lanes = (n + call.table.lanes - 1) // call.table.lanes * call.table.lanes
     cdef Desk desk
     lay_desk(call, thread, &desk)
@@ -639,7 +653,7 @@ cdef void sample_factors(RowsCall *call, Desk *desk, Py_ssize_t n) noexcept nogi
 
 cdef void labels_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
-    cdef Py_ssize_t start = b * call.block, n = min(call.block, call.n - start), i
+    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i
     cdef double total = 0
     cdef Desk desk
     lay_desk(call, thread, &desk)
@@ -651,7 +665,7 @@ cdef void labels_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 
 cdef void pick_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
-    cdef Py_ssize_t start = b * call.block, n = min(call.block, call.n - start), i, first, m
+    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i, first, m
     cdef Desk desk
     cdef char *out
     cdef char *row
@@ -676,7 +690,8 @@ cdef void pick_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
             first += m
         if desk.label[i] >= 0:
             fl_store_one(
-                row + desk.label[i] * call.grad.step, call.grad.rows.type, -call.scale * desk.weight[i]
+                row + desk.label[i] * call.grad.step, call.grad.rows.type,
+                -call.scale * desk.weight[i] if desk.picked[i] == desk.picked[i] else NAN,
             )
 
 
@@ -715,7 +730,8 @@ def rows(
     """
     cdef RowsCall call
     cdef Workspace workspace
-    cdef Py_ssize_t blocks, b, bad = -1, lanes
+    cdef Py_ssize_t blocks, b, n, kept, bad = -1, lanes
+    cdef RunningSum total = RunningSum(0, 0), weight = RunningSum(0, 0)
     cdef double low = INFINITY, high = -INFINITY
     cdef double *partials
     cdef block_work work
@@ -766,30 +782,36 @@ def rows(
     workspace = Workspace(call.scratch_size, threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
 
-    partials = <double *>malloc(5 * blocks * sizeof(double))
+    kept = min(blocks, <Py_ssize_t>SPAN)
+    partials = <double *>malloc(5 * kept * sizeof(double))
     if partials == NULL:
         raise MemoryError()
-    call.sums, call.weight_sums, call.ranges = partials, partials + blocks, partials + 2 * blocks
-    call.bad = <Py_ssize_t *>(partials + 4 * blocks)
-    for b in range(blocks):
-        call.sums[b] = call.weight_sums[b] = 0
-        call.ranges[2 * b], call.ranges[2 * b + 1] = INFINITY, -INFINITY
-        call.bad[b] = -1
+    call.sums, call.weight_sums, call.ranges = partials, partials + kept, partials + 2 * kept
+    call.bad = <Py_ssize_t *>(partials + 4 * kept)
+    call.base, call.stop = 0, False
+    if kind == PICK:
+        work = pick_block
+    elif kind == LABELS:
+        work = labels_block
+    elif call.tiled:
+        work = tile_block
+    else:
+        work = rows_block
     try:
-        if kind == PICK:
-            work = pick_block
-        elif kind == LABELS:
-            work = labels_block
-        elif call.tiled:
-            work = tile_block
-        else:
-            work = rows_block
-        run_blocks(work, &call, blocks, cost, threads)
-        for b in range(blocks):
-            if bad < 0:
-                bad = call.bad[b]
-            low, high = min(low, call.ranges[2 * b]), max(high, call.ranges[2 * b + 1])
-        return ordered_sum(call.sums, blocks), ordered_sum(call.weight_sums, blocks), bad, low, high
+        while call.base < blocks:
+            n = min(kept, blocks - call.base)
+            for b in range(n):
+                call.sums[b] = call.weight_sums[b] = 0
+                call.ranges[2 * b], call.ranges[2 * b + 1] = INFINITY, -INFINITY
+                call.bad[b] = -1
+            run_blocks(work, &call, n, cost, threads)
+            add_in_order(&total, call.sums, n)
+            add_in_order(&weight, call.weight_sums, n)
+            for b in range(n):
+                if bad < 0:
+                    bad = call.bad[b]
+                low, high = min(low, call.ranges[2 * b]), max(high, call.ranges[2 * b + 1])
+            call.base += n
+        return sum_of(&total), sum_of(&weight), bad, low, high
     finally:
         free(partials)
-

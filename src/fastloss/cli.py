@@ -19,9 +19,7 @@ try:
     import click
     from click.core import ParameterSource
 except ModuleNotFoundError:
-    raise SystemExit(
-        "fastloss: the command line needs click: pip install 'fastloss[cli]'"
-    ) from None
+    raise SystemExit("fastloss: the command line needs click: pip install 'fastloss[cli]'") from None
 
 import numpy as np
 
@@ -138,9 +136,7 @@ def _registry_options(command: click.Command) -> click.Command:
         options.append(click.Option([_flag(name), name], metavar="TYPE", help=text))
     for name, (default, losses) in OPTIONS.items():
         text, kind = f"Default {default}. [{_some(losses)}]", Value(default)
-        options.append(
-            click.Option([_flag(name), name], type=kind, metavar=kind.name.upper(), help=text)
-        )
+        options.append(click.Option([_flag(name), name], type=kind, metavar=kind.name.upper(), help=text))
     command.params[1:1] = options  # behind LOSS...
     return command
 
@@ -162,9 +158,7 @@ def _some(losses: list[str]) -> str:
 @click.option("--checkpoint", type=FILE, metavar="FILE", help="Continue from here if interrupted.")
 @click.option("--progress/--no-progress", default=None, help="Default: if stderr is a terminal.")
 @click.pass_context
-def evaluate_command(
-    ctx: click.Context, /, losses: tuple[str, ...], style: str, **arguments: Any
-) -> None:
+def evaluate_command(ctx: click.Context, /, losses: tuple[str, ...], style: str, **arguments: Any) -> None:
     """Evaluate LOSS... over arrays in files, in one pass and bounded memory.
 
     \b
@@ -194,9 +188,7 @@ def _check_usage(ctx: click.Context, losses: tuple[str, ...], given: Mapping[str
         raise click.UsageError(str(error).partition("losses: ")[2], ctx) from None
     for name in arrays:
         if name not in given:
-            raise click.UsageError(
-                f"{', '.join(losses)}: expected {_flag(name)} FILE, got none", ctx
-            )
+            raise click.UsageError(f"{', '.join(losses)}: expected {_flag(name)} FILE, got none", ctx)
     known = {*arrays, *(f"{name}_dtype" for name in arrays), *options}
     for name in given:
         if name in {*ARRAYS, *OPTIONS, *(f"{real}_dtype" for real in REAL)} and name not in known:
@@ -228,10 +220,7 @@ def _sigterm_stops() -> Iterator[None]:
 def list_command() -> None:
     """List the losses."""
     orders = ("value", "value, gradient", "value, gradient, Hessian")
-    rows = [
-        (loss.name, loss.family, ", ".join(loss.wrt), orders[loss.max_order])
-        for loss in LOSSES.values()
-    ]
+    rows = [(loss.name, loss.family, ", ".join(loss.wrt), orders[loss.max_order]) for loss in LOSSES.values()]
     rows += [(name, "metric", "", orders[0]) for name in DERIVED]
     click.echo(table(("loss", "family", "with respect to", "derivatives"), rows, right=False))
 

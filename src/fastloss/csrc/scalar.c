@@ -65,15 +65,28 @@ void fl_gather_labels(const fl_view *view, ptrdiff_t start, ptrdiff_t n, int64_t
   }
 }
 
+#define FL_ONE(type)                                                                                                     \
+  {                                                                                                                      \
+    type x;                                                                                                              \
+    memcpy(&x, p, sizeof x);                                                                                             \
+    return (double)x;                                                                                                    \
+  }
+
 double fl_load_one(const char *p, int type) {
   uint16_t h;
-  float f;
-  double d;
   switch (type) {
     case FL_F16: memcpy(&h, p, sizeof h); return fl_from_f16(h);
     case FL_BF16: memcpy(&h, p, sizeof h); return fl_from_bf16(h);
-    case FL_F32: memcpy(&f, p, sizeof f); return f;
-    default: memcpy(&d, p, sizeof d); return d;
+    case FL_F32: FL_ONE(float)
+    case FL_I8: FL_ONE(int8_t)
+    case FL_I16: FL_ONE(int16_t)
+    case FL_I32: FL_ONE(int32_t)
+    case FL_I64: FL_ONE(int64_t)
+    case FL_U8: FL_ONE(uint8_t)
+    case FL_U16: FL_ONE(uint16_t)
+    case FL_U32: FL_ONE(uint32_t)
+    case FL_U64: FL_ONE(uint64_t)
+    default: FL_ONE(double)
   }
 }
 

@@ -31,9 +31,7 @@ class Term:
     options: Mapping[str, Any]  # those given
     description: Mapping[str, Any]  # all of them, as JSON can hold and compare them
 
-    def compute(
-        self, arrays: Mapping[str, Array], sample_weight: Array | None
-    ) -> tuple[Array, Array]:
+    def compute(self, arrays: Mapping[str, Array], sample_weight: Array | None) -> tuple[Array, Array]:
         """The weighted loss of every sample, and its weight in the mean."""
         inputs = (arrays[name] for name in self.loss.arrays)
         return self.loss.terms(*inputs, **self.options, sample_weight=sample_weight)

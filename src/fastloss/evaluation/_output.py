@@ -65,8 +65,7 @@ class ArrayOutput:
         """All rows must have come."""
         if self._columns[0].ndim and self._next != len(self._columns[0]):
             raise ValueError(
-                f"evaluate: per_sample: expected an array of {self._next} rows, "
-                f"got {len(self._columns[0])}"
+                f"evaluate: per_sample: expected an array of {self._next} rows, got {len(self._columns[0])}"
             )
 
     def discard(self) -> None:
@@ -100,9 +99,7 @@ class FileOutput:
     def _header(self) -> bytes:
         """Of one length whatever the shape, since the shape is known only at the end."""
         shape = () if self._scalar else (self._rows, *self._tail)
-        text = repr(
-            {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
-        )
+        text = repr({"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape})
         room = len(repr(npy.dtype_to_descr(self._dtype))) + 64 + DIGITS * 32
         size = -(-(10 + room) // 64) * 64
         padded = text.ljust(size - 11) + "\n"
@@ -114,8 +111,7 @@ class FileOutput:
         size = len(self._header()) + rows * self._row_size()
         if os.path.getsize(self.part) < size:
             raise ValueError(
-                f"evaluate: checkpoint: expected {size} bytes in {self.part}, "
-                f"got {os.path.getsize(self.part)}"
+                f"evaluate: checkpoint: expected {size} bytes in {self.part}, got {os.path.getsize(self.part)}"
             )
         self._file.truncate(size)
         self._file.seek(size)

@@ -81,8 +81,7 @@ class EvaluationResult(Mapping[str, LossResult]):
 
     def _summary(self) -> str:
         rows = [
-            (r.name, _number(r.mean), _number(r.sum), _number(r.weight), r.count, r.nan_count)
-            for r in self.values()
+            (r.name, _number(r.mean), _number(r.sum), _number(r.weight), r.count, r.nan_count) for r in self.values()
         ]
         return table(("loss", "mean", "sum", "weight", "count", "nan"), rows)
 
@@ -90,8 +89,7 @@ class EvaluationResult(Mapping[str, LossResult]):
         results = list(self.values())
         if keys := list(results[0].groups):
             rows = [
-                (key, results[0].groups[key].count, *(_number(r.groups[key].mean) for r in results))
-                for key in keys
+                (key, results[0].groups[key].count, *(_number(r.groups[key].mean) for r in results)) for key in keys
             ]
             yield table(("group", "count", *(r.name for r in results)), rows)
 

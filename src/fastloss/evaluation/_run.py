@@ -49,7 +49,8 @@ def evaluate(
 ) -> EvaluationResult:
     """Evaluate losses over arrays of any size in one pass and bounded memory.
 
-    Sums are exact: the result has the same bits whatever the chunks, threads and executors.
+    Sums are exact: the result has the same bits whatever the chunks, threads and executors (whose
+    workers are at one CPU level).
 
     Parameters
     ----------
@@ -116,10 +117,10 @@ def evaluate(
         _rows_per_chunk(metrics, sources, parse_size(max_memory), group is not None),
     )
     with ExitStack() as stack:
-        paths = [path for source in sources for path in source.paths]
-        run.prepare(per_sample, checkpoint, metrics, paths)
         run.bar = stack.enter_context(_progress(progress, run.reader))
         stack.enter_context(nullcontext() if threads is None else fastloss.num_threads(threads))
+        paths = [path for source in sources for path in source.paths]
+        run.prepare(per_sample, checkpoint, metrics, paths)
         return run.finish(executor)
 
 
@@ -131,9 +132,7 @@ def open_all(metrics: Metrics, inputs: Mapping[str, Any]) -> tuple[list[Source],
     return [source.along(axes.get(source.name, 0)) for source in opened], axes
 
 
-def _split(
-    chosen: Iterable[Any], given: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(chosen: Iterable[Any], given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays (and what their bytes mean), and options."""
     names, _ = needs(chosen)
     known = {*names, *(f"{name}_dtype" for name in names)}
@@ -159,10 +158,7 @@ class _Job:
     def run(self) -> tuple[Evaluation, list[list[Array]], int]:
         """The state of these rows, their losses, and how many bytes were read."""
         evaluation = Evaluation(self.losses, worst=self.worst, **self.options)
-        sources = [
-            open_source(name, value).along(self.axes.get(name, 0))
-            for name, value in self.inputs.items()
-        ]
+        sources = [open_source(name, value).along(self.axes.get(name, 0)) for name, value in self.inputs.items()]
         kept, size = [], 0
         with nullcontext() if self.threads is None else fastloss.num_threads(self.threads):
             for chunk in Reader(sources, self.stop).chunks(self.rows, self.start):
@@ -186,9 +182,7 @@ class _Run:
         self._checkpoint: Checkpoint | None = None
         self._whole = True  # false while a chunk is being added to the state
 
-    def prepare(
-        self, per_sample: Any, checkpoint: Any, metrics: Metrics, paths: Iterable[str]
-    ) -> None:
+    def prepare(self, per_sample: Any, checkpoint: Any, metrics: Metrics, paths: Iterable[str]) -> None:
         """Open what will be written, or continue it, before anything is computed."""
         part = None
         if checkpoint is not None:
@@ -313,9 +307,7 @@ class _Run:
         """Many chunks each, read by the worker if they are in files."""
         end = self.reader.rows or 0
         rows = max(min(JOB // max(self.reader.row_bytes(), 1), end // 64), self._rows)
-        for start in range(
-            self.evaluation.rows, max(end, 1), rows
-        ):  # an empty input is one job too
+        for start in range(self.evaluation.rows, max(end, 1), rows):  # an empty input is one job too
             stop = min(start + rows, end)
             sources = self.reader.sources.items()
             yield self._part({name: s.part(start, stop) for name, s in sources}, start, stop)
@@ -353,11 +345,7 @@ _UNITS |= {"KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 def parse_size(size: int | str) -> int:
     """Bytes: 64000000, "64MB", "64 MiB", "0.5G"."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", str(size).upper())
-    if (
-        match is None
-        or match[2] not in _UNITS
-        or not (n := int(float(match[1]) * _UNITS[match[2]]))
-    ):
+    if match is None or match[2] not in _UNITS or not (n := int(float(match[1]) * _UNITS[match[2]])):
         raise ValueError(f"evaluate: max_memory: expected a size such as '256MB', got {size!r}")
     return n
 

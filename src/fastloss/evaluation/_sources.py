@@ -132,9 +132,7 @@ class Mapped:
 class ArraySource(Source):
     """Any array in memory or mapped from a file: rows are views, and used pages are given back."""
 
-    def __init__(
-        self, name: str, array: Array, *, first: int = 0, view: np.dtype[Any] | None = None
-    ) -> None:
+    def __init__(self, name: str, array: Array, *, first: int = 0, view: np.dtype[Any] | None = None) -> None:
         self.name, self.array = name, array if view is None else _viewed(name, array, view)
         _refuse_records(name, self.array.dtype)
         self.ndim, self.shape, self.itemsize = array.ndim, array.shape, array.itemsize
@@ -171,14 +169,15 @@ class ArraySource(Source):
         return (slice(None),) * self._axis + (slice(start - self._first, stop - self._first),)
 
     def release(self, start: int, stop: int) -> None:
-        if self._pages is not None and self._axis is not None:
-            self._pages.advise(mmap.MADV_DONTNEED, self.array[self._rows(start, stop)])
+        rows = self.array[self._rows(start, stop)]
+        if self._pages is not None and self._axis is not None and rows.size:
+            self._pages.drop(rows)
 
     def expect(self, start: int, stop: int) -> None:
-        if self._pages is not None and self._axis is not None:
-            rows = self.array[self._rows(start, stop)]
-            if rows.flags.c_contiguous:  # else its bounds are those of almost the whole file
-                self._pages.advise(mmap.MADV_WILLNEED, rows)
+        rows = self.array[self._rows(start, stop)]
+        # Of rows in pieces the bounds are almost the whole file.
+        if self._pages is not None and rows.size and rows.flags.c_contiguous:
+            self._pages.fetch(rows)
 
     def part(self, start: int, stop: int) -> Any:
         if self._mapped is not None:
@@ -220,9 +219,7 @@ class StreamSource(Source):
 
     streamed = True
 
-    def __init__(
-        self, name: str, path: str, key: str, header: Header, view: np.dtype[Any] | None
-    ) -> None:
+    def __init__(self, name: str, path: str, key: str, header: Header, view: np.dtype[Any] | None) -> None:
         self.name, self.paths, self._key, self._header = name, (path,), key, header
         _refuse_records(name, header.dtype, view)
         self._view = header.dtype if view is None else view
@@ -332,9 +329,7 @@ class ChunkSource(Source):
         rows = self.upcoming()
         if rows != stop - start:
             got = "no more chunks" if rows is None else f"a chunk of {rows} rows"
-            raise ValueError(
-                f"{self.name}: expected a chunk of {stop - start} rows at row {start}, got {got}"
-            )
+            raise ValueError(f"{self.name}: expected a chunk of {stop - start} rows at row {start}, got {got}")
         return _plain(self._ahead.pop())
 
 
@@ -438,9 +433,7 @@ def _data_offset(name: str, path: str, member: zipfile.ZipInfo) -> int:
     return start
 
 
-def _mapped(
-    name: str, path: str, header: Header, base: int, view: np.dtype[Any] | None
-) -> ArraySource:
+def _mapped(name: str, path: str, header: Header, base: int, view: np.dtype[Any] | None) -> ArraySource:
     _refuse_records(name, header.dtype, view)
     offset = base + header.offset
     array = Mapped(os.path.abspath(path), offset, header.shape, header.dtype, header.fortran).open()
@@ -471,9 +464,7 @@ class Header:
         except Exception as error:  # NumPy's parser raises whatever its input leads it to
             raise ValueError(f"{where}: expected a .npy array, got {_one_line(error)}") from error
         if dtype.hasobject:
-            raise ValueError(
-                f"{where}: expected numbers, got pickled Python objects (never loaded)"
-            )
+            raise ValueError(f"{where}: expected numbers, got pickled Python objects (never loaded)")
         if any(n < 0 for n in shape):
             raise ValueError(f"{where}: expected a shape, got {shape}")
         return cls(shape, fortran, dtype, file.tell())
@@ -487,8 +478,7 @@ class Header:
         """The file must hold exactly what its header promises."""
         if size - self.offset != self.nbytes:
             raise ValueError(
-                f"{where}: expected {self.nbytes} bytes for {self.dtype}{list(self.shape)}, "
-                f"got {size - self.offset}"
+                f"{where}: expected {self.nbytes} bytes for {self.dtype}{list(self.shape)}, got {size - self.offset}"
             )
 
 
@@ -512,9 +502,7 @@ def _dtype_of(name: str, dtype: str) -> np.dtype[Any]:
         try:
             import ml_dtypes
         except ModuleNotFoundError:
-            raise ModuleNotFoundError(
-                f"{name}_dtype: bfloat16 needs ml_dtypes: pip install ml_dtypes"
-            ) from None
+            raise ModuleNotFoundError(f"{name}_dtype: bfloat16 needs ml_dtypes: pip install ml_dtypes") from None
         bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
         return bfloat16
     try:
@@ -529,8 +517,7 @@ def _viewed(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
         return array
     if array.dtype.itemsize != dtype.itemsize or array.dtype.hasobject:
         raise ValueError(
-            f"{name}_dtype: expected a type of {array.dtype.itemsize} bytes for {array.dtype}, "
-            f"got {dtype}"
+            f"{name}_dtype: expected a type of {array.dtype.itemsize} bytes for {array.dtype}, got {dtype}"
         )
     return array.view(dtype)
 
@@ -563,35 +550,57 @@ def _plain(array: Array) -> Array:
 class _Pages:
     """The pages of a memory-mapped array: used ones count as resident until they are given back."""
 
-    def __init__(self, handle: mmap.mmap) -> None:
-        self._handle = handle
-        base = np.frombuffer(handle, np.uint8)
+    def __init__(self, array: np.memmap[Any, Any]) -> None:
+        self._map: mmap.mmap = array._mmap  # type: ignore[attr-defined]
+        base = np.frombuffer(self._map, np.uint8)
         self._address, self._size = base.__array_interface__["data"][0], base.size
+        self._begin = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY  # in the file
+        self._file: IO[bytes] | None = None
+        if array.filename is not None:
+            with contextlib.suppress(OSError):
+                self._file = open(array.filename, "rb", buffering=0)  # noqa: SIM115
 
     @classmethod
     def of(cls, array: Array) -> _Pages | None:
         """None unless the array is mapped; a copy-on-write map holds changes that must stay."""
-        handle = getattr(array, "_mmap", None)
-        shared = isinstance(array, np.memmap) and array.mode in ("r", "r+", "w+")
-        return (
-            cls(handle)
-            if handle is not None and shared and hasattr(mmap, "MADV_DONTNEED")
-            else None
-        )
+        if not isinstance(array, np.memmap) or array.mode not in ("r", "r+", "w+"):
+            return None
+        mapped = isinstance(getattr(array, "_mmap", None), mmap.mmap)
+        return cls(array) if mapped and hasattr(mmap, "MADV_DONTNEED") else None
 
-    def advise(self, advice: int, rows: Array) -> None:
-        """Pass `advice` for the pages that `rows` touches; without effect where unsupported."""
-        if not rows.size:
-            return
-        page, low = mmap.PAGESIZE, rows.__array_interface__["data"][0]
+    def drop(self, rows: Array) -> None:
+        """Give back the pages of `rows`; they stay in the page cache."""
+        self._advise(mmap.MADV_DONTNEED, *self._span(rows))
+
+    def fetch(self, rows: Array) -> None:
+        """Have the disk read `rows` while something else is computed."""
+        start, stop = self._span(rows)
+        # To ask for what is cached already costs the kernel a look at every page of it.
+        if not all(self._is_cached(start + (stop - start) * i // 4) for i in range(4)):
+            self._advise(mmap.MADV_WILLNEED, start, stop)
+
+    def _is_cached(self, at: int) -> bool:
+        if self._file is None or not hasattr(os, "RWF_NOWAIT"):
+            return False
+        try:
+            byte = [bytearray(1)]
+            return os.preadv(self._file.fileno(), byte, self._begin + at, os.RWF_NOWAIT) == 1
+        except OSError:  # it would have to wait, or the file system cannot tell
+            return False
+
+    def _span(self, rows: Array) -> tuple[int, int]:
+        """The bytes of the map that `rows` lie in, from the beginning of a page."""
+        low = rows.__array_interface__["data"][0]
         spans = [stride * (n - 1) for stride, n in zip(rows.strides, rows.shape, strict=True)]
         high = low + sum(span for span in spans if span > 0) + rows.itemsize
         low += sum(span for span in spans if span < 0)
-        start = max(low - self._address, 0) // page * page
-        stop = min(high - self._address, self._size)
+        start = max(low - self._address, 0) // mmap.PAGESIZE * mmap.PAGESIZE
+        return start, min(high - self._address, self._size)
+
+    def _advise(self, advice: int, start: int, stop: int) -> None:
         if stop > start:
             with contextlib.suppress(OSError, ValueError):
-                self._handle.madvise(advice, start, stop - start)
+                self._map.madvise(advice, start, stop - start)
 
 
 # -- Reading several together ----------------------------------------------------------------------
@@ -622,8 +631,7 @@ class Reader:
         for source in known if rows is None else []:
             if source.rows != known[0].rows:
                 raise ValueError(
-                    f"{source.name}: expected {known[0].rows} rows as in {known[0].name}, "
-                    f"got {source.rows}"
+                    f"{source.name}: expected {known[0].rows} rows as in {known[0].name}, got {source.rows}"
                 )
         self.rows = known[0].rows if known and rows is None else rows
         if not known and not self._iterables:  # all of it is a single sample
@@ -674,8 +682,7 @@ class Reader:
         for source in self._iterables[1:]:
             if (rows := source.upcoming()) is not None:
                 raise ValueError(
-                    f"{source.name}: expected {start} rows as in {leader.name}, "
-                    f"got a further chunk of {rows}"
+                    f"{source.name}: expected {start} rows as in {leader.name}, got a further chunk of {rows}"
                 )
         if self.rows is not None and start < self.rows:
             raise ValueError(f"{leader.name}: expected {self.rows} rows, got {start}")

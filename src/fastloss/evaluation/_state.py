@@ -145,15 +145,11 @@ class Evaluation:
         tally = self._tallies[metric.term]
         sums = tally.numerator.exact(), tally.denominator.exact()
         parts = list(zip(*sums, tally.counts.tolist(), tally.nans.tolist(), strict=True))
-        places = sorted(
-            (self._groups or {}).items(), key=lambda item: (str(type(item[0])), item[0])
-        )
+        places = sorted((self._groups or {}).items(), key=lambda item: (str(type(item[0])), item[0]))
         groups = {key: Summary(**_summary(metric, [parts[at]])) for key, at in places}
         worst = tally.worst.report(tally.tail)
         by = self._metrics.labels[metric.term] if self._worst else ""
-        return LossResult(
-            **_summary(metric, parts), name=metric.name, groups=groups, worst=worst, worst_by=by
-        )
+        return LossResult(**_summary(metric, parts), name=metric.name, groups=groups, worst=worst, worst_by=by)
 
     def state_dict(self) -> dict[str, Any]:
         """The state as JSON can hold it, exactly."""
@@ -176,9 +172,7 @@ class Evaluation:
             tallies = [Tally.from_state(self._worst, term) for term in state["terms"]]
             keys, rows = state["groups"], int(state["rows"])
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"evaluate: state: expected what state_dict made, got {error}"
-            ) from error
+            raise ValueError(f"evaluate: state: expected what state_dict made, got {error}") from error
         self._tallies, self.rows = tallies, rows
         self._groups = None if keys is None else {key: i for i, key in enumerate(keys)}
 
@@ -199,9 +193,7 @@ class Tally:
         if (more := size - self.counts.size) > 0:
             self.counts, self.nans = np.pad(self.counts, (0, more)), np.pad(self.nans, (0, more))
 
-    def add(
-        self, values: Array, weights: Array, group: NDArray[np.intp] | None, start: int
-    ) -> None:
+    def add(self, values: Array, weights: Array, group: NDArray[np.intp] | None, start: int) -> None:
         """Add every sample of rows that begin at `start`; `group` broadcasts from the left."""
         self._check_tail(values.shape[1:])
         size, first = self.counts.size, start * math.prod(values.shape[1:])
@@ -215,8 +207,8 @@ class Tally:
         else:
             flat_weights = np.ascontiguousarray(weights, np.float64).ravel()
             self.denominator.add(flat_weights, index)
-            live = np.flatnonzero(flat_weights)
-            counts = _count(None if index is None else index[live], live.size, size)
+            live = flat_weights != 0.0
+            counts = _count(None if index is None else index[live], int(np.count_nonzero(live)), size)
         self.counts += counts
         self._count_nans(flat, index)
         self.worst.add(flat, first, live)
@@ -277,17 +269,16 @@ class Worst:
         self.index: Ints = np.empty(0, np.int64)
         self.value: Floats = np.empty(0)
 
-    def add(self, values: Floats, first: int, live: NDArray[np.intp] | None) -> None:
-        """Consider values[i], of sample first + i, for i in `live` (all without it)."""
+    def add(self, values: Floats, first: int, live: NDArray[np.bool_] | None) -> None:
+        """Consider values[i], of sample first + i, where `live` (all without it)."""
         if not self.size:
             return
         if self.index.size == self.size and not math.isnan(self.value[-1]):
-            bar = np.flatnonzero(~(values < self.value[-1]))  # ties and nans pass
-            live = bar if live is None else np.intersect1d(bar, live, assume_unique=True)
-        candidates = values if live is None else values[live]
-        at = _hardest(candidates, self.size)
-        index = first + (at if live is None else live[at])
-        self._keep(np.append(self.value, candidates[at]), np.append(self.index, index))
+            hard = ~(values < self.value[-1])  # ties and nans pass
+            live = hard if live is None else hard & live
+        at = np.arange(values.size) if live is None else np.flatnonzero(live)
+        at = at[_hardest(values[at], self.size)]
+        self._keep(np.append(self.value, values[at]), np.append(self.index, first + at))
 
     def merge(self, other: Worst) -> None:
         """Consider the hardest samples of `other`."""
@@ -410,6 +401,4 @@ def _at_row(message: str, start: int, axes: Axes) -> str:
     if axis is None or axis >= len(index):
         return message
     index[axis] += start
-    return (
-        message[: match.start("index") - 1] + str(tuple(index)) + message[match.end("index") + 1 :]
-    )
+    return message[: match.start("index") - 1] + str(tuple(index)) + message[match.end("index") + 1 :]

@@ -1,0 +1,90 @@
+# fastloss: every chore is a target, and each prepares what it needs in $(VENV).
+# Stamp files in $(VENV) remember what is installed: a second run is quick, a changed kernel is rebuilt.
+
+PYTHON ?= python3
+VENV ?= .venv
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet
+C_SOURCES := $(wildcard src/fastloss/csrc/*.c src/fastloss/csrc/*.h)
+KERNELS := pyproject.toml setup.py $(wildcard src/fastloss/*.pyx src/fastloss/*.pxd) $(C_SOURCES)
+DEMO := build/demo
+
+# More arguments for a target, as in: make test TEST_ARGS='-k huber'
+TEST_ARGS ?=
+BENCH_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test peers bench bench-readme accuracy lint format docs docs-check build dist clean distclean
+.DELETE_ON_ERROR:
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.extra-demo ## Train on real digits, then evaluate the saved logits from the command line
+	$(BIN)/python examples/digits.py --out $(DEMO)
+	$(BIN)/fastloss evaluate cross_entropy perplexity --worst 10 \
+	    --logits $(DEMO)/logits.npy --target $(DEMO)/target.npy --group $(DEMO)/target.npy
+	@echo "The hardest digits, as a picture: $(DEMO)/hardest_digits.png"
+
+test: $(VENV)/.extra-test ## Run the test suite on all cores
+	$(BIN)/python -m pytest -n auto $(TEST_ARGS)
+
+peers: $(VENV)/.extra-test $(VENV)/.extra-peers ## Compare with PyTorch, JAX, optax, SciPy and scikit-learn
+	FASTLOSS_REQUIRE_PEERS=1 $(BIN)/python -m pytest tests/peers $(TEST_ARGS)
+
+bench: $(VENV)/.extra-test $(VENV)/.extra-bench ## Time every row against each installed peer: one table, JSON and a picture
+	$(BIN)/python -m bench $(BENCH_ARGS)
+
+bench-readme: $(VENV)/.extra-test ## Rewrite the tables in README.md and docs/ from the last results
+	$(BIN)/python -m bench.readme
+
+accuracy: $(VENV)/.extra-test ## Measure the worst errors in ULP, ours and each installed peer's
+	$(BIN)/python -m bench.accuracy
+
+lint: $(VENV)/.extra-test $(VENV)/.extra-lint ## Check style and types; change nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint src/fastloss
+	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
+
+format: $(VENV)/.extra-lint ## Rewrite Python and C sources in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_SOURCES)
+
+docs: $(VENV)/.built ## Regenerate the pages of docs/ that come from the registry
+	$(BIN)/python docs/generate.py
+
+docs-check: $(VENV)/.extra-test ## Check that the generated pages are current and every example runs
+	$(BIN)/python -m pytest tests/test_docs.py $(TEST_ARGS)
+
+build: $(VENV)/.built ## Compile the extension and install the package in place
+
+dist: $(VENV)/bin/python ## Build the sdist, and the wheel from it, in build/dist
+	$(PIP) build
+	rm -rf build/dist
+	$(BIN)/python -m build --outdir build/dist
+
+clean: ## Remove everything built, but not $(VENV)
+	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -f src/fastloss/*.so $(patsubst %.pyx,%.c,$(wildcard src/fastloss/*.pyx)) $(VENV)/.built
+	find src tests bench docs examples -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean ## Remove $(VENV) as well
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fastloss needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip
+
+$(VENV)/.built: $(KERNELS) | $(VENV)/bin/python
+	$(PIP) --editable .
+	@touch $@
+
+# fastloss itself is installed already, so pip adds only what the extra names.
+$(VENV)/.extra-%: pyproject.toml | $(VENV)/.built
+	$(PIP) 'fastloss[$*]'
+	@touch $@

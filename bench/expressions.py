@@ -1,0 +1,148 @@
+"""The pure NumPy side of the benchmarks: what a careful user writes by hand, without fastloss.
+
+`VALUES` gives one value per sample; `GRADIENTS` the mean and its gradient in one go, sharing
+work. N rows, C classes. Imports NumPy only.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def _wide(x: Array) -> Array:
+    """NumPy cannot compute in two-byte floats at a reasonable speed or precision: convert first."""
+    return x.astype(np.float32) if x.dtype.itemsize == 2 else x
+
+
+def logsumexp(x: Array, *, axis: int = -1) -> Array:
+    top = x.max(axis=axis, keepdims=True)
+    return np.squeeze(top, axis) + np.log(np.exp(x - top).sum(axis=axis))
+
+
+def softmax(x: Array, *, axis: int = -1) -> Array:
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    e /= e.sum(axis=axis, keepdims=True)
+    return e
+
+
+def log_softmax(x: Array, *, axis: int = -1) -> Array:
+    shifted = x - x.max(axis=axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+def _at_label(x: Array, target: Array, axis: int) -> Array:
+    return np.take_along_axis(x, np.expand_dims(target, axis), axis).squeeze(axis)
+
+
+def _subtract_at_label(x: Array, target: Array, axis: int, amount: float) -> None:
+    where = np.expand_dims(target, axis)
+    np.put_along_axis(x, where, np.take_along_axis(x, where, axis) - amount, axis)
+
+
+def cross_entropy(logits: Array, target: Array, *, axis: int = -1) -> Array:
+    logits = _wide(logits)
+    return logsumexp(logits, axis=axis) - _at_label(logits, target, axis)
+
+
+def cross_entropy_gradient(logits: Array, target: Array, *, axis: int = -1) -> tuple[float, Array]:
+    wide = _wide(logits)
+    top = wide.max(axis=axis, keepdims=True)
+    e = np.exp(wide - top)
+    total = e.sum(axis=axis, keepdims=True)
+    value = np.mean((top + np.log(total)).squeeze(axis) - _at_label(wide, target, axis))
+    e /= total * target.size
+    _subtract_at_label(e, target, axis, 1 / target.size)
+    return float(value), e.astype(logits.dtype, copy=False)
+
+
+def nll(log_probs: Array, target: Array, *, axis: int = -1) -> Array:
+    return -_at_label(log_probs, target, axis)
+
+
+def nll_gradient(log_probs: Array, target: Array, *, axis: int = -1) -> tuple[float, Array]:
+    gradient = np.zeros_like(log_probs)
+    _subtract_at_label(gradient, target, axis, 1 / target.size)
+    return float(np.mean(nll(log_probs, target, axis=axis))), gradient
+
+
+def mse(prediction: Array, target: Array) -> Array:
+    e = prediction - target
+    return e * e
+
+
+def mse_gradient(prediction: Array, target: Array) -> tuple[float, Array]:
+    e = prediction - target
+    value = float(np.dot(e.ravel(), e.ravel()) / e.size)
+    e *= 2 / e.size
+    return value, e
+
+
+def mae(prediction: Array, target: Array) -> Array:
+    return np.abs(prediction - target)
+
+
+def mae_gradient(prediction: Array, target: Array) -> tuple[float, Array]:
+    e = prediction - target
+    value = float(np.mean(np.abs(e)))
+    np.sign(e, out=e)
+    e /= e.size
+    return value, e
+
+
+def huber(prediction: Array, target: Array) -> Array:
+    distance = np.abs(prediction - target)
+    inside = np.minimum(distance, 1)
+    return inside * (distance - inside / 2)
+
+
+def huber_gradient(prediction: Array, target: Array) -> tuple[float, Array]:
+    e = prediction - target
+    inside = np.clip(e, -1, 1)
+    value = float(np.mean(inside * (e - inside / 2)))
+    inside /= e.size
+    return value, inside
+
+
+def binary_cross_entropy(probs: Array, target: Array) -> Array:
+    return -(target * np.log(probs) + (1 - target) * np.log1p(-probs))
+
+
+def binary_cross_entropy_gradient(probs: Array, target: Array) -> tuple[float, Array]:
+    value = float(np.mean(binary_cross_entropy(probs, target)))
+    return value, (probs - target) / (probs * (1 - probs) * probs.size)
+
+
+def binary_cross_entropy_with_logits(logits: Array, target: Array) -> Array:
+    return np.maximum(logits, 0) - logits * target + np.log1p(np.exp(-np.abs(logits)))
+
+
+def binary_cross_entropy_with_logits_gradient(logits: Array, target: Array) -> tuple[float, Array]:
+    e = np.exp(-np.abs(logits))
+    value = float(np.mean(np.maximum(logits, 0) - logits * target + np.log1p(e)))
+    sigmoid = np.where(logits >= 0, 1, e) / (1 + e)
+    sigmoid -= target
+    sigmoid /= logits.size
+    return value, sigmoid
+
+
+VALUES: dict[str, Callable[..., Array]] = {
+    f.__name__: f
+    for f in (
+        *(mse, mae, huber, nll, cross_entropy, logsumexp, softmax, log_softmax),
+        *(binary_cross_entropy, binary_cross_entropy_with_logits),
+    )
+} | {"smooth_l1": huber}  # equal at delta = beta = 1, the defaults
+
+GRADIENTS: dict[str, Callable[..., tuple[float, Array]]] = {
+    "mse": mse_gradient,
+    "mae": mae_gradient,
+    "huber": huber_gradient,
+    "smooth_l1": huber_gradient,
+    "nll": nll_gradient,
+    "cross_entropy": cross_entropy_gradient,
+    "binary_cross_entropy": binary_cross_entropy_gradient,
+    "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits_gradient,
+}

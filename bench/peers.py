@@ -1,0 +1,289 @@
+"""The contenders: fastloss, pure NumPy and each installed peer, every one at its best.
+
+A peer turns a `Problem` into contenders, calls without arguments that are only then timed: its
+arrays are converted, its graph compiled, its output buffers allocated before the clock starts.
+Several contenders may serve one column (two ways of compiling); the fastest counts. A peer that
+is not installed, or lacks the function, raises `AbsentError` with the reason.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+import fastloss as fl
+
+from . import expressions
+from .expressions import Array
+from .rows import FORWARD, Problem
+
+
+class AbsentError(Exception):
+    """This peer cannot take part in this row, and why."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    column: str
+    call: Callable[[], Any]
+    read: Callable[[Any], tuple[Array, Array | None]]  # result -> (value, gradient or None)
+
+
+def _need(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise AbsentError(f"{module} is not installed") from error
+
+
+def _have(table: dict[str, Any], problem: Problem) -> Any:
+    if problem.task not in table:
+        raise AbsentError("has no such function")
+    return table[problem.task]
+
+
+def _as_arrays(result: Any, gradient: bool) -> tuple[Array, Array | None]:
+    value, grad = result if gradient else (result, None)
+    return _float64(value), None if grad is None else _float64(grad)
+
+
+def _float64(x: Any) -> Array:
+    return np.asarray(x).astype(np.float64)
+
+
+class Peer(ABC):
+    """One library. Constructed once per process, with the number of threads it may use."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    @abstractmethod
+    def contenders(self, problem: Problem) -> Iterator[Contender]: ...
+
+
+class FastLoss(Peer):
+    """Ours; twice where there is an output: allocated as the peers do, and the caller's buffer."""
+
+    def contenders(self, problem: Problem) -> Iterator[Contender]:
+        read = partial(_as_arrays, gradient=problem.mode != FORWARD)
+        function: Any = getattr(fl, problem.task)
+        if problem.mode != FORWARD:
+            function = function.value_and_grad
+        call = partial(function, *problem.arrays, **problem.options)
+        yield Contender("fastloss", call, read)
+        if problem.mode != FORWARD or problem.task == "softmax":
+            yield Contender("fastloss out=", partial(call, out=np.empty_like(problem.arrays[0])), read)
+
+
+class NumPy(Peer):
+    def contenders(self, problem: Problem) -> Iterator[Contender]:
+        gradient = problem.mode != FORWARD
+        read = partial(_as_arrays, gradient=gradient)
+        if problem.tiny and (problem.options or problem.task not in expressions.VALUES):
+            yield Contender("NumPy", partial(_reference, problem), read)
+            return
+        table: Any = expressions.GRADIENTS if gradient else expressions.VALUES
+        function = partial(_have(table, problem), *problem.arrays, **problem.options)
+        reduces = not gradient and problem.task in fl.LOSSES
+        yield Contender("NumPy", (lambda: function().mean()) if reduces else function, read)
+
+
+def _reference(problem: Problem) -> float:
+    """The textbook definition, in float64, where no shorter expression is written down."""
+    from fastloss._reference import reduce
+
+    return float(reduce(*fl.LOSSES[problem.task].reference(*problem.arrays, **problem.options)))
+
+
+class SciPy(Peer):
+    def contenders(self, problem: Problem) -> Iterator[Contender]:
+        special = _need("scipy.special")
+        if problem.mode != FORWARD or problem.arrays[0].dtype.itemsize == 2:
+            raise AbsentError("has no such function")
+
+        def cross_entropy(x: Array, target: Array, axis: int = -1) -> Any:
+            log_probs = special.log_softmax(x, axis)
+            return -np.take_along_axis(log_probs, np.expand_dims(target, axis), axis).mean()
+
+        def binary_cross_entropy(x: Array, target: Array) -> Any:
+            return -(target * special.log_expit(x) + (1 - target) * special.log_expit(-x)).mean()
+
+        table = {
+            "cross_entropy": cross_entropy,
+            "logsumexp": partial(special.logsumexp, axis=-1),
+            "softmax": partial(special.softmax, axis=-1),
+            "huber": lambda p, t: special.huber(np.float32(1), p - t).mean(),
+            "binary_cross_entropy_with_logits": binary_cross_entropy,
+        }
+        call = partial(_have(table, problem), *problem.arrays, **problem.options)
+        yield Contender("SciPy", call, partial(_as_arrays, gradient=False))
+
+
+class ScikitLearn(Peer):
+    """The losses of its gradient boosting: one value per sample, gradients not divided by N.
+
+    They are taken as they come, without a pass to scale them, which favours them.
+    """
+
+    def contenders(self, problem: Problem) -> Iterator[Contender]:
+        losses = _need("sklearn._loss.loss")
+        table = {
+            "mse": (losses.HalfSquaredError, 2),
+            "mae": (losses.AbsoluteError, 1),
+            "huber": (losses.HuberLoss, 1),
+            "smooth_l1": (losses.HuberLoss, 1),
+            "binary_cross_entropy_with_logits": (losses.HalfBinomialLoss, 1),
+            "cross_entropy": (losses.HalfMultinomialLoss, 1),
+        }
+        make, factor = _have(table, problem)
+        x, target = problem.arrays
+        if x.dtype.itemsize == 2 or problem.options:
+            raise AbsentError("has no such layout or type")
+        if make is losses.HuberLoss:
+            loss = make(delta=1.0)
+        else:
+            loss = make(n_classes=x.shape[1]) if x.ndim == 2 else make()
+        y, n = target.astype(x.dtype), target.size
+        values = np.empty(n, x.dtype)
+        if problem.mode == FORWARD:
+            call = partial(loss.loss, y, x, None, values, self.threads)
+            yield Contender(
+                "scikit-learn",
+                lambda: call().mean(),
+                lambda mean: (_float64(factor * mean), None),
+            )
+        else:
+            both = partial(loss.loss_gradient, y, x, None, values, np.empty_like(x), self.threads)
+
+            def value_and_gradient() -> tuple[Any, Array]:
+                value, gradient = both()
+                return value.mean(), gradient
+
+            yield Contender(
+                "scikit-learn",
+                value_and_gradient,
+                lambda r: (_float64(factor * r[0]), _float64(r[1]) * (factor / n)),
+            )
+
+
+class PyTorch(Peer):
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        try:
+            _need("torch").set_num_threads(threads)
+        except AbsentError:
+            return
+
+    def _function(self, problem: Problem) -> tuple[Callable[..., Any], list[Any]]:
+        torch = _need("torch")
+        functional = torch.nn.functional
+        table = {
+            "mse": functional.mse_loss,
+            "mae": functional.l1_loss,
+            "huber": functional.huber_loss,
+            "smooth_l1": functional.smooth_l1_loss,
+            "binary_cross_entropy": functional.binary_cross_entropy,
+            "binary_cross_entropy_with_logits": functional.binary_cross_entropy_with_logits,
+            "nll": functional.nll_loss,
+            "cross_entropy": functional.cross_entropy,  # its class axis of images is 1 as well
+            "logsumexp": partial(torch.logsumexp, dim=-1),
+            "softmax": partial(torch.softmax, dim=-1),
+        }
+
+        def tensor(x: Array) -> Any:
+            if x.dtype.name == "bfloat16":
+                return torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
+            return torch.from_numpy(x)
+
+        return _have(table, problem), [tensor(x) for x in problem.arrays]
+
+    @staticmethod
+    def _read(result: Any, gradient: bool) -> tuple[Array, Array | None]:
+        pair = result if gradient else (result, None)
+        value, grad = (None if x is None else x.detach().double().numpy() for x in pair)
+        return np.asarray(value), grad
+
+    def _contender(self, column: str, function: Callable[..., Any], tensors: list[Any], problem: Problem) -> Contender:
+        torch = _need("torch")
+
+        def forward() -> Any:
+            with torch.inference_mode():
+                return function(*tensors)
+
+        def value_and_gradient() -> Any:
+            value = function(x, *tensors[1:])
+            return value, torch.autograd.grad(value, x)[0]
+
+        if problem.mode == FORWARD:
+            return Contender(column, forward, partial(self._read, gradient=False))
+        x = tensors[0].detach().requires_grad_()
+        return Contender(column, value_and_gradient, partial(self._read, gradient=True))
+
+    def contenders(self, problem: Problem) -> Iterator[Contender]:
+        function, tensors = self._function(problem)
+        yield self._contender("PyTorch", function, tensors, problem)
+
+
+class PyTorchCompiled(PyTorch):
+    """`torch.compile`d: the function under autograd, and value and gradient as one graph."""
+
+    def contenders(self, problem: Problem) -> Iterator[Contender]:
+        function, tensors = self._function(problem)
+        torch = _need("torch")
+        torch.compiler.reset()
+        graph = partial(torch.compile, fullgraph=True, dynamic=False)
+        yield self._contender("PyTorch compiled", graph(function), tensors, problem)
+        if problem.mode == FORWARD:
+            return
+        whole = graph(torch.func.grad_and_value(function))
+
+        def read(result: Any) -> tuple[Array, Array | None]:
+            return self._read(result[::-1], gradient=True)
+
+        def call() -> Any:
+            with torch.no_grad():
+                return whole(*tensors)
+
+        yield Contender("PyTorch compiled", call, read)
+
+
+class JAX(Peer):
+    """optax's losses where it has them, jitted; labels in JAX's own 32-bit integers."""
+
+    def contenders(self, problem: Problem) -> Iterator[Contender]:
+        jax, optax = _need("jax"), _need("optax")
+        table = {
+            "mse": lambda p, t: optax.squared_error(p, t).mean(),
+            "mae": lambda p, t: jax.numpy.abs(p - t).mean(),
+            "huber": lambda p, t: optax.huber_loss(p, t).mean(),
+            "smooth_l1": lambda p, t: optax.huber_loss(p, t).mean(),
+            "binary_cross_entropy_with_logits": lambda x, t: optax.sigmoid_binary_cross_entropy(x, t).mean(),
+            "cross_entropy": lambda x, t: optax.softmax_cross_entropy_with_integer_labels(
+                x, t, **problem.options
+            ).mean(),
+            "logsumexp": partial(jax.nn.logsumexp, axis=-1),
+            "softmax": partial(jax.nn.softmax, axis=-1),
+        }
+        function, gradient = _have(table, problem), problem.mode != FORWARD
+        arrays = [jax.numpy.asarray(x.astype(np.int32) if x.dtype.kind == "i" else x) for x in problem.arrays]
+        jitted = jax.jit(jax.value_and_grad(function) if gradient else function)
+        yield Contender(
+            "JAX/optax",
+            lambda: jax.block_until_ready(jitted(*arrays)),
+            partial(_as_arrays, gradient=gradient),
+        )
+
+
+PEERS: dict[str, type[Peer]] = {
+    "fastloss": FastLoss,
+    "NumPy": NumPy,
+    "PyTorch": PyTorch,
+    "PyTorch compiled": PyTorchCompiled,
+    "JAX/optax": JAX,
+    "SciPy": SciPy,
+    "scikit-learn": ScikitLearn,
+}

@@ -1,0 +1,158 @@
+"""What is timed: the named rows with their targets, and ten-element calls of every loss.
+
+A row says which function runs on data of which shape; `Row.problem` draws the data. N rows, C
+classes. Imports NumPy and fastloss.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+import fastloss as fl
+
+from .expressions import Array
+
+Mode = Literal["forward", "value and gradient"]
+FORWARD: Mode = "forward"
+GRADIENT: Mode = "value and gradient"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a row should reach; all that are given count."""
+
+    best: float | None = None  # times as fast as the best peer
+    eager: float | None = None  # times as fast as PyTorch run eagerly
+    scipy: float | None = None  # times as fast as SciPy
+    limit: float | None = None  # fraction of the read bandwidth of the same run
+    beside: str | None = None  # at least as fast as this other row
+    scaling: float | None = None  # all cores over one thread
+
+    def to_json(self) -> dict[str, float | str]:
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One row's data, ready to be timed; `moved` counts the bytes that anyone must move."""
+
+    task: str
+    mode: Mode
+    arrays: tuple[Array, ...]
+    options: dict[str, Any]
+    moved: int
+    tiny: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    title: str
+    task: str
+    shape: tuple[int, ...]
+    draw: Callable[[np.random.Generator, tuple[int, ...]], tuple[Array, ...]]
+    targets: dict[Mode, Target]
+    options: dict[str, Any] = field(default_factory=dict)
+    tiny: bool = False
+
+    def problem(self, mode: Mode, quick: bool = False) -> Problem:
+        """Draw the data; `quick` keeps a sixteenth of the leading axis."""
+        shape = (max(1, self.shape[0] // 16), *self.shape[1:]) if quick else self.shape
+        arrays = self.draw(np.random.default_rng(0), shape)
+        writes = mode == GRADIENT or self.task == "softmax"
+        moved = sum(a.nbytes for a in arrays) + writes * arrays[0].nbytes
+        return Problem(self.task, mode, arrays, self.options, moved, self.tiny)
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+def _labelled(axis: int) -> Callable[[np.random.Generator, tuple[int, ...]], tuple[Array, ...]]:
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+        labels = shape[:axis] + shape[axis + 1 :] if axis >= 0 else shape[:-1]
+        return 3 * _normal(rng, shape), rng.integers(shape[axis], size=labels)
+
+    return draw
+
+
+def _labelled_bfloat16(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    import ml_dtypes
+
+    logits, target = _labelled(-1)(rng, shape)
+    return logits.astype(ml_dtypes.bfloat16), target
+
+
+def _alone(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    return (3 * _normal(rng, shape),)
+
+
+def _pair(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    return 2 * _normal(rng, shape), _normal(rng, shape)
+
+
+def _binary(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    return 3 * _normal(rng, shape), (rng.random(shape, dtype=np.float32) < 0.5).astype(np.float32)
+
+
+def _speeds(forward: Target, gradient: Target | None) -> dict[Mode, Target]:
+    return {FORWARD: forward} | ({GRADIENT: gradient} if gradient else {})
+
+
+def named_rows() -> Iterator[Row]:
+    """The shapes the project watches, with the speed each should reach."""
+    cross_entropy = [
+        ((65536, 10), Target(best=3, scaling=1.7), Target(best=3, scaling=1.7)),
+        ((65536, 100), Target(best=2.5, scaling=1.7), Target(best=3, scaling=1.7)),
+        ((32768, 1000), Target(best=2.5, eager=8, scaling=1.7), Target(best=3, scaling=1.7)),
+        ((2048, 32768), Target(best=2.5, eager=10, scaling=1.7), Target(best=4, scaling=1.7)),
+    ]
+    for shape, forward, gradient in cross_entropy:
+        title = f"cross_entropy {' x '.join(map(str, shape))}"
+        yield Row(title, "cross_entropy", shape, _labelled(-1), _speeds(forward, gradient))
+    yield Row(
+        "cross_entropy 8 x 21 x 256 x 256, axis=1",
+        "cross_entropy",
+        (8, 21, 256, 256),
+        _labelled(1),
+        _speeds(Target(best=3, scaling=1.7), Target(best=3, scaling=1.7)),
+        {"axis": 1},
+    )
+    beside = "cross_entropy 2048 x 32768"
+    yield Row(
+        f"{beside}, bfloat16",
+        "cross_entropy",
+        (2048, 32768),
+        _labelled_bfloat16,
+        _speeds(Target(beside=beside, eager=5), Target(beside=beside, eager=5)),
+    )
+    for task in ("logsumexp", "softmax"):
+        targets = _speeds(Target(eager=3, scipy=10, scaling=1.7), None)
+        yield Row(f"{task} 32768 x 1000", task, (32768, 1000), _alone, targets)
+    for task in ("mse", "mae", "huber", "smooth_l1"):
+        targets = _speeds(Target(limit=0.8), Target(limit=0.65))
+        yield Row(f"{task} 16.8M elements", task, (2**24,), _pair, targets)
+    yield Row(
+        "binary_cross_entropy_with_logits 16.8M elements",
+        "binary_cross_entropy_with_logits",
+        (2**24,),
+        _binary,
+        _speeds(Target(best=3, eager=10, scaling=1.7), Target(best=4, eager=10, scaling=1.7)),
+    )
+
+
+def tiny_rows() -> Iterator[Row]:
+    """Every loss on ten elements (or rows): the cost of a call, against the NumPy expression's."""
+    for loss in fl.LOSSES.values():
+        options = dict(loss.sample(np.random.default_rng(0), dtype="float32", size=10)[1])
+
+        def draw(rng: np.random.Generator, shape: tuple[int, ...], loss: Any = loss) -> tuple[Array, ...]:
+            return tuple(loss.sample(rng, dtype="float32", size=shape[0])[0])
+
+        targets = _speeds(Target(best=1), None)
+        yield Row(f"{loss.name} on 10", loss.name, (10,), draw, targets, options, tiny=True)
+
+
+def all_rows() -> list[Row]:
+    return [*named_rows(), *tiny_rows()]

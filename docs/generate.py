@@ -1,0 +1,209 @@
+"""Writes what the documentation says about each loss from the registry: `make docs`.
+
+`losses.md` holds every loss's formula, options and docstring; the table in `nonfinite.md` is what
+the losses do when asked. A test compares both with the files, so neither can fall behind.
+"""
+
+import inspect
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import fastloss as fl
+
+DOCS = Path(__file__).resolve().parent
+ORDERS = ("value", "value, gradient", "value, gradient, Hessian")
+
+
+# -- losses.md -------------------------------------------------------------------------------------
+
+
+def losses_page() -> str:
+    parts = [
+        "# Every loss",
+        "Written by `docs/generate.py` from the registry `fastloss.LOSSES`: edit the docstrings.",
+        "Letters of shapes: `N` rows, `C` classes. `log` is natural, so the units are nats.",
+    ]
+    by_family = sorted(fl.LOSSES.values(), key=lambda loss: loss.family)
+    for family, losses in groupby(by_family, key=lambda loss: loss.family):
+        members = list(losses)
+        parts += [f"## {family.capitalize()}", _summary(members), *map(_loss_section, members)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _summary(losses: list[Any]) -> str:
+    header = ("loss", "formula", "range", "derivatives", "with respect to")
+    lines = [header, ("---",) * len(header)]
+    for loss in losses:
+        name = f"[`{loss.name}`](#{loss.name})"
+        formula = f"`{loss.formula}`".replace("|", "\\|")
+        wrt = ", ".join(f"`{argument}`" for argument in loss.wrt)
+        lines.append((name, formula, loss.range, ORDERS[loss.max_order], wrt))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _loss_section(loss: Any) -> str:
+    bounds = ", ".join(f"{bound} ULP in {dtype}" for dtype, bound in loss.ulp.items())
+    facts = f"Promised accuracy of one value: {bounds}. Source: {loss.citation}"
+    return "\n\n".join([f"### {loss.name}", _fence(_signature(loss)), markdown(loss.__doc__), facts])
+
+
+def _signature(loss: Any) -> str:
+    """The call, without annotations: they say less than the docstring, in more words."""
+    signature = inspect.signature(loss)
+    bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    signature = signature.replace(parameters=bare, return_annotation=signature.empty)
+    return f"fl.{loss.name}{signature}"
+
+
+def markdown(docstring: str) -> str:
+    """A numpydoc docstring as Markdown: sections become bold, entries lists, examples code."""
+    text = inspect.cleandoc(docstring)
+    text = re.sub(r"^([A-Z][A-Za-z ]+)\n-{3,}$", r"**\1**", text, flags=re.MULTILINE)
+    return "\n\n".join(map(_block, re.split(r"\n{2,}", text)))
+
+
+def _block(block: str) -> str:
+    heading, _, rest = block.partition("\n")
+    if heading.startswith("**") and rest:
+        return f"{heading}\n\n{_block(rest)}"
+    if block.startswith(".. math::"):
+        return f"$$ {' '.join(block.removeprefix('.. math::').split())} $$"
+    if block.startswith(">>>"):
+        return _fence(block)
+    block = re.sub(r":math:`(.+?)`", r"$\1$", block, flags=re.DOTALL)
+    block = re.sub(r"``(.+?)``", r"`\1`", block, flags=re.DOTALL)
+    if re.search(r"^\S.*\n    \S", block, flags=re.MULTILINE):
+        return "\n".join(_entries(block))
+    return block
+
+
+def _entries(block: str) -> Iterator[str]:
+    """`name : type` lines with indented descriptions, as list items."""
+    for line in block.splitlines():
+        if line.startswith("    "):
+            yield f"  {line.strip()}"
+        else:
+            name, colon, kind = line.partition(" : ")
+            yield f"- `{name}`: {kind}." if colon else f"- `{line}`:"
+
+
+def _fence(code: str) -> str:
+    return f"```python\n{code}\n```"
+
+
+# -- nonfinite.md ----------------------------------------------------------------------------------
+
+
+def nonfinite_table() -> str:
+    """What every loss does with nan, infinities, nothing, and nothing but ignored samples."""
+    header = ("loss", "input", "value of that sample", "gradient there")
+    lines = [header, ("---",) * len(header)]
+    for loss in fl.LOSSES.values():
+        for number, (case, value, gradient) in enumerate(_cases(loss)):
+            lines.append((f"`{loss.name}`" if number == 0 else "", case, value, gradient))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cases(loss: Any) -> Iterator[tuple[str, str, str]]:
+    arrays, options = loss.sample(np.random.default_rng(0), dtype="float64", size=3)
+    for case, variants in _inputs(loss, arrays).items():
+        outcomes = {note: _outcome(loss, arrays, changed, options, place) for note, changed, place in variants}
+        if len(set(outcomes.values())) == 1:
+            yield case, *next(iter(outcomes.values()))
+        else:
+            yield from ((f"{case}, {note}", *outcome) for note, outcome in outcomes.items())
+    empty = [a[:0] for a in arrays]
+    mean, total = (_shown(loss(*empty, **options, reduction=how)) for how in ("mean", "sum"))
+    yield "no samples", f"mean {mean}, sum {total}", "empty"
+    if "ignore_index" in loss.options:
+        ignored = [*arrays[:1], np.full_like(arrays[1], loss.options["ignore_index"]), *arrays[2:]]
+        value, gradient = loss.value_and_grad(*ignored, **options)
+        yield "every sample ignored", f"mean {_shown(value)}", _shown(gradient)
+
+
+def _inputs(loss: Any, arrays: tuple[Any, ...]) -> dict[str, list[tuple[str, list[Any], Any]]]:
+    """Case -> variants of it: (what distinguishes it, arrays with the case in sample 0, where to look)."""
+    x, target = arrays[:2]
+    cases: dict[str, list[tuple[str, list[Any], Any]]] = {}
+    for special, name in ((np.nan, "nan"), (np.inf, "+inf"), (-np.inf, "-inf")):
+        if loss.pointwise:
+            cases[f"{name} in {loss.arrays[0]}"] = [
+                (f"{loss.arrays[1]} {t:g}", [_with(x, 0, special), _with(target, 0, t), *arrays[2:]], 0)
+                for t in _targets(loss, arrays)
+            ]
+            changed = [x, _with(target, 0, special), *arrays[2:]]
+            cases[f"{name} in {loss.arrays[1]}"] = [("", changed, 0)]
+        else:
+            label = int(target[0])
+            other = (label + 1) % x.shape[-1]
+            places: dict[str, Any] = {"at the label": (0, label), "at another class": (0, other)}
+            places |= {"at every class": 0} if special < 0 else {}
+            for where, place in places.items():
+                changed = [_with(x, place, special), *arrays[1:]]
+                cases[f"{name} {where}"] = [("", changed, place)]
+    return cases
+
+
+def _targets(loss: Any, arrays: tuple[Any, ...]) -> list[float]:
+    """0 and 1 are targets of almost every pointwise loss, and the ones that readers think of."""
+    accepted = []
+    for target in (0.0, 1.0):
+        try:
+            loss(arrays[0], _with(arrays[1], 0, target), *arrays[2:])
+        except ValueError:
+            continue
+        accepted.append(target)
+    return accepted or [float(arrays[1][0])]
+
+
+def _with(array: Any, place: Any, value: float) -> Any:
+    changed = np.array(array)
+    changed[place] = value
+    return changed
+
+
+def _outcome(loss: Any, arrays: Any, changed: list[Any], options: dict[str, Any], place: Any) -> tuple[str, str]:
+    try:
+        values = loss(*changed, **options, reduction="none")
+        gradient = loss.grad(*changed, **options, reduction="none")
+    except ValueError:
+        return "ValueError", "ValueError"
+    undisturbed = loss(*arrays, **options, reduction="none")
+    np.testing.assert_array_equal(values[1:], undisturbed[1:])  # that sample only
+    return _shown(values[0]), _shown(gradient[place])
+
+
+def _shown(values: Any) -> str:
+    """nan, an infinity, zero or finite: all of these, if they differ."""
+    kinds = []
+    for value in np.ravel(values):
+        if np.isnan(value):
+            kinds.append("nan")
+        elif np.isinf(value):
+            kinds.append("inf" if value > 0 else "-inf")
+        else:
+            kinds.append("0" if value == 0 else "finite")
+    return ", ".join(dict.fromkeys(kinds))
+
+
+def pages() -> dict[Path, str]:
+    """What each generated file should hold."""
+    nonfinite = DOCS / "nonfinite.md"
+    begin, end = "<!-- nonfinite:begin -->", "<!-- nonfinite:end -->"
+    before, _, rest = nonfinite.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    return {
+        DOCS / "losses.md": losses_page(),
+        nonfinite: f"{before}{begin}\n\n{nonfinite_table()}\n\n{end}{after}",
+    }
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text)
+        print(f"written: {path.relative_to(DOCS.parent)}")

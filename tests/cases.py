@@ -1,0 +1,123 @@
+"""The one parametrisation table of the suite: sizes, dtypes, option values, and every loss of the registry.
+
+`VARIANTS` is every loss with its defaults, with each value of each of its options, and with the first values
+of all of them at once. A new loss needs a line here only if it brings an option of a new name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastloss as fl
+
+SIZES = (1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 1003, 2047, 2048, 2049, 8191, 20011)
+DTYPES = ("float32", "float64")
+THREADS = (1, 2, 3, 7, 16)
+
+LOSSES = tuple(fl.LOSSES.values())
+POINTWISE = tuple(loss for loss in LOSSES if loss.pointwise)
+ROWWISE = tuple(loss for loss in LOSSES if not loss.pointwise)
+DIFFERENTIABLE = tuple(loss for loss in LOSSES if loss.max_order >= 1)
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+Make = Callable[[np.random.Generator, tuple[Any, ...]], Any]
+
+
+def constant(value: Any) -> Make:
+    return lambda rng, args: value
+
+
+def _per_class(rng: np.random.Generator, args: tuple[Any, ...]) -> Any:
+    return rng.uniform(0.1, 3.0, args[0].shape[-1]).astype(args[0].dtype)
+
+
+def _per_class_with_zero(rng: np.random.Generator, args: tuple[Any, ...]) -> Any:
+    weight = _per_class(rng, args)
+    weight[0] = 0.0
+    return weight
+
+
+# Option name -> the values it is tried at, beside its default. `axis` is moved about in test_layouts.
+OPTIONS: dict[str, dict[str, Make]] = {
+    "axis": {},
+    "beta": {"0.25": constant(0.25), "3": constant(3.0), "0": constant(0.0)},
+    "class_weight": {"random": _per_class, "with_zero": _per_class_with_zero},
+    "delta": {"0.25": constant(0.25), "3": constant(3.0)},
+    "eps": {"1e-3": constant(1e-3)},
+    "ignore_index": {"1": constant(1), "None": constant(None)},
+    "label_smoothing": {"0.1": constant(0.1), "1": constant(1.0)},
+    "pos_weight": {"array": _per_class, "2.5": constant(2.5)},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """A loss and a choice of its options."""
+
+    loss: fl.Loss
+    label: str
+    options: dict[str, Make]
+
+    def draw(self, dtype: str = "float32", size: int = 65, seed: int = 0) -> Call:
+        """Valid random arguments, from the loss's own sampler, and these options."""
+        rng = np.random.default_rng([seed, size])
+        args, options = self.loss.sample(rng, dtype=dtype, size=size)
+        return args, {**options, **{k: make(rng, args) for k, make in self.options.items()}}
+
+
+def variants(loss: fl.Loss) -> Iterator[Variant]:
+    table = {name: OPTIONS[name] for name in loss.options if OPTIONS.get(name)}
+    yield Variant(loss, "default", {})
+    for name, values in table.items():
+        for label, make in values.items():
+            yield Variant(loss, f"{name}={label}", {name: make})
+    if len(table) > 1:
+        yield Variant(loss, "all", {name: next(iter(values.values())) for name, values in table.items()})
+
+
+VARIANTS = tuple(v for loss in LOSSES for v in variants(loss))
+
+every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+every_rowwise = pytest.mark.parametrize("loss", ROWWISE, ids=lambda loss: loss.name)
+every_differentiable = pytest.mark.parametrize("loss", DIFFERENTIABLE, ids=lambda loss: loss.name)
+every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: f"{v.loss.name}-{v.label}")
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def wrt_positions(loss: fl.Loss) -> tuple[int, ...]:
+    return tuple(loss.arrays.index(name) for name in loss.wrt)
+
+
+def cut(args: tuple[Any, ...], options: dict[str, Any], rows: slice) -> Call:
+    """Some of the samples of a call: of its arrays, and of an array of one weight per element."""
+    length = len(args[0])
+    flat = args[0].ndim == 1
+    return tuple(a[rows] for a in args), {
+        k: v[rows] if flat and np.ndim(v) == 1 and len(v) == length else v for k, v in options.items()
+    }
+
+
+def repeat(call: Call, length: int) -> Call:
+    """The samples of a call over and over, `length` of them."""
+    args, options = call
+    index = np.arange(length) % len(args[0])
+    return cut(args, options, index)  # type: ignore[arg-type]
+
+
+def as_tuple(derivative: Any) -> tuple[Any, ...]:
+    """A derivative as a tuple, whether the loss has one differentiable argument or several."""
+    return derivative if isinstance(derivative, tuple) else (derivative,)
+
+
+def need(module: str) -> ModuleType:
+    """Import a peer, or skip; with FASTLOSS_REQUIRE_PEERS=1 (CI) a missing peer is a failure."""
+    if os.environ.get("FASTLOSS_REQUIRE_PEERS") == "1":
+        __import__(module)
+    return pytest.importorskip(module)

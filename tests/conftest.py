@@ -1,0 +1,71 @@
+"""What every test file shares: the CPU level under test, threads put back, and the table of worst errors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # oracle and cases, under any import mode
+
+import fastloss as fl
+from fastloss import _kernels
+
+Note = Callable[[str, str, float], None]
+
+
+@pytest.fixture(params=_kernels.available_isa())
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the test once at each CPU level this machine has."""
+    before = _kernels.get_isa()
+    _kernels.set_isa(request.param)
+    assert _kernels.get_isa() == request.param
+    yield request.param
+    _kernels.set_isa(before)
+
+
+def at_each_level() -> Iterator[str]:
+    """The same within one test, for truths that are slow to work out."""
+    before = _kernels.get_isa()
+    for level in _kernels.available_isa():
+        _kernels.set_isa(level)
+        yield level
+    _kernels.set_isa(before)
+
+
+@pytest.fixture(autouse=True)
+def _put_back() -> Iterator[None]:
+    """Thread count and CPU level, whatever a failing test left behind."""
+    threads, level = fl.get_num_threads(), _kernels.get_isa()
+    yield
+    fl.set_num_threads(threads)
+    _kernels.set_isa(level)
+
+
+@pytest.fixture
+def note(record_property: Callable[[str, object], None]) -> Note:
+    """note(loss, dtype, ulps): remember an error; the worst of each is printed after the run."""
+    return lambda loss, dtype, ulps: record_property("worst ulp", (loss, dtype, _kernels.get_isa(), float(ulps)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The worst error of each loss, dtype and level; properties of reports survive pytest-xdist."""
+    worst: dict[tuple[str, str, str], float] = {}
+    for report in (r for reports in terminalreporter.stats.values() for r in reports):
+        if getattr(report, "when", None) != "call":
+            continue
+        for name, value in getattr(report, "user_properties", ()):
+            if name == "worst ulp":
+                loss, dtype, level, ulps = value
+                worst[loss, dtype, level] = max(ulps, worst.get((loss, dtype, level), 0.0))
+    if not worst:
+        return
+    levels = sorted({key[2] for key in worst}, key=lambda v: (v != "baseline", v))
+    terminalreporter.section("worst error seen, in ULP (reduction='none')")
+    terminalreporter.line(f"{'loss':36}{'dtype':10}" + "".join(f"{level:>10}" for level in levels))
+    for loss, dtype in sorted({key[:2] for key in worst}):
+        cells = (worst.get((loss, dtype, level)) for level in levels)
+        row = "".join(f"{'' if ulps is None else format(ulps, '.2f'):>10}" for ulps in cells)
+        terminalreporter.line(f"{loss:36}{dtype:10}{row}")

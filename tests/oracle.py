@@ -1,0 +1,379 @@
+"""Ground truth: every loss from its definition, in mpmath (160 bits) or, for very many classes, 80-bit floats.
+
+Imports nothing of fastloss, so that agreement means something. N rows, C classes. A truth is kept as two
+float64 arrays, `hi + lo`: about 106 bits, far below the last digit of any float64 result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from mpmath import mp, mpf
+from numpy.typing import ArrayLike
+
+mp.prec = 160
+
+EXTENDED = np.finfo(np.longdouble).nmant >= 63  # x86's 80-bit floats; elsewhere mpmath does it all
+SMALLEST = {"float16": (-24, 11), "bfloat16": (-133, 8), "float32": (-149, 24), "float64": (-1074, 53)}
+
+
+class Exact(NamedTuple):
+    """An array of numbers of about 106 bits: the unevaluated sum of two float64 arrays."""
+
+    hi: np.ndarray
+    lo: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray) -> Exact:
+        x = np.asarray(x)
+        with np.errstate(over="ignore"):
+            hi = x.astype(np.float64)
+        finite = np.isfinite(hi)
+        rest = np.where(finite, x, 0) - np.where(finite, hi, 0.0)
+        return cls(hi, rest.astype(np.float64))
+
+    def minus(self, x: ArrayLike) -> np.ndarray:
+        """self - x where x is close to self: the subtraction of hi is then exact."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            x = np.asarray(x).astype(np.float64)
+            return np.where(self.hi == x, self.lo, (self.hi - x) + self.lo)
+
+
+def spacing(x: np.ndarray, dtype: str) -> np.ndarray:
+    """One ULP of `dtype` at x, by the exponent of x; never below the smallest subnormal."""
+    least, digits = SMALLEST[dtype]
+    exponent = np.frexp(np.abs(x))[1].astype(np.int64)
+    return np.ldexp(1.0, np.maximum(exponent - digits, least))
+
+
+def ulp_error(got: ArrayLike, truth: Exact, dtype: str) -> np.ndarray:
+    """|got - truth| in ULPs of `dtype`; a truth past its largest number must come out infinite."""
+    got = np.asarray(got).astype(np.float64)
+    assert got.shape == truth.hi.shape, (got.shape, truth.hi.shape)
+    if dtype != "float64":
+        with np.errstate(over="ignore"):
+            far = np.isinf(truth.hi.astype(dtype)) & np.isfinite(truth.hi)
+        truth = Exact(np.where(far, np.copysign(np.inf, truth.hi), truth.hi), np.where(far, 0.0, truth.lo))
+    unit = np.where(np.isfinite(truth.hi), spacing(np.where(np.isfinite(truth.hi), truth.hi, 1.0), dtype), 1.0)
+    error = np.abs(truth.minus(got)) / unit
+    return np.where(np.isnan(truth.hi), np.where(np.isnan(got), 0.0, np.inf), np.where(np.isnan(error), np.inf, error))
+
+
+# -- The two kinds of number ------------------------------------------------------------------------
+
+
+class Field(NamedTuple):
+    """What a definition needs of its numbers, applied to arrays."""
+
+    lift: Callable[[Any], np.ndarray]
+    exp: Callable[[np.ndarray], np.ndarray]
+    log1p: Callable[[np.ndarray], np.ndarray]
+
+
+def _mp_exp(x: mpf) -> mpf:
+    return mp.exp(x) if x > -30000 else mpf(0)  # exp(-30000) is 1e-13029: nothing to any float
+
+
+def _objects(function: Callable[..., Any], inputs: int = 1) -> Callable[..., np.ndarray]:
+    ufunc = np.frompyfunc(function, inputs, 1)
+    return lambda *x: np.asarray(ufunc(*x), dtype=object)
+
+
+def _lift_mp(x: ArrayLike) -> np.ndarray:
+    return _objects(lambda v: mpf(float(v)))(np.asarray(x).astype(np.float64))
+
+
+MP = Field(_lift_mp, _objects(_mp_exp), _objects(mp.log1p))
+LONG = Field(lambda x: np.asarray(x).astype(np.longdouble), np.exp, np.log1p)
+
+
+# -- Pointwise losses: one scalar function each ------------------------------------------------------
+
+
+def mse(x: mpf, t: mpf) -> mpf:
+    return (x - t) ** 2
+
+
+def mae(x: mpf, t: mpf) -> mpf:
+    return abs(x - t)
+
+
+def huber(x: mpf, t: mpf, delta: mpf = 1) -> mpf:
+    e = abs(x - t)
+    return e**2 / 2 if e <= delta else delta * (e - delta / 2)
+
+
+def smooth_l1(x: mpf, t: mpf, beta: mpf = 1) -> mpf:
+    e = abs(x - t)
+    return e**2 / (2 * beta) if e < beta else e - beta / 2
+
+
+def binary_cross_entropy(p: mpf, t: mpf, eps: mpf = 0) -> mpf:
+    def log(v: mpf) -> mpf:
+        if eps:
+            return mp.log(min(max(v, eps), 1 - eps))
+        return max(mp.log(v), mpf(-100)) if v > 0 else mpf(-100)
+
+    return -t * log(p) - (1 - t) * log(1 - p)
+
+
+def _softplus(x: mpf) -> mpf:
+    return max(x, mpf(0)) + mp.log1p(_mp_exp(-abs(x)))
+
+
+def binary_cross_entropy_with_logits(x: mpf, t: mpf, pos_weight: mpf | None = None, label_smoothing: mpf = 0) -> mpf:
+    t = t * (1 - label_smoothing) + mpf(label_smoothing) / 2
+    weight = 1 if pos_weight is None else pos_weight
+    return weight * t * _softplus(-x) + (1 - t) * _softplus(x)
+
+
+POINTWISE: dict[str, Callable[..., mpf]] = {
+    f.__name__: f for f in (mse, mae, huber, smooth_l1, binary_cross_entropy, binary_cross_entropy_with_logits)
+}
+
+
+def pointwise(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], wrt: int, order: int) -> Exact:
+    """The loss (order 0), or its first or second derivative in the argument number `wrt`."""
+    function = POINTWISE[name]
+    keys = [k for k, v in options.items() if v is not None]
+    arrays = np.broadcast_arrays(*args, *(options[k] for k in keys))
+    arrays = [np.asarray(a).astype(np.float64) for a in arrays]
+
+    def one(*numbers: float) -> mpf:
+        x = [mpf(float(v)) for v in numbers]
+        at, extra = x[: len(args)], dict(zip(keys, x[len(args) :], strict=True))
+        if order == 0:
+            return function(*at, **extra)
+        return mp.diff(lambda v: function(*at[:wrt], v, *at[wrt + 1 :], **extra), at[wrt], order)
+
+    return Exact.of(_objects(one, len(arrays))(*arrays).reshape(arrays[0].shape))
+
+
+# -- Row losses --------------------------------------------------------------------------------------
+
+
+class Softmax:
+    """A batch of rows: probabilities p, their complements q = 1 - p and -log p, without cancellation."""
+
+    def __init__(self, x: ArrayLike, field: Field = MP) -> None:
+        x = field.lift(x)
+        rows = np.arange(len(x))
+        top = np.argmax(np.asarray(x, dtype=np.float64), axis=1)
+        m = x[rows, top][:, None]
+        shift = x - m
+        e = field.exp(shift)
+        e[rows, top] = 0
+        rest = e.sum(axis=1)[:, None]
+        self.top, self.rest = m[:, 0], rest[:, 0]
+        self.tail = field.log1p(rest)
+        self.loss = self.tail - shift
+        self.p = e / (1 + rest)
+        self.p[rows, top] = 1 / (1 + self.rest)
+        self.q = 1 - self.p
+        self.q[rows, top] = self.rest / (1 + self.rest)
+        self.field = field
+
+
+def coefficients(
+    target: ArrayLike,
+    classes: int,
+    field: Field = MP,
+    class_weight: ArrayLike | None = None,
+    ignore_index: int | None = -100,
+    label_smoothing: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What multiplies -log p in each entry, and the row's weight, for index or probability targets."""
+    target = np.asarray(target)
+    cw = field.lift(np.ones(classes) if class_weight is None else class_weight)[None, :]
+    s = field.lift(label_smoothing)[()]
+    if target.ndim == 2:
+        t = field.lift(target)
+        weight = (cw * t).sum(axis=1) if class_weight is not None else field.lift(np.ones(len(t)))
+        return cw * ((1 - s) * t + s / classes), weight
+    counted = np.ones(target.shape, bool) if ignore_index is None else target != ignore_index
+    label = np.where(counted, target, 0).astype(np.intp)
+    t = field.lift(np.eye(classes)[label] if classes < 300 else _one_hot(label, classes))
+    keep = field.lift(counted)
+    return keep[:, None] * cw * ((1 - s) * t + s / classes), keep * cw[0][label]
+
+
+def _one_hot(label: np.ndarray, classes: int) -> np.ndarray:
+    t = np.zeros((len(label), classes))
+    t[np.arange(len(label)), label] = 1.0
+    return t
+
+
+class RowTruth:
+    """The exact answers for a batch of rows, worked out when asked for."""
+
+    weight: np.ndarray  # of each row, in the mean
+    value: cached_property[Exact]  # of each row
+    grad: cached_property[Exact]  # of each entry
+    hess: cached_property[Exact]
+    terms: cached_property[np.ndarray]  # the gradient is a difference: the largest sum of its two terms in each row
+
+
+class CrossEntropy(RowTruth):
+    """From a softmax already made: many targets and options then share its exponentials."""
+
+    def __init__(self, rows: Softmax, target: ArrayLike, **options: Any) -> None:
+        self.rows = rows
+        self.w, weight = coefficients(target, rows.p.shape[1], rows.field, **options)
+        self.total = self.w.sum(axis=1)[:, None]
+        self.weight = weight.astype(np.float64)
+
+    @cached_property
+    def value(self) -> Exact:
+        loss = np.where(self.w == 0, 0, self.rows.loss)  # 0 log 0 = 0
+        return Exact.of((self.w * loss).sum(axis=1))
+
+    @cached_property
+    def grad(self) -> Exact:
+        return Exact.of(self.rows.p * (self.total - self.w) - self.w * self.rows.q)
+
+    @cached_property
+    def hess(self) -> Exact:
+        return Exact.of(self.total * self.rows.p * self.rows.q)
+
+    @cached_property
+    def terms(self) -> np.ndarray:
+        return (self.rows.p * self.total + self.w).astype(np.float64).max(axis=1, keepdims=True)
+
+
+class Nll(RowTruth):
+    """Minus the entry at the label."""
+
+    def __init__(self, x: np.ndarray, target: ArrayLike, field: Field, **options: Any) -> None:
+        self.x = x
+        self.w, weight = coefficients(target, x.shape[1], field, **options)
+        self.weight = weight.astype(np.float64)
+
+    @cached_property
+    def value(self) -> Exact:
+        return Exact.of(-(self.w * np.where(self.w == 0, 0, self.x)).sum(axis=1))
+
+    @cached_property
+    def grad(self) -> Exact:
+        return Exact.of(-self.w)
+
+
+def cross_entropy(logits: ArrayLike, target: ArrayLike, field: Field = MP, **options: Any) -> RowTruth:
+    return CrossEntropy(Softmax(logits, field), target, **options)
+
+
+def nll(log_probs: ArrayLike, target: ArrayLike, field: Field = MP, **options: Any) -> RowTruth:
+    return Nll(field.lift(log_probs), target, field, **options)
+
+
+ROWS: dict[str, Callable[..., RowTruth]] = {f.__name__: f for f in (cross_entropy, nll)}
+
+
+# -- One door for the tests that walk the registry ---------------------------------------------------
+
+
+class Truth(NamedTuple):
+    """Values and derivatives (of the sum of the values, per differentiable argument) in the input's shape."""
+
+    value: Exact
+    weight: np.ndarray
+    derivatives: tuple[tuple[Exact, ...], ...]  # [order - 1][argument]
+
+
+def truth(
+    name: str,
+    args: tuple[ArrayLike, ...],
+    options: dict[str, Any],
+    wrt: tuple[int, ...] = (0,),
+    max_order: int = 0,
+    field: Field = MP,
+) -> Truth:
+    """The exact answers of the loss called `name`; class axis last for row losses."""
+    orders = range(1, max_order + 1)
+    if name in POINTWISE:
+        value = pointwise(name, args, options, 0, 0)
+        derivatives = tuple(tuple(pointwise(name, args, options, i, k) for i in wrt) for k in orders)
+        return Truth(value, np.ones(value.hi.shape), derivatives)
+    x, target = np.asarray(args[0]), np.asarray(args[1])
+    flat = target.reshape((-1, x.shape[-1]) if target.ndim == x.ndim else -1)
+    r = ROWS[name](x.reshape(-1, x.shape[-1]), flat, field, **options)
+    shape = x.shape[:-1]
+    derivatives = [getattr(r, which) for which in ("grad", "hess")[:max_order]]
+    return Truth(
+        Exact(*(part.reshape(shape) for part in r.value)),
+        r.weight.reshape(shape),
+        tuple((Exact(*(part.reshape(x.shape) for part in d)),) for d in derivatives),
+    )
+
+
+# -- The comparisons ---------------------------------------------------------------------------------
+
+
+def assert_ulps(got: ArrayLike, expected: Exact, dtype: str, bound: float, where: str = "") -> float:
+    """Every entry within `bound` ULPs of `dtype`; the worst error is returned, to be reported."""
+    error = ulp_error(got, expected, dtype)
+    if error.size == 0:
+        return 0.0
+    at = np.unravel_index(np.argmax(error), error.shape)
+    worst = float(error[at])
+    assert worst <= bound, (
+        f"{where}{worst:.3g} ULP of {dtype} (bound {bound}) at {tuple(map(int, at))}: "
+        f"got {np.asarray(got)[at]!r}, exact {expected.hi[at]!r}"
+    )
+    return worst
+
+
+def assert_derivative(
+    got: ArrayLike, expected: Exact, dtype: str, tolerance: float, scale: ArrayLike, where: str = ""
+) -> None:
+    """Every entry within `tolerance` x `scale`, give or take four of the smallest subnormals."""
+    got = np.asarray(got)
+    assert got.shape == expected.hi.shape, (got.shape, expected.hi.shape)
+    error = np.abs(expected.minus(got))
+    error = np.where(np.isnan(error), np.inf, error)
+    allowed = np.broadcast_to(scale, error.shape) * tolerance + np.ldexp(4.0, SMALLEST[dtype][0])
+    if not np.all(error <= allowed):
+        at = np.unravel_index(np.argmax(error / allowed), error.shape)
+        raise AssertionError(
+            f"{where}derivative off by {error[at]:.3g} (allowed {allowed[at]:.3g}) "
+            f"at {tuple(map(int, at))}: got {got[at]!r}, exact {expected.hi[at]!r}"
+        )
+
+
+def row_scale(derivative: Exact) -> np.ndarray:
+    """The largest entry of each row."""
+    return np.abs(derivative.hi).max(axis=-1, keepdims=True, initial=0.0)
+
+
+def _bce_scale(p: ArrayLike, t: ArrayLike, eps: float = 0.0) -> np.ndarray:
+    p, t = np.asarray(p, dtype=np.float64), np.asarray(t, dtype=np.float64)
+    return t / p + (1.0 - t) / (1.0 - p)
+
+
+def _bce_logits_scale(
+    x: ArrayLike, t: ArrayLike, pos_weight: ArrayLike | None = None, label_smoothing: float = 0.0
+) -> np.ndarray:
+    x, t = np.asarray(x, dtype=np.float64), np.asarray(t, dtype=np.float64)
+    t = t * (1.0 - label_smoothing) + label_smoothing / 2
+    weight = 1.0 if pos_weight is None else np.asarray(pos_weight, dtype=np.float64)
+    return weight * t / (1.0 + np.exp(x)) + (1.0 - t) / (1.0 + np.exp(-x))
+
+
+# A soft target makes these gradients a difference of two terms: their sum is what rounding is relative to.
+SCALE = {
+    "binary_cross_entropy": _bce_scale,
+    "binary_cross_entropy_with_logits": _bce_logits_scale,
+}
+
+
+def derivative_scale(
+    name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], derivative: Exact, order: int
+) -> np.ndarray:
+    """What an error of a derivative is measured against: itself, its two terms, or its row's largest."""
+    if name in ROWS:
+        return row_scale(derivative)
+    if order == 1 and name in SCALE:
+        return SCALE[name](*args, **options)
+    return np.abs(derivative.hi)

@@ -1,0 +1,183 @@
+"""Parity with PyTorch: the same numbers in, the same numbers out; where it means something else, that is shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import every_dtype, need
+
+import fastloss as fl
+
+torch = need("torch")
+F = torch.nn.functional
+pytestmark = pytest.mark.peers
+
+RTOL = {"float32": 3e-6, "float64": 1e-12}
+RNG = np.random.default_rng(0)
+
+
+def tensor(a: Any) -> Any:
+    return torch.from_numpy(np.ascontiguousarray(a))
+
+
+def check(ours: Callable[..., Any], theirs: Callable[..., Any], x: np.ndarray, target: np.ndarray) -> None:
+    """Every reduction's value and gradient."""
+    rtol = RTOL[x.dtype.name]
+    for reduction in ("none", "sum", "mean"):
+        given = tensor(x).clone().requires_grad_()
+        expected = theirs(given, tensor(target), reduction=reduction)
+        expected.sum().backward()
+        value, grad = ours(x, target, reduction)
+        np.testing.assert_allclose(value, expected.detach().numpy(), rtol=rtol, atol=rtol)
+        np.testing.assert_allclose(grad, given.grad.numpy(), rtol=rtol, atol=rtol * float(given.grad.abs().max()))
+
+
+def ours(loss: fl.Loss, **options: Any) -> Callable[..., Any]:
+    return lambda x, t, reduction: loss.value_and_grad(x, t, reduction=reduction, **options)
+
+
+REGRESSION = [
+    (fl.mse, {}, F.mse_loss, {}),
+    (fl.mae, {}, F.l1_loss, {}),
+    (fl.huber, {"delta": 0.7}, F.huber_loss, {"delta": 0.7}),
+    (fl.smooth_l1, {"beta": 0.7}, F.smooth_l1_loss, {"beta": 0.7}),
+    (fl.smooth_l1, {"beta": 0.0}, F.smooth_l1_loss, {"beta": 0.0}),
+]
+
+
+@every_dtype
+@pytest.mark.parametrize(("loss", "options", "peer", "theirs"), REGRESSION, ids=lambda v: getattr(v, "name", None))
+def test_regression(loss: fl.Loss, options: dict[str, Any], peer: Any, theirs: dict[str, Any], dtype: str) -> None:
+    a, b = RNG.normal(0, 2, (2, 7, 33)).astype(dtype)
+    check(ours(loss, **options), lambda x, t, reduction: peer(x, t, reduction=reduction, **theirs), a, b)
+
+
+@every_dtype
+def test_binary_cross_entropy(dtype: str) -> None:
+    p, t = RNG.uniform(0.01, 0.99, (2, 7, 33)).astype(dtype)
+    check(ours(fl.binary_cross_entropy), F.binary_cross_entropy, p, t)
+    assert fl.binary_cross_entropy([0.0], [1.0]) == F.binary_cross_entropy(torch.zeros(1), torch.ones(1)) == 100
+
+
+@every_dtype
+@pytest.mark.parametrize("weight", [None, "scalar", "trailing", "image"])
+def test_binary_cross_entropy_with_logits(dtype: str, weight: str | None) -> None:
+    """pos_weight broadcasts along the trailing axes."""
+    x = RNG.normal(0, 3, (4, 7, 33)).astype(dtype)
+    t = RNG.uniform(0, 1, (4, 7, 33)).astype(dtype)
+    shape = {"scalar": (), "trailing": (33,), "image": (7, 33)}.get(weight or "")
+    w = None if shape is None else np.asarray(RNG.uniform(0.5, 3, shape), dtype)
+    theirs = None if w is None else torch.as_tensor(w)
+    check(
+        ours(fl.binary_cross_entropy_with_logits, pos_weight=w),
+        lambda a, b, reduction: F.binary_cross_entropy_with_logits(a, b, pos_weight=theirs, reduction=reduction),
+        x,
+        t,
+    )
+
+
+@every_dtype
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", [(65, 5), (3, 5, 4, 7), (65, 1000)], ids=str)
+def test_cross_entropy(shape: tuple[int, ...], weighted: bool, smoothing: float, dtype: str) -> None:
+    """Class indices, the class axis where PyTorch wants it."""
+    x = RNG.normal(0, 3, shape).astype(dtype)
+    y = RNG.integers(0, shape[1], shape[:1] + shape[2:])
+    y.flat[::5] = -100
+    w = RNG.uniform(0.1, 2, shape[1]).astype(dtype) if weighted else None
+    theirs = None if w is None else tensor(w)
+    check(
+        ours(fl.cross_entropy, axis=1, class_weight=w, label_smoothing=smoothing),
+        lambda a, b, reduction: F.cross_entropy(a, b, theirs, reduction=reduction, label_smoothing=smoothing),
+        x,
+        y,
+    )
+
+
+@every_dtype
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_of_probabilities(smoothing: float, dtype: str) -> None:
+    x = RNG.normal(0, 3, (65, 7)).astype(dtype)
+    t = RNG.dirichlet(np.ones(7), 65).astype(dtype)
+    check(
+        ours(fl.cross_entropy, label_smoothing=smoothing),
+        lambda a, b, reduction: F.cross_entropy(a, b, reduction=reduction, label_smoothing=smoothing),
+        x,
+        t,
+    )
+
+
+def test_difference_mean_of_weighted_probabilities() -> None:
+    """PyTorch divides by N; here the mean divides by the summed weights, as it does for class indices."""
+    x = RNG.normal(0, 3, (65, 7))
+    y = RNG.integers(0, 7, 65)
+    t = np.eye(7)[y]
+    w = RNG.uniform(0.1, 2, 7)
+    theirs = F.cross_entropy(tensor(x), tensor(t), tensor(w)).item()
+    mine = fl.cross_entropy(x, t, class_weight=w)
+    assert mine == pytest.approx(F.cross_entropy(tensor(x), tensor(y), tensor(w)).item(), rel=1e-12)
+    assert mine == pytest.approx(theirs * 65 / w[y].sum(), rel=1e-12)
+    assert abs(mine - theirs) > 1e-3
+
+
+@every_dtype
+@pytest.mark.parametrize("weighted", [False, True])
+def test_nll(weighted: bool, dtype: str) -> None:
+    x = -RNG.exponential(2, (3, 5, 4, 7)).astype(dtype)
+    y = RNG.integers(0, 5, (3, 4, 7))
+    y[0, 0] = -100
+    w = RNG.uniform(0.1, 2, 5).astype(dtype) if weighted else None
+    theirs = None if w is None else tensor(w)
+    check(
+        ours(fl.nll, axis=1, class_weight=w),
+        lambda a, b, reduction: F.nll_loss(a, b, theirs, reduction=reduction),
+        x,
+        y,
+    )
+
+
+@every_dtype
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_functions(axis: int, dtype: str) -> None:
+    x = RNG.normal(0, 3, (5, 33, 7)).astype(dtype)
+    rtol = RTOL[dtype]
+    np.testing.assert_allclose(fl.logsumexp(x, axis=axis), torch.logsumexp(tensor(x), axis).numpy(), rtol=rtol)
+    np.testing.assert_allclose(fl.softmax(x, axis=axis), F.softmax(tensor(x), axis).numpy(), rtol=rtol)
+    np.testing.assert_allclose(
+        fl.log_softmax(x, axis=axis), F.log_softmax(tensor(x), axis).numpy(), rtol=rtol, atol=rtol
+    )
+
+
+def test_difference_a_confident_row_is_not_lost() -> None:
+    """A row won by 17 nats: PyTorch's float32 loss is 0 or noise, and its gradient at the label 0."""
+    x, y = np.array([[17.0, 0.0]], np.float32), np.array([0])
+    exact = math.log1p(math.exp(-17.0))
+    assert fl.cross_entropy(x, y) == pytest.approx(exact, rel=1e-6)
+    theirs = F.cross_entropy(tensor(x), tensor(y)).item()
+    assert abs(theirs - exact) > 0.1 * exact
+
+
+def test_tensors_are_read_in_place() -> None:
+    """A CPU tensor is an array; one that needs a gradient says so itself."""
+    x, y = torch.randn(9, 5), torch.randint(0, 5, (9,))
+    assert fl.cross_entropy(x, y) == fl.cross_entropy(x.numpy(), y.numpy())
+    assert type(fl.cross_entropy.grad(x, y)) is np.ndarray
+    out = np.empty((9, 5), np.float32)
+    fl.cross_entropy.grad(x, y, out=out)
+    np.testing.assert_array_equal(out, fl.cross_entropy.grad(x.numpy(), y.numpy()))
+
+
+def test_calls_mix_with_pytorchs_own_openmp() -> None:
+    """Both libraries' parallel loops in one process, by turns."""
+    x = np.random.default_rng(0).normal(size=(20_011, 33)).astype(np.float32)
+    y = np.zeros(20_011, int)
+    expected = fl.cross_entropy(x, y)
+    for _ in range(5):
+        F.cross_entropy(tensor(x), tensor(y))
+        with fl.num_threads(3):
+            assert fl.cross_entropy(x, y) == expected

@@ -1,0 +1,525 @@
+"""Promise: bad input gets an error naming the argument, what was required and what came; nothing is written.
+
+The form is `<loss>: <argument>: expected <required>, got <received>[ at index (...)]`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import LOSSES, as_tuple, every_differentiable, every_loss, every_rowwise
+
+import fastloss as fl
+
+nan, inf = np.nan, np.inf
+
+
+@contextmanager
+def refused(
+    kind: type[Exception] | tuple[type[Exception], ...], name: str, argument: str, *parts: str
+) -> Iterator[None]:
+    """The block raises `kind`, saying `name: argument: expected ..., got ...`, with each part somewhere."""
+    with pytest.raises(kind) as caught:
+        yield
+    text = str(caught.value)
+    assert re.match(rf"{name}: {argument}: expected .+, got .+", text), text
+    for part in parts:
+        assert re.search(part, text), (part, text)
+
+
+def sample(loss: fl.Loss, size: int = 6) -> tuple[list[Any], dict[str, Any]]:
+    args, options = loss.sample(np.random.default_rng(0), size=size)
+    return list(args), options
+
+
+def methods(loss: fl.Loss) -> list[Callable[..., Any]]:
+    found: list[Callable[..., Any]] = [loss, loss.terms]
+    found += [loss.grad, loss.value_and_grad] if loss.max_order >= 1 else []
+    found += [loss.hess, loss.grad_and_hess] if loss.max_order >= 2 else []
+    return found
+
+
+# -- Every loss: dtypes and shapes -------------------------------------------------------------------
+
+STRANGE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "object": lambda a: a.astype(object),
+    "complex64": lambda a: a.astype(np.complex64),
+    "str": lambda a: a.astype(str),
+    "bytes": lambda a: a.astype("S8"),
+    "datetime": lambda a: np.zeros(a.shape, "M8[s]"),
+    "timedelta": lambda a: np.zeros(a.shape, "m8[s]"),
+    "structured": lambda a: np.zeros(a.shape, [("x", "f4"), ("y", "i4")]),
+    "void": lambda a: np.zeros(a.shape, "V4"),
+}
+if np.dtype(np.longdouble).itemsize > 8:
+    STRANGE["longdouble"] = lambda a: a.astype(np.longdouble)
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+@every_loss
+def test_dtype_of_each_array(loss: fl.Loss, strange: str) -> None:
+    for i, name in enumerate(loss.arrays):
+        args, options = sample(loss)
+        args[i] = STRANGE[strange](args[i])
+        for method in methods(loss):
+            with refused(TypeError, loss.name, name):
+                method(*args, **options)
+
+
+@every_loss
+def test_things_that_are_no_array(loss: fl.Loss) -> None:
+    for i in range(len(loss.arrays)):
+        for thing in (None, "abc", object(), {1: 2}, {1.0}, lambda: 0):
+            args, options = sample(loss)
+            args[i] = thing
+            with pytest.raises(TypeError, match=f"^{loss.name}: {loss.arrays[i]}: expected"):
+                loss(*args, **options)
+        args, options = sample(loss)
+        args[i] = [[1.0], [1.0, 2.0]]
+        with refused((ValueError, TypeError), loss.name, loss.arrays[i]):
+            loss(*args, **options)
+
+
+@every_loss
+def test_masked_arrays(loss: fl.Loss) -> None:
+    """Their mask would be dropped in silence."""
+    for i, name in enumerate(loss.arrays):
+        args, options = sample(loss)
+        args[i] = np.ma.masked_array(args[i])
+        with refused(TypeError, loss.name, name, "mask"):
+            loss(*args, **options)
+
+
+@every_loss
+def test_lengths_that_differ(loss: fl.Loss) -> None:
+    for method in methods(loss):
+        args, options = sample(loss)
+        with refused(ValueError, loss.name, "(" + "|".join(loss.arrays) + ")"):
+            method(args[0], args[1][:-1], **options)
+        with refused(ValueError, loss.name, "(" + "|".join(loss.arrays) + ")"):
+            method(args[0][:1], *args[1:], **options)  # no broadcasting of length one
+
+
+@pytest.mark.parametrize("index", [(slice(None), None), (None,), (Ellipsis, None, None)], ids=str)
+@every_loss
+def test_ranks_that_differ(loss: fl.Loss, index: tuple[Any, ...]) -> None:
+    """(N,) against (N, 1) is an error, not an N x N loss."""
+    args, options = sample(loss)
+    for i in range(len(args)):
+        wrong = list(args)
+        wrong[i] = wrong[i][index]
+        with refused((ValueError, TypeError), loss.name, "(" + "|".join(loss.arrays) + ")"):
+            loss(*wrong, **options)
+
+
+# -- Every loss: the common keywords -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "weight", "parts"),
+    [
+        (ValueError, [1, 1, 1, -0.5, 1, 1], [r"-0\.5", r"at index \(3,\)"]),
+        (ValueError, [1, 1, nan, 1, 1, 1], ["nan", r"at index \(2,\)"]),
+        (ValueError, [1, inf, 1, 1, 1, 1], ["inf", r"at index \(1,\)"]),
+        (ValueError, -1.0, ["-1"]),
+        (ValueError, nan, ["nan"]),
+        (ValueError, np.ones(5), [r"\(6,\)", r"\(5,\)"]),
+        (ValueError, np.ones((6, 1)), [r"\(6,\)", r"\(6, 1\)"]),
+        (ValueError, np.ones((1, 6)), [r"\(6,\)", r"\(1, 6\)"]),
+        (ValueError, np.ones(0), [r"\(0,\)"]),
+        (TypeError, np.ones(6, complex), ["complex128"]),
+        (TypeError, np.ones(6, object), ["object"]),
+        (TypeError, ["a"] * 6, ["."]),
+        (TypeError, "none", ["."]),
+    ],
+    ids=str,
+)
+@every_loss
+def test_sample_weight(loss: fl.Loss, kind: type[Exception], weight: Any, parts: list[str]) -> None:
+    args, options = sample(loss)
+    for method in methods(loss):
+        with refused(kind, loss.name, "sample_weight", *parts):
+            method(*args, **options, sample_weight=weight)
+
+
+@every_loss
+def test_sample_weight_does_not_broadcast_from_the_right(loss: fl.Loss) -> None:
+    args, options = loss.sample(np.random.default_rng(0), size=12)
+    shaped = [a.reshape(3, 4, *a.shape[1:]) for a in args]
+    with refused(ValueError, loss.name, "sample_weight", r"\(3, 4\)", r"\(4,\)"):
+        loss(*shaped, **options, sample_weight=np.ones(4))
+
+
+@pytest.mark.parametrize("bad", ["avg", "Mean", "", None, 1, b"mean", ["mean"], np.array(["mean", "sum"])], ids=repr)
+@every_loss
+def test_reduction(loss: fl.Loss, bad: Any) -> None:
+    args, options = sample(loss)
+    for method in [m for m in methods(loss) if m != loss.terms]:
+        with refused((ValueError, TypeError), loss.name, "reduction", "'none'", "'sum'", "'mean'"):
+            method(*args, **options, reduction=bad)
+
+
+@every_loss
+def test_calls_python_itself_refuses(loss: fl.Loss) -> None:
+    args, options = sample(loss)
+    for method in methods(loss):
+        with pytest.raises(TypeError, match="weight"):
+            method(*args, **options, weight=1.0)  # the bare name of elsewhere
+        with pytest.raises(TypeError):
+            method(*args[:1], **options)
+        with pytest.raises(TypeError):
+            method(*args, 1.0, **options)
+        with pytest.raises(TypeError):
+            method()
+    with pytest.raises(TypeError, match="out"):
+        loss(*args, **options, out=np.empty(6))
+
+
+# -- Options out of range ----------------------------------------------------------------------------
+
+OPTIONS: dict[str, list[tuple[Any, Any]]] = {
+    "delta": [(ValueError, v) for v in (0.0, -1.0, nan, inf)] + [(TypeError, v) for v in ("1", None, [1.0, 2.0], 1j)],
+    "beta": [(ValueError, v) for v in (-1.0, nan, inf)] + [(TypeError, v) for v in ("1", None, [1.0, 2.0], 1j)],
+    "eps": [(ValueError, v) for v in (-1e-9, 0.6, 1.0, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)],
+    "label_smoothing": [(ValueError, v) for v in (-0.1, 1.1, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)],
+    "axis": [(ValueError, v) for v in (2, -3, 99)] + [(TypeError, v) for v in (0.5, "0", None, (0, 1))],
+    "ignore_index": [(TypeError, v) for v in (1.5, "1", [1], nan)],
+    "class_weight": [
+        (ValueError, np.ones(1)),
+        (ValueError, np.ones(99)),
+        (ValueError, np.ones((2, 2))),
+        (ValueError, 1.0),
+        ("last", -1.0),
+        ("last", nan),
+        ("last", inf),
+        (TypeError, "abc"),
+        (TypeError, np.ones(3, complex)),
+        (TypeError, np.ones(3, object)),
+    ],
+    "pos_weight": [(ValueError, v) for v in (-1.0, nan, inf, np.ones(5), np.ones((2, 6)), [1, 1, 1, 1, 1, -1])]
+    + [(TypeError, v) for v in ("abc", np.ones(6, complex), 1j)],
+}
+
+
+def bad_options() -> Iterator[Any]:
+    for loss in LOSSES:
+        for option in loss.options:
+            for kind, value in OPTIONS[option]:
+                yield pytest.param(loss, option, kind, value, id=f"{loss.name}-{option}={value!r}"[:60])
+
+
+@pytest.mark.parametrize(("loss", "option", "kind", "value"), list(bad_options()))
+def test_option(loss: fl.Loss, option: str, kind: Any, value: Any) -> None:
+    args, options = sample(loss)
+    if kind == "last":  # one bad entry among good ones
+        weight = np.ones(args[0].shape[-1])
+        weight[-1] = value
+        kind, value = ValueError, weight
+    for method in methods(loss):
+        with refused(kind, loss.name, option):
+            method(*args, **{**options, option: value})
+
+
+# -- Labels ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [-1, 3, 4, 12, -99, -101, -(2**63), 2**63 - 1, 2**31, -(2**31), 2**32, 2**32 + 1])
+@every_rowwise
+def test_label_out_of_range(loss: fl.Loss, bad: int, isa: str) -> None:
+    """The error names the class count, the label and where it stands; for every integer dtype that holds it."""
+    x = -np.ones((5, 3), np.float32)
+    for dtype in np.typecodes["AllInteger"]:
+        if not np.iinfo(dtype).min <= bad <= np.iinfo(dtype).max:
+            continue
+        y = np.zeros(5, dtype)
+        y[3] = bad
+        for method in methods(loss):
+            with refused(IndexError, loss.name, "target", r"\[0, 3\)", f"got {bad} at index", r"\(3,\)"):
+                method(x, y)
+
+
+@every_rowwise
+def test_label_out_of_range_of_uint64(loss: fl.Loss) -> None:
+    y = np.array([0, 2**64 - 100], np.uint64)  # as int64 this is -100, the default ignore_index
+    with refused(IndexError, loss.name, "target", "18446744073709551516", r"\(1,\)"):
+        loss(-np.ones((2, 3)), y)
+
+
+@every_rowwise
+def test_ignored_label_is_refused_when_nothing_is_ignored(loss: fl.Loss) -> None:
+    x = -np.ones((2, 3))
+    assert loss(x, [0, -100]) == loss(x[:1], [0])
+    with refused(IndexError, loss.name, "target", r"got -100 at index \(1,\)"):
+        loss(x, [0, -100], ignore_index=None)
+    with refused(IndexError, loss.name, "target", r"got -100 at index \(1,\)"):
+        loss(x, [0, -100], ignore_index=-1)
+
+
+@every_rowwise
+def test_label_out_of_range_in_many_axes(loss: fl.Loss, isa: str) -> None:
+    x = -np.ones((2, 3, 4, 5), np.float32)
+    y = np.zeros((2, 4, 5), np.int64)
+    y[1, 2, 3] = 3
+    for method in methods(loss):
+        with refused(IndexError, loss.name, "target", r"\[0, 3\)", r"got 3 at index \(1, 2, 3\)"):
+            method(x, y, axis=1)
+    y = np.zeros((2, 3, 4), np.int64)
+    y[1, 0, 3] = 5
+    for layout in (y, y.copy("F"), y[::-1].copy()[::-1]):
+        with refused(IndexError, loss.name, "target", r"\[0, 5\)", r"got 5 at index \(1, 0, 3\)"):
+            loss(x, layout)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+@every_rowwise
+def test_label_out_of_range_deep_in_a_parallel_call(loss: fl.Loss, threads: int, isa: str) -> None:
+    """The first bad label is the one named, whichever thread meets one."""
+    x = -np.ones((100_003, 9), np.float32)
+    y = np.zeros(100_003, np.int32)
+    y[[61_234, 99_999]] = 9, -5
+    with fl.num_threads(threads):
+        for method in methods(loss):
+            with refused(IndexError, loss.name, "target", r"got 9 at index \(61234,\)"):
+                method(x, y)
+
+
+@every_rowwise
+def test_float_labels(loss: fl.Loss) -> None:
+    """Whole numbers stored as floats are not labels, and say so."""
+    with refused((TypeError, ValueError), loss.name, "target", "float64"):
+        loss(-np.ones((2, 3)), np.array([0.0, 2.0]))
+    with refused((TypeError, ValueError), loss.name, "target"):
+        loss(-np.ones((2, 3)), np.array([0.0, nan]))
+
+
+def test_integers_of_the_logits_shape() -> None:
+    """For nll an error; for cross-entropy probabilities, which a label would not be."""
+    x, t = np.random.default_rng(0).normal(size=(2, 3)), np.array([[0, 1, 0], [1, 0, 0]])
+    with refused((TypeError, ValueError), "nll", "target"):
+        fl.nll(-np.ones((2, 3)), t)
+    assert fl.cross_entropy(x, t) == fl.cross_entropy(x, t.astype(float))
+    t[1, 2] = 2
+    for method in methods(fl.cross_entropy):
+        with refused(ValueError, "cross_entropy", "target", r"\[0, 1\]", r"got 2 at index \(1, 2\)"):
+            method(x, t)
+
+
+@pytest.mark.parametrize("bad", [-1e-7, 1.0000001, -1.0, 2.0, inf, -inf])
+def test_class_probability_outside_the_unit_interval(bad: float, isa: str) -> None:
+    for shape in ((9, 35), (3, 129), (2, 4099)):
+        for dtype in (np.float32, np.float64):
+            t = np.full(shape, 1 / shape[1], dtype)
+            t[1, 30] = bad
+            for x, target, axis, at in (
+                (np.zeros(shape, dtype), t, -1, r"\(1, 30\)"),
+                (np.zeros(shape[::-1], dtype), t.T.copy(), 0, r"\(30, 1\)"),
+            ):
+                for method in methods(fl.cross_entropy):
+                    with refused(ValueError, "cross_entropy", "target", r"\[0, 1\]", f"at index {at}"):
+                        method(x, target, axis=axis)
+
+
+@every_rowwise
+def test_no_classes(loss: fl.Loss) -> None:
+    for method in methods(loss):
+        with refused(ValueError, loss.name, loss.arrays[0]):
+            method(np.ones((3, 0)), np.zeros(3, int))
+
+
+@every_rowwise
+def test_no_axes(loss: fl.Loss) -> None:
+    for method in methods(loss):
+        with refused(ValueError, loss.name, "(" + "|".join(loss.arrays) + ")"):
+            method(np.float64(1.0), 0)
+
+
+# -- Domains of the foundation's losses --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [-1e-7, 1.0000001, -1.0, 2.0, inf, -inf])
+@pytest.mark.parametrize("name", ["binary_cross_entropy", "binary_cross_entropy_with_logits"])
+def test_binary_target_outside_the_unit_interval(name: str, bad: float, isa: str) -> None:
+    loss = fl.LOSSES[name]
+    for dtype in (np.float32, np.float64):
+        t = np.zeros((3, 35), dtype)
+        t[1, 30] = bad
+        for method in methods(loss):
+            with refused(ValueError, name, "target", r"\[0, 1\]", r"at index \(1, 30\)"):
+                method(np.full((3, 35), 0.5, dtype), t)
+
+
+@pytest.mark.parametrize("bad", [-1e-7, 1.0000001, -1.0, 2.0, inf, -inf])
+def test_probability_outside_the_unit_interval(bad: float, isa: str) -> None:
+    p = np.full(101, 0.5)
+    p[77] = bad
+    for method in methods(fl.binary_cross_entropy):
+        with refused(ValueError, "binary_cross_entropy", "probs", r"\[0, 1\]", r"at index \(77,\)"):
+            method(p, np.zeros(101))
+
+
+def test_integer_binary_labels_other_than_0_and_1() -> None:
+    for bad in (-1, 2, 255):
+        with refused(ValueError, "binary_cross_entropy_with_logits", "target", str(bad), r"\(1,\)"):
+            fl.binary_cross_entropy_with_logits(np.zeros(2), np.array([0, bad]))
+
+
+# -- out= --------------------------------------------------------------------------------------------
+
+
+def gradients(loss: fl.Loss) -> list[Callable[..., Any]]:
+    return [loss.grad, loss.value_and_grad]
+
+
+@every_differentiable
+def test_out_of_the_wrong_kind(loss: fl.Loss) -> None:
+    args, options = sample(loss)
+    right = as_tuple(loss.grad(*args, **options))
+
+    def first(other: Any) -> Any:
+        return (other, *(r.copy() for r in right[1:])) if len(right) > 1 else other
+
+    r = right[0]
+    locked = r.copy()
+    locked.flags.writeable = False
+    wrong = [
+        (ValueError, r[:-1].copy()),
+        (ValueError, r[None].copy()),
+        (ValueError, np.empty((), r.dtype)),
+        (ValueError, locked),
+        (ValueError, np.broadcast_to(np.float32(0), r.shape)),
+        (TypeError, r.astype(np.float64)),
+        (TypeError, r.astype(np.int32)),
+        (TypeError, r.astype(r.dtype.newbyteorder())),
+        (TypeError, r.tolist()),
+        (TypeError, "out"),
+    ]
+    for kind, other in wrong:
+        for method in gradients(loss):
+            with refused((kind, ValueError, TypeError), loss.name, "out"):
+                method(*args, **options, out=first(other))
+    for method in gradients(loss):
+        with refused((ValueError, TypeError), loss.name, "out"):
+            method(*args, **options, out=(*right, right[0].copy()))
+        with refused((ValueError, TypeError), loss.name, "out"):
+            method(*args, **options, out=())
+
+
+@every_differentiable
+def test_out_that_overlaps_itself(loss: fl.Loss) -> None:
+    """A writable buffer whose entries share memory would be a race."""
+    args, options = sample(loss)
+    right = as_tuple(loss.grad(*args, **options))
+    r = right[0]
+    folded = np.lib.stride_tricks.as_strided(np.empty(r.shape[1:] or (1,), r.dtype), r.shape, (0, *r.strides[1:]))
+    with refused(ValueError, loss.name, "out"):
+        loss.grad(*args, **options, out=(folded, *right[1:]) if len(right) > 1 else folded)
+
+
+@every_differentiable
+def test_out_that_overlaps_an_input(loss: fl.Loss) -> None:
+    """Exactly the differentiable input, or memory of its own: a shifted view would read what it wrote."""
+    args, options = sample(loss, 9)
+    i = loss.arrays.index(loss.wrt[0])
+    buffer = np.concatenate([args[i], args[i][:1]])
+    args[i] = buffer[:-1]
+    before = buffer.copy()
+    if len(loss.wrt) == 1:
+        with refused(ValueError, loss.name, "out"):
+            loss.grad(*args, **options, out=buffer[1:])
+        with refused(ValueError, loss.name, "out"):
+            loss.grad(*args, **options, out=buffer[-2::-1])
+    assert np.array_equal(buffer, before)
+
+
+@pytest.mark.parametrize("name", [loss.name for loss in LOSSES if loss.pointwise])
+def test_out_that_is_the_target(name: str) -> None:
+    """Exactly one of the inputs, not only the differentiable one."""
+    loss = fl.LOSSES[name]
+    args, options = sample(loss, 1003)
+    expected = loss.grad(*args, **options)
+    assert loss.grad(*args, **options, out=args[1]) is args[1]
+    assert np.array_equal(args[1], expected)
+
+
+# -- Nothing is written on an error ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (20_011, 9)], ids=str)
+@pytest.mark.parametrize("axis", [-1, 0])
+@every_rowwise
+def test_in_place_logits_survive_a_bad_label(loss: fl.Loss, shape: tuple[int, int], axis: int, isa: str) -> None:
+    """The last label is wrong, the buffer is the logits themselves: not one entry changes."""
+    x = -np.random.default_rng(0).exponential(1.0, shape).astype(np.float32)
+    y = np.zeros(shape[0], np.int64)
+    y[-1] = shape[1]
+    x = x if axis == -1 else np.ascontiguousarray(x.T)
+    before = x.copy()
+    for threads in (1, 3):
+        with fl.num_threads(threads):
+            for method in gradients(loss):
+                with pytest.raises(IndexError):
+                    method(x, y, axis=axis, out=x)
+                assert np.array_equal(x, before)
+
+
+@pytest.mark.parametrize("size", [9, 1_000_003])
+@pytest.mark.parametrize("name", ["binary_cross_entropy", "binary_cross_entropy_with_logits"])
+def test_in_place_input_survives_a_bad_target(name: str, size: int, isa: str) -> None:
+    x = np.full(size, 0.5, np.float32)
+    t = np.zeros(size, np.float32)
+    t[-1] = 1.5
+    for method in gradients(fl.LOSSES[name]):
+        with pytest.raises(ValueError, match="target"):
+            method(x, t, out=x)
+        assert (x == 0.5).all()
+
+
+@every_differentiable
+def test_out_survives_every_other_error(loss: fl.Loss) -> None:
+    args, options = sample(loss)
+    right = as_tuple(loss.grad(*args, **options))
+    buffers = tuple(np.full_like(r, 7) for r in right)
+    out = buffers if len(buffers) > 1 else buffers[0]
+    weight = np.ones(6)
+    weight[-1] = nan
+    for wrong in ({"sample_weight": weight}, {"reduction": "avg"}, {"nonsense": 1}):
+        for method in gradients(loss):
+            with pytest.raises((ValueError, TypeError)):
+                method(*args, **{**options, **wrong}, out=out)
+    assert all((b == 7).all() for b in buffers)
+
+
+@every_loss
+def test_inputs_survive_errors(loss: fl.Loss) -> None:
+    args, options = sample(loss)
+    before = [a.tobytes() for a in args]
+    for method in methods(loss):
+        with pytest.raises(ValueError, match="sample_weight"):
+            method(*args, **options, sample_weight=-np.ones(6))
+    assert [a.tobytes() for a in args] == before
+
+
+# -- The same words everywhere -----------------------------------------------------------------------
+
+
+def test_the_words_of_the_contract() -> None:
+    y = np.zeros(5, int)
+    y[3] = 12
+    with pytest.raises(IndexError) as caught:
+        fl.cross_entropy(np.zeros((5, 10)), y)
+    assert str(caught.value) == "cross_entropy: target: expected class indices in [0, 10), got 12 at index (3,)"
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, "2", None, nan])
+def test_thread_count(bad: Any) -> None:
+    before = fl.get_num_threads()
+    with pytest.raises((ValueError, TypeError), match=r"expected .+, got"):
+        fl.set_num_threads(bad)
+    with pytest.raises((ValueError, TypeError), match=r"expected .+, got"), fl.num_threads(bad):
+        pass
+    assert fl.get_num_threads() == before

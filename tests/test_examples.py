@@ -1,0 +1,65 @@
+"""The demonstration does what it says: it learns, and the command line agrees with it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastloss as fl
+
+SCRIPT = Path(__file__).resolve().parent.parent / "examples" / "digits.py"
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not SCRIPT.exists(), reason="needs a checkout")]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    out = tmp_path_factory.mktemp("demo")
+    subprocess.run([sys.executable, str(SCRIPT), "--out", str(out)], check=True, timeout=300)
+    return out
+
+
+def test_the_network_learns_digits(demo: Path) -> None:
+    logits, target = np.load(demo / "logits.npy"), np.load(demo / "target.npy")
+    assert logits.shape == (899, 10)
+    assert np.mean(logits.argmax(axis=1) == target) > 0.96
+    assert fl.cross_entropy(logits, target) < 0.12
+    assert fl.cross_entropy(np.zeros_like(logits), target) == pytest.approx(np.log(10))
+
+
+def test_the_picture_is_drawn(demo: Path) -> None:
+    picture = (demo / "hardest_digits.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 10_000
+
+
+def test_the_command_line_agrees(demo: Path) -> None:
+    pytest.importorskip("click")
+    logits, target = np.load(demo / "logits.npy"), np.load(demo / "target.npy")
+    command = ["evaluate", "cross_entropy", "perplexity", "--format", "json", "--worst", "10"]
+    for name, file in [("logits", "logits"), ("target", "target"), ("group", "target")]:
+        command += [f"--{name}", str(demo / f"{file}.npy")]
+    done = subprocess.run(
+        [sys.executable, "-m", "fastloss", *command],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    losses = json.loads(done.stdout)["losses"]
+    values = fl.cross_entropy(logits, target, reduction="none")
+    mean = losses["cross_entropy"]["mean"]
+    assert mean == pytest.approx(fl.cross_entropy(logits, target), rel=1e-6)
+    assert losses["perplexity"]["mean"] == pytest.approx(np.exp(mean), rel=1e-12)
+    hardest = [sample["index"] for sample in losses["cross_entropy"]["worst"]]
+    assert hardest == np.argsort(-values)[:10].tolist()
+    for group in losses["cross_entropy"]["groups"]:
+        mine = target == group["group"]
+        assert group["count"] == mine.sum()
+        assert group["mean"] == pytest.approx(values[mine].mean(), rel=1e-5)
+    assert len(losses["cross_entropy"]["groups"]) == 10

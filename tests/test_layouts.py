@@ -1,0 +1,413 @@
+"""Promise: any dtype, memory layout and class axis gives the plain array's answer; inputs are never written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import (
+    DTYPES,
+    LOSSES,
+    Variant,
+    as_tuple,
+    every_dtype,
+    every_loss,
+    every_rowwise,
+    every_variant,
+    need,
+    wrt_positions,
+)
+
+import fastloss as fl
+
+LABELS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "intc", "longlong")
+Layout = Callable[[np.ndarray], np.ndarray]
+
+
+def fortran(a: np.ndarray) -> np.ndarray:
+    return np.asfortranarray(a)
+
+
+def reversed_(a: np.ndarray) -> np.ndarray:
+    """Every stride negative."""
+    flip = (slice(None, None, -1),) * a.ndim
+    return np.ascontiguousarray(a[flip])[flip]
+
+
+def every_other(a: np.ndarray) -> np.ndarray:
+    """Every stride doubled."""
+    wide = np.full(tuple(2 * n for n in a.shape), 99, a.dtype)
+    view = wide[(slice(None, None, 2),) * a.ndim]
+    view[...] = a
+    return view
+
+
+def padded_rows(a: np.ndarray) -> np.ndarray:
+    """A contiguous last axis inside a wider row."""
+    wide = np.full((*a.shape[:-1], a.shape[-1] + 3), 99, a.dtype)
+    wide[..., 1:-2] = a
+    return wide[..., 1:-2]
+
+
+def misaligned(a: np.ndarray) -> np.ndarray:
+    """At an address that is no multiple of the item size."""
+    buffer = np.empty(a.nbytes + 1, np.uint8)
+    view = buffer[1:].view(a.dtype).reshape(a.shape)
+    view[...] = a
+    assert a.itemsize == 1 or not view.flags.aligned
+    return view
+
+
+def other_endian(a: np.ndarray) -> np.ndarray:
+    return a.astype(a.dtype.newbyteorder())
+
+
+def read_only(a: np.ndarray) -> np.ndarray:
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+LAYOUTS: dict[str, Layout] = {
+    f.__name__: f for f in (fortran, reversed_, every_other, padded_rows, misaligned, other_endian, read_only)
+}
+every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+
+
+def close(got: Any, expected: Any, ulps: int = 8) -> None:
+    """The same to the last digits, relative to the row's largest."""
+    for g, e in zip(as_tuple(got), as_tuple(expected), strict=True):
+        g, e = np.asarray(g), np.asarray(e)
+        assert g.dtype == e.dtype
+        assert g.shape == e.shape
+        scale = np.abs(e) if e.ndim < 2 else np.abs(e).max(axis=-1, keepdims=True, initial=0.0)
+        assert (np.abs(g - e) <= ulps * np.finfo(e.dtype).eps * scale + 1e-44).all()
+
+
+def answers(loss: fl.Loss, args: tuple[Any, ...], kw: dict[str, Any]) -> list[Any]:
+    got = [loss(*args, **kw, reduction=r) for r in ("none", "sum", "mean")]
+    got += [loss.grad(*args, **kw)] if loss.max_order >= 1 else []
+    got += [loss.hess(*args, **kw)] if loss.max_order >= 2 else []
+    return got
+
+
+# -- Layouts -----------------------------------------------------------------------------------------
+
+
+@every_layout
+@every_dtype
+@every_variant
+def test_layout(variant: Variant, dtype: str, layout: Layout, isa: str) -> None:
+    args, options = variant.draw(dtype, 71)
+    moved = {k: layout(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
+    for got, expected in zip(
+        answers(variant.loss, tuple(layout(a) for a in args), moved),
+        answers(variant.loss, args, options),
+        strict=True,
+    ):
+        close(got, expected)
+
+
+@every_layout
+@every_dtype
+@every_loss
+def test_layout_of_many_axes(loss: fl.Loss, dtype: str, layout: Layout, isa: str) -> None:
+    """Samples in three axes."""
+    args, options = loss.sample(np.random.default_rng(0), dtype=dtype, size=3 * 5 * 7)
+    shaped = tuple(a.reshape(3, 5, 7, *a.shape[1:]) for a in args)
+    flat = loss(*args, **options, reduction="none")
+    close(loss(*map(layout, shaped), **options, reduction="none").ravel(), flat)
+    close(loss(*map(layout, shaped), **options), loss(*args, **options))
+    for got, expected in zip(
+        as_tuple(loss.grad(*map(layout, shaped), **options)), as_tuple(loss.grad(*args, **options)), strict=True
+    ):
+        close(got.reshape(expected.shape), expected)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, 3, -1, -2, -3, -4])
+@every_dtype
+@every_rowwise
+def test_class_axis_may_be_any(loss: fl.Loss, dtype: str, axis: int, isa: str) -> None:
+    args, options = loss.sample(np.random.default_rng(0), dtype=dtype, size=3 * 5 * 7)
+    rows = args[0].ndim == 2 and args[0].shape[0] == 105
+    assert rows
+    shaped = [a.reshape(3, 5, 7, *a.shape[1:]) for a in args]
+    moved = [np.moveaxis(a, -1, axis) if a.ndim == 4 else a for a in shaped]
+    options = {**options, "axis": axis}
+    expected = loss(*args, reduction="none")
+    grads = as_tuple(loss.grad(*args))
+    for arrays in (moved, [np.ascontiguousarray(a) for a in moved]):
+        close(loss(*arrays, **options, reduction="none").ravel(), expected)
+        for got, e in zip(as_tuple(loss.grad(*arrays, **options)), grads, strict=True):
+            close(np.moveaxis(got, axis, -1).reshape(e.shape), e)
+
+
+@every_dtype
+def test_images_of_many_sizes_along_axis_1(dtype: str, isa: str) -> None:
+    """N, C, H, W with widths around the tile of the strided kernel, against the same rows laid out last."""
+    rng = np.random.default_rng(0)
+    for c, h, w in ((1, 3, 5), (2, 1, 1), (3, 7, 9), (21, 16, 17), (21, 1, 257), (5, 33, 65), (130, 3, 3)):
+        x = (4 * rng.normal(size=(2, c, h, w))).astype(dtype)
+        y = rng.integers(0, c, (2, h, w))
+        y[0, 0, 0] = -100
+        weight = rng.uniform(0.1, 2, c)
+        for kw in ({}, {"class_weight": weight}, {"label_smoothing": 0.1}, {"ignore_index": None}):
+            label = np.where(y < 0, 0, y) if "ignore_index" in kw else y
+            last = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+            close(
+                fl.cross_entropy(x, label, axis=1, reduction="none", **kw).ravel(),
+                fl.cross_entropy(last, label, reduction="none", **kw).ravel(),
+            )
+            got = np.moveaxis(fl.cross_entropy.grad(x, label, axis=1, **kw), 1, -1)
+            close(got, fl.cross_entropy.grad(last, label, **kw))
+
+
+@every_dtype
+@every_loss
+def test_zero_strides(loss: fl.Loss, dtype: str, isa: str) -> None:
+    """One sample broadcast to many is read in place."""
+    args, options = loss.sample(np.random.default_rng(0), dtype=dtype, size=1)
+    views = tuple(np.broadcast_to(a, (67, *a.shape[1:])) for a in args)
+    one = loss(*args, **options, reduction="none")
+    close(loss(*views, **options, reduction="none"), np.repeat(one, 67))
+    for got, g in zip(
+        as_tuple(loss.grad(*views, **options, reduction="sum")), as_tuple(loss.grad(*args, **options)), strict=True
+    ):
+        close(got, np.repeat(g, 67, axis=0))
+
+
+@every_dtype
+def test_zero_stride_along_the_classes(dtype: str, isa: str) -> None:
+    x = np.broadcast_to(np.arange(9, dtype=dtype)[:, None], (9, 33))
+    close(fl.cross_entropy(x, np.arange(9), reduction="none"), np.full(9, np.log(33), dtype))
+
+
+def test_memory_mapped(tmp_path: Path) -> None:
+    for loss in LOSSES:
+        args, options = loss.sample(np.random.default_rng(0), size=64)
+        mapped = []
+        for i, a in enumerate(args):
+            np.save(tmp_path / f"{loss.name}{i}.npy", a)
+            mapped.append(np.load(tmp_path / f"{loss.name}{i}.npy", mmap_mode="r"))
+        assert loss(*mapped, **options) == loss(*args, **options)
+
+
+@every_loss
+def test_lists_and_array_likes(loss: fl.Loss) -> None:
+    """Nested lists, and anything with __array__, are arrays; the gradient of a list is a NumPy float64 array."""
+
+    class Wrapped:
+        def __init__(self, a: np.ndarray) -> None:
+            self.a = a
+
+        def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+            return self.a if dtype is None else self.a.astype(dtype)
+
+    args, options = loss.sample(np.random.default_rng(0), dtype="float64", size=9)
+    expected = loss(*args, **options)
+    assert loss(*(a.tolist() for a in args), **options) == expected
+    assert loss(*map(Wrapped, args), **options) == expected
+    for g in as_tuple(loss.grad(*(a.tolist() for a in args), **options)):
+        assert type(g) is np.ndarray
+        assert g.dtype == np.float64
+
+
+@every_loss
+def test_array_subclasses_give_plain_arrays(loss: fl.Loss) -> None:
+    class Sub(np.ndarray):
+        pass
+
+    args, options = loss.sample(np.random.default_rng(0), size=9)
+    got = loss(*(a.view(Sub) for a in args), **options, reduction="none")
+    assert type(got) is np.ndarray
+    assert np.array_equal(got, loss(*args, **options, reduction="none"))
+
+
+@every_layout
+@every_variant
+def test_inputs_are_never_written(variant: Variant, layout: Layout) -> None:
+    args, options = variant.draw("float32", 71)
+    args = tuple(layout(a) for a in args)
+    before = [(a.tobytes(), a.flags.writeable) for a in args]
+    weight = np.linspace(0.5, 2.0, 71)
+    answers(variant.loss, args, {**options, "sample_weight": weight})
+    assert [(a.tobytes(), a.flags.writeable) for a in args] == before
+    assert np.array_equal(weight, np.linspace(0.5, 2.0, 71))
+
+
+# -- Dtypes ------------------------------------------------------------------------------------------
+
+
+@every_variant
+def test_result_types(variant: Variant) -> None:
+    """Reductions are Python floats; arrays have the computation's dtype; gradients have the input's."""
+    loss = variant.loss
+    for dtype, computed in (("float32", np.float32), ("float64", np.float64), ("float16", np.float32)):
+        args, options = variant.draw("float32", 9)
+        args = tuple(a.astype(dtype) if a.dtype == np.float32 else a for a in args)
+        assert type(loss(*args, **options)) is float
+        assert type(loss(*args, **options, reduction="sum")) is float
+        assert loss(*args, **options, reduction="none").dtype == computed
+        value, grad = loss.value_and_grad(*args, **options)
+        assert type(value) is float
+        assert all(g.dtype == dtype for g in as_tuple(grad))
+        if loss.max_order >= 2:
+            assert all(h.dtype == dtype for h in as_tuple(loss.hess(*args, **options)))
+
+
+@pytest.mark.parametrize("dtype", [*LABELS, "bool"])
+@every_rowwise
+def test_every_integer_dtype_is_a_label(loss: fl.Loss, dtype: str, isa: str) -> None:
+    x = np.random.default_rng(0).normal(size=(65, 2 if dtype == "bool" else 5))
+    x -= np.abs(x).max() + 1  # also a log-probability
+    label = np.random.default_rng(1).integers(0, x.shape[1], 65)
+    for a in (x, x.astype("float32"), np.ascontiguousarray(x.T).T):
+        assert np.array_equal(loss(a, label.astype(dtype), reduction="none"), loss(a, label, reduction="none"))
+        assert np.array_equal(loss.grad(a, label.astype(dtype)), loss.grad(a, label))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint64", "int64", "bool"])
+@every_loss
+def test_integer_inputs_are_float64(loss: fl.Loss, dtype: str) -> None:
+    """Zeros and ones mean something to every loss."""
+    bits = np.random.default_rng(0).integers(0, 2, (9, 2))
+    if loss.pointwise:
+        a, b = bits[:, 0], bits[:, 1]
+        args = (a.astype(dtype), b.astype(dtype))
+        exact = (a.astype(float), b.astype(float))
+    else:
+        args = (bits.astype(dtype), bits[:, 0])
+        exact = (bits.astype(float), bits[:, 0])
+    got = loss(*args, reduction="none")
+    assert got.dtype == np.float64
+    assert np.array_equal(got, loss(*exact, reduction="none"))
+    assert all(g.dtype == np.float64 for g in as_tuple(loss.grad(*args)))
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("float32", "float64"),
+        ("float64", "float32"),
+        ("float16", "float32"),
+        ("float32", "float16"),
+        ("float16", "float64"),
+    ],
+)
+@every_loss
+def test_mixed_dtypes_follow_numpy_promotion(loss: fl.Loss, left: str, right: str, isa: str) -> None:
+    """The computation is that of the promoted arrays; the gradient keeps its own argument's dtype."""
+    rng = np.random.default_rng(0)
+    if loss.pointwise:
+        x = rng.uniform(0.1, 0.9, 65).astype(left)
+        t = rng.integers(0, 2, 65).astype(right)
+    elif loss.name == "cross_entropy":
+        x = rng.normal(size=(65, 2)).astype(left)
+        t = np.eye(2)[rng.integers(0, 2, 65)].astype(right)
+    else:
+        pytest.skip("its target is always an integer")
+    promoted = np.result_type(x, t)
+    computed = np.float32 if promoted == np.float16 else promoted
+    got = loss(x, t, reduction="none")
+    assert got.dtype == computed
+    assert np.array_equal(got, loss(x.astype(computed), t.astype(computed), reduction="none"))
+    grad = loss.grad(x, t)
+    assert grad.dtype == left
+    assert np.array_equal(grad, loss.grad(x.astype(computed), t.astype(computed)).astype(left))
+
+
+def half_types() -> list[Any]:
+    return ["float16", "bfloat16"]
+
+
+def half(dtype: str) -> np.dtype[Any]:
+    return np.dtype(dtype) if dtype == "float16" else np.dtype(need("ml_dtypes").bfloat16)
+
+
+@pytest.mark.parametrize("dtype", half_types())
+@every_variant
+def test_half_precision_is_float32_of_the_same_numbers(variant: Variant, dtype: str, isa: str) -> None:
+    """Values: the bits of the upcast input's. Derivatives: those of float32, rounded to nearest even."""
+    kind = half(dtype)
+    loss = variant.loss
+    args, options = variant.draw("float32", 1003)
+    low = tuple(a.astype(kind) if a.dtype == np.float32 else a for a in args)
+    options = {k: v.astype(kind).astype("float32") if isinstance(v, np.ndarray) else v for k, v in options.items()}
+    up = tuple(a.astype(np.float32) if a.dtype == kind else a for a in low)
+    for got, expected in zip(answers(loss, low, options), answers(loss, up, options), strict=True):
+        for g, e in zip(as_tuple(got), as_tuple(expected), strict=True):
+            if isinstance(e, np.ndarray) and e.ndim >= 1 and g.dtype == kind:
+                g, e = g.astype(np.float32), e.astype(kind).astype(np.float32)
+            assert np.array_equal(g, e)
+
+
+@pytest.mark.parametrize("dtype", half_types())
+@every_loss
+def test_half_precision_in_every_layout(loss: fl.Loss, dtype: str, isa: str) -> None:
+    kind = half(dtype)
+    args, options = loss.sample(np.random.default_rng(0), size=3 * 5 * 7)
+    low = tuple(a.astype(kind) if a.dtype == np.float32 else a for a in args)
+    low = tuple(a.reshape(3, 5, 7, *a.shape[1:]) for a in low)
+    expected = loss(*low, **options, reduction="none")
+    assert expected.dtype == np.float32
+    for layout in LAYOUTS.values():
+        if layout is other_endian and dtype == "bfloat16":
+            continue  # ml_dtypes knows no byte order
+        close(loss(*map(layout, low), **options, reduction="none").ravel(), expected.ravel())
+
+
+@pytest.mark.parametrize("dtype", half_types())
+def test_half_precision_images(dtype: str, isa: str) -> None:
+    kind = half(dtype)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 21, 9, 17)).astype(kind)
+    y = rng.integers(0, 21, (2, 9, 17))
+    up = x.astype(np.float32)
+    close(
+        fl.cross_entropy(x, y, axis=1, reduction="none").ravel(),
+        fl.cross_entropy(up, y, axis=1, reduction="none").ravel(),
+        ulps=2,
+    )
+    got = fl.cross_entropy.grad(x, y, axis=1)
+    assert got.dtype == kind
+    assert np.array_equal(got.astype(np.float32), fl.cross_entropy.grad(up, y, axis=1).astype(kind).astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", half_types())
+def test_every_half_precision_number_is_read_and_rounded_right(dtype: str, isa: str) -> None:
+    """All 65536 bit patterns through mae: the value is the upcast's |x|, the gradient of x/2 rounds as NumPy's."""
+    kind = half(dtype)
+    x = np.arange(65536, dtype=np.uint16).view(kind)
+    x = x[np.abs(x.astype(np.float32)) < 1e38]  # false for nan; twice the number stays finite
+    zero = np.zeros_like(x)
+    assert np.array_equal(fl.mae(x, zero, reduction="none"), np.abs(x.astype(np.float32)))
+    with np.errstate(over="ignore"):
+        scaled = (2 * x.astype(np.float32) * np.float32(1 / 3)).astype(kind)
+    got = fl.mse.grad(x, zero, sample_weight=np.full(len(x), np.float32(1 / 3)), reduction="sum")
+    assert np.array_equal(got.astype(np.float32), scaled.astype(np.float32))
+
+
+def test_promotion_of_scalars() -> None:
+    """Python scalars are weak, as in NumPy 2: they do not widen float32."""
+    x = np.float32([0.25, 0.5])
+    assert fl.mse(x, 0.0, reduction="none").dtype == np.float32
+    assert np.array_equal(fl.mse(x, 0.0, reduction="none"), x * x)
+    assert np.array_equal(fl.mse(0.0, x, reduction="none"), x * x)
+    assert fl.mse(1.0, 2.0) == 1.0
+    assert fl.mse(np.float32(1), np.float64(3)) == 4.0
+    assert fl.mse(1.0, 2.0, reduction="none").shape == ()
+    assert fl.mse.grad(1.0, 3.0).shape == ()
+    assert fl.mse.grad(1.0, 3.0) == -4.0
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradient_is_c_contiguous_and_of_the_inputs_shape(loss: fl.Loss, dtype: str) -> None:
+    args, options = loss.sample(np.random.default_rng(0), dtype=dtype, size=15)
+    for i, g in zip(wrt_positions(loss), as_tuple(loss.grad(*args, **options)), strict=True):
+        assert g.shape == args[i].shape
+        assert g.flags.writeable
+        assert g.flags.owndata or g.base is not args[i]

@@ -1,0 +1,251 @@
+"""Promise: one table says what each loss does at nan, infinity and nothing; each row is a test here."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from cases import (
+    Variant,
+    as_tuple,
+    every_differentiable,
+    every_dtype,
+    every_loss,
+    every_rowwise,
+    every_variant,
+)
+
+import fastloss as fl
+
+inf, nan = math.inf, math.nan
+log2, log3 = math.log(2.0), math.log(3.0)
+
+
+class Row(NamedTuple):
+    """A call on one sample, its value, and its gradient (None: not promised)."""
+
+    loss: str
+    args: tuple[Any, Any]
+    value: float
+    grad: Any = None
+    options: dict[str, Any] = {}  # noqa: RUF012 - never written
+
+
+TABLE = [
+    # regression: prediction, target
+    Row("mse", (nan, 1.0), nan, nan),
+    Row("mse", (1.0, nan), nan, nan),
+    Row("mse", (inf, 1.0), inf, inf),
+    Row("mse", (-inf, 1.0), inf, -inf),
+    Row("mse", (1.0, inf), inf, -inf),
+    Row("mse", (inf, inf), nan, nan),
+    Row("mae", (nan, 1.0), nan, nan),
+    Row("mae", (inf, 1.0), inf, 1.0),
+    Row("mae", (-inf, 1.0), inf, -1.0),
+    Row("mae", (1.0, inf), inf, -1.0),
+    Row("mae", (inf, inf), nan, nan),
+    Row("huber", (nan, 1.0), nan, nan),
+    Row("huber", (inf, 1.0), inf, 1.0),
+    Row("huber", (-inf, 1.0), inf, -2.5, {"delta": 2.5}),
+    Row("huber", (inf, inf), nan, nan),
+    Row("huber", (1e30, 0.0), 1e30, 1.0),
+    Row("smooth_l1", (nan, 1.0), nan, nan),
+    Row("smooth_l1", (inf, 1.0), inf, 1.0),
+    Row("smooth_l1", (-inf, 1.0), inf, -1.0),
+    Row("smooth_l1", (-inf, 1.0), inf, -1.0, {"beta": 0.0}),
+    Row("smooth_l1", (nan, 1.0), nan, nan, {"beta": 0.0}),
+    Row("smooth_l1", (inf, inf), nan, nan),
+    # binary: probabilities or logits, target
+    Row("binary_cross_entropy", (nan, 1.0), nan, nan),
+    Row("binary_cross_entropy", (0.5, nan), nan, nan),
+    Row("binary_cross_entropy", (1.0, 1.0), 0.0),
+    Row("binary_cross_entropy", (0.0, 0.0), 0.0),
+    Row("binary_cross_entropy", (0.0, 1.0), 100.0),
+    Row("binary_cross_entropy", (1.0, 0.0), 100.0),
+    Row("binary_cross_entropy", (0.0, 1.0), -math.log(1e-3), None, {"eps": 1e-3}),
+    Row("binary_cross_entropy", (1.0, 0.0), -math.log(1e-3), None, {"eps": 1e-3}),
+    Row("binary_cross_entropy_with_logits", (nan, 1.0), nan, nan),
+    Row("binary_cross_entropy_with_logits", (0.0, nan), nan, nan),
+    Row("binary_cross_entropy_with_logits", (inf, 1.0), 0.0, 0.0),
+    Row("binary_cross_entropy_with_logits", (-inf, 0.0), 0.0, 0.0),
+    Row("binary_cross_entropy_with_logits", (inf, 0.0), inf, 1.0),
+    Row("binary_cross_entropy_with_logits", (-inf, 1.0), inf, -1.0),
+    Row("binary_cross_entropy_with_logits", (inf, 0.5), inf, 0.5),
+    Row("binary_cross_entropy_with_logits", (-inf, 0.5), inf, -0.5),
+    Row("binary_cross_entropy_with_logits", (1e30, 1.0), 0.0, 0.0),
+    Row("binary_cross_entropy_with_logits", (-1e30, 1.0), 1e30, -1.0),
+    Row("binary_cross_entropy_with_logits", (inf, 1.0), 0.0, 0.0, {"pos_weight": 3.0}),
+    Row("binary_cross_entropy_with_logits", (-inf, 1.0), inf, -3.0, {"pos_weight": 3.0}),
+    # rows
+    Row("nll", ([-1.0, nan], 1), nan),
+    Row("nll", ([nan, -1.0], 1), 1.0, [0.0, -1.0]),
+    Row("nll", ([-inf, 0.0], 0), inf, [-1.0, 0.0]),
+    Row("nll", ([-inf, 0.0], 1), 0.0, [0.0, -1.0]),
+    Row("nll", ([inf, 0.0], 0), -inf, [-1.0, 0.0]),
+    Row("cross_entropy", ([nan, 1.0], 1), nan, [nan, nan]),
+    Row("cross_entropy", ([nan, 1.0], 0), nan, [nan, nan]),
+    Row("cross_entropy", ([1.0, 2.0, nan], 0), nan, [nan] * 3),
+    Row("cross_entropy", ([inf, 1.0], 0), nan, [nan, nan]),
+    Row("cross_entropy", ([inf, 1.0], 1), nan, [nan, nan]),
+    Row("cross_entropy", ([inf, inf], 1), nan, [nan, nan]),
+    Row("cross_entropy", ([inf, -inf], 0), nan, [nan, nan]),
+    Row("cross_entropy", ([-inf, -inf], 0), nan, [nan, nan]),
+    Row("cross_entropy", ([-inf], 0), nan, [nan]),
+    Row("cross_entropy", ([0.0, -inf, 0.0], 0), log2, [-0.5, 0.0, 0.5]),
+    Row("cross_entropy", ([0.0, -inf], 0), 0.0, [0.0, 0.0]),
+    Row("cross_entropy", ([-inf, 3.0], 1), 0.0, [0.0, 0.0]),
+    Row("cross_entropy", ([0.0, -inf], 1), inf),
+    Row("cross_entropy", ([5.0], 0), 0.0, [0.0]),
+    Row("cross_entropy", ([0.0, -inf, 0.0], [0.5, 0.0, 0.5]), log2, [0.0, 0.0, 0.0]),
+    Row("cross_entropy", ([0.0, -inf], [0.5, 0.5]), inf),
+    Row("cross_entropy", ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]), 0.0, [0.0] * 3),
+    Row("cross_entropy", ([0.0, 0.0], [nan, 1.0]), nan, [nan, nan]),
+    Row("cross_entropy", ([nan, 0.0], [0.0, 1.0]), nan, [nan, nan]),
+    Row("cross_entropy", ([-inf, -inf], [0.0, 1.0]), nan, [nan, nan]),
+    Row("cross_entropy", ([0.0, -inf], 0), inf, None, {"label_smoothing": 0.1}),
+    Row(  # smoothing towards a masked class counts for nothing if the class does
+        "cross_entropy",
+        ([0.0, -inf, 0.0], 0),
+        (0.9 + 0.2 / 3) * log2,
+        None,
+        {"label_smoothing": 0.1, "class_weight": [1.0, 0.0, 1.0]},
+    ),
+    Row("cross_entropy", ([nan, 0.0], -100), 0.0, [0.0, 0.0]),
+    Row("cross_entropy", ([-inf, -inf], -100), 0.0, [0.0, 0.0]),
+    Row("cross_entropy", ([1e30, 0.0], 1), 1e30, [1.0, -1.0]),
+    Row("cross_entropy", ([1e30, 0.0], 0), 0.0, [0.0, 0.0]),
+    Row("cross_entropy", ([7.0, 7.0, 7.0], 2), log3, [1 / 3, 1 / 3, -2 / 3]),
+]
+
+
+@every_dtype
+@pytest.mark.parametrize("row", TABLE, ids=lambda r: f"{r.loss}{r.args}{r.options or ''}")
+def test_table(row: Row, dtype: str, isa: str) -> None:
+    """The special sample sits among 70 ordinary ones, which must not notice."""
+    loss = fl.LOSSES[row.loss]
+    x = np.asarray(row.args[0], dtype)
+    t = np.asarray(row.args[1], dtype if isinstance(row.args[1], (float, list)) else np.int64)
+    many_x, many_t = ordinary(row.loss, x, t)
+    for at in (0, 13, 69, 70):
+        many_x[at], many_t[at] = x, t
+    value = loss(many_x, many_t, reduction="none", **row.options)
+    np.testing.assert_allclose(value[[0, 13, 69, 70]], row.value, rtol=1e-6)
+    assert np.isfinite(np.delete(value, [0, 13, 69, 70])).all()
+    grad = loss.grad(many_x, many_t, reduction="sum", **row.options)
+    assert np.isfinite(np.delete(grad, [0, 13, 69, 70], axis=0)).all()
+    if row.grad is not None:
+        for at in (0, 13, 69, 70):
+            np.testing.assert_allclose(grad[at], row.grad, rtol=1e-6)
+    alone = loss(x[None], t[None], reduction="none", **row.options)
+    np.testing.assert_allclose(alone, [row.value], rtol=1e-6)
+
+
+def ordinary(name: str, x: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    many_x = rng.uniform(0.1, 0.9, (71, *x.shape)).astype(x.dtype)
+    if name == "nll":
+        many_x = -many_x
+    many_t = np.zeros((71, *t.shape), t.dtype)
+    if t.ndim:
+        many_t[:, 0] = 1.0
+    return many_x, many_t
+
+
+@pytest.mark.parametrize(
+    "row", [r for r in TABLE if r.loss in ("nll", "cross_entropy")], ids=lambda r: f"{r.loss}{r.args}{r.options or ''}"
+)
+def test_table_along_a_strided_class_axis(row: Row, isa: str) -> None:
+    loss = fl.LOSSES[row.loss]
+    x = np.asarray(row.args[0], np.float32)
+    t = np.asarray(row.args[1], np.float32 if isinstance(row.args[1], list) else np.int64)
+    many_x, many_t = ordinary(row.loss, x, t)
+    many_x[40], many_t[40] = x, t
+    target = np.ascontiguousarray(many_t.T)
+    value = loss(np.ascontiguousarray(many_x.T), target, axis=0, reduction="none", **row.options)
+    np.testing.assert_allclose(value[40], row.value, rtol=1e-6)
+    assert np.isfinite(np.delete(value, 40)).all()
+    grad = loss.grad(np.ascontiguousarray(many_x.T), target, axis=0, reduction="sum", **row.options)
+    if row.grad is not None:
+        np.testing.assert_allclose(grad[:, 40], row.grad, rtol=1e-6)
+    assert np.isfinite(np.delete(grad, 40, axis=1)).all()
+
+
+@pytest.mark.parametrize("bad", [nan, inf, -inf])
+@every_dtype
+@every_variant
+def test_one_bad_sample_leaves_the_others_alone(variant: Variant, dtype: str, bad: float, isa: str) -> None:
+    """Every other sample keeps the bits of its value; nan makes the reduced value nan."""
+    loss = variant.loss
+    args, options = variant.draw(dtype, 67)
+    if loss.name == "binary_cross_entropy" and not math.isnan(bad):
+        pytest.skip("outside [0, 1] is an error")
+    clean = loss(*args, **options, reduction="none")
+    for at in (0, 31, 66):
+        dirty = args[0].copy()
+        dirty[at] = bad
+        got = loss(dirty, *args[1:], **options, reduction="none")
+        others = np.arange(67) != at
+        assert np.array_equal(got[others], clean[others])
+        if math.isnan(bad) and clean[at] != 0:
+            assert math.isnan(got[at])
+            assert math.isnan(loss(dirty, *args[1:], **options))
+            assert math.isnan(loss(dirty, *args[1:], **options, reduction="sum"))
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0, 2)])
+@every_dtype
+@every_loss
+def test_empty(loss: fl.Loss, dtype: str, shape: tuple[int, ...]) -> None:
+    args, options = loss.sample(np.random.default_rng(0), dtype=dtype, size=6)
+    empty = tuple(np.empty(shape + a.shape[1:], a.dtype) for a in args)
+    for kw in (options, {**options, "sample_weight": np.empty(shape)}):
+        none = loss(*empty, **kw, reduction="none")
+        assert none.shape == shape
+        assert none.dtype == dtype
+        assert loss(*empty, **kw, reduction="sum") == 0.0
+        assert math.isnan(loss(*empty, **kw))
+        for term in loss.terms(*empty, **kw):
+            assert term.shape == shape
+    if loss.max_order >= 1:
+        for reduction in ("none", "sum", "mean"):
+            value, grad = loss.value_and_grad(*empty, **options, reduction=reduction)
+            for g, a in zip(as_tuple(grad), empty, strict=False):
+                assert g.shape == a.shape
+                assert g.dtype == a.dtype
+            assert np.size(value) == (0 if reduction == "none" else 1)
+
+
+@every_differentiable
+def test_empty_raises_no_warning(loss: fl.Loss, recwarn: pytest.WarningsRecorder) -> None:
+    args, options = loss.sample(np.random.default_rng(0), size=6)
+    loss.value_and_grad(*(a[:0] for a in args), **options)
+    loss(*(np.full_like(a, np.nan) if a.dtype.kind == "f" else a for a in args), **options)
+    assert not recwarn.list
+
+
+@every_dtype
+@every_rowwise
+def test_one_class(loss: fl.Loss, dtype: str, isa: str) -> None:
+    """C = 1: the only class is certain."""
+    x = np.zeros((5, 1), dtype)
+    assert not loss(x, np.zeros(5, int), reduction="none").any()
+    x[:] = -3.0
+    assert np.array_equal(fl.cross_entropy(x, np.zeros(5, int), reduction="none"), np.zeros(5))
+    assert not fl.cross_entropy.grad(x, np.zeros(5, int)).any()
+    assert np.array_equal(fl.nll(x, np.zeros(5, int), reduction="none"), np.full(5, 3.0))
+
+
+def test_zero_is_not_negative() -> None:
+    """A loss of nothing prints as 0.0, never -0.0."""
+    one = np.ones(3)
+    for value in (
+        fl.binary_cross_entropy(one, one),
+        fl.cross_entropy([[5.0]], [0]),
+        fl.nll([[0.0, -1.0]], [0]),
+        fl.mse(one, one),
+        fl.binary_cross_entropy_with_logits([inf], [1.0]),
+    ):
+        assert value == 0.0
+        assert math.copysign(1.0, value) == 1.0

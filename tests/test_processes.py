@@ -1,0 +1,405 @@
+"""Promise: forks work, Ctrl-C is heard, the CPU quota is respected, the floating-point mode is left alone.
+
+Each test runs a small program in a process of its own, under a time limit.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import LOSSES
+
+import fastloss as fl
+from fastloss import _threads
+
+posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+
+
+def python(code: str, timeout: float = 120.0, **environment: str | None) -> str:
+    """Run a program; what it printed. None takes a variable out of the environment."""
+    env = {k: v for k, v in {**os.environ, **environment}.items() if v is not None}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=env,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# -- fork --------------------------------------------------------------------------------------------
+
+PARENT = """
+    import os, signal, sys, threading
+    import numpy as np, fastloss as fl
+    fl.set_num_threads(4)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(20011, 33)).astype(np.float32)
+    y = rng.integers(0, 33, 20011)
+    a, b = rng.normal(size=(2, 1_000_003)).astype(np.float32)
+
+    def work():
+        value, grad = fl.cross_entropy.value_and_grad(x, y)
+        return value, float(np.abs(grad).sum()), fl.mse(a, b), fl.huber.grad(a, b).tobytes()[-64:]
+
+    expected = work()
+
+    def child(job):
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(20)  # a hang becomes death by SIGALRM
+            try:
+                os._exit(0 if job() else 1)
+            finally:
+                os._exit(2)
+        return os.waitpid(pid, 0)[1]
+"""
+
+
+@posix
+def test_a_hundred_forks_after_parallel_calls() -> None:
+    code = (
+        PARENT
+        + """
+    for i in range(100):
+        assert work() == expected
+        assert child(lambda: work() == expected) == 0, i
+    print("done")
+    """
+    )
+    assert python(code, timeout=240) == "done"
+
+
+@posix
+def test_fork_of_a_fork_and_a_new_thread_count_in_the_child() -> None:
+    code = (
+        PARENT
+        + """
+    def grandchild():
+        fl.set_num_threads(3)
+        return work() == expected and child(lambda: work() == expected) == 0
+    assert child(grandchild) == 0
+    assert work() == expected
+    print("done")
+    """
+    )
+    assert python(code) == "done"
+
+
+@posix
+def test_fork_while_other_threads_are_calling() -> None:
+    code = (
+        PARENT
+        + """
+    stop = threading.Event()
+    def spin():
+        while not stop.is_set():
+            work()
+    threads = [threading.Thread(target=spin) for _ in range(3)]
+    for t in threads: t.start()
+    try:
+        for i in range(10):
+            assert child(lambda: work() == expected) == 0, i
+    finally:
+        stop.set()
+    for t in threads: t.join()
+    assert work() == expected
+    print("done")
+    """
+    )
+    assert python(code) == "done"
+
+
+@posix
+def test_fork_before_the_first_call() -> None:
+    code = """
+    import os, signal, numpy as np, fastloss as fl
+    pid = os.fork()
+    if pid == 0: signal.alarm(20)
+    x = np.ones(1_000_003, np.float32)
+    ok = fl.mse(x, 0.0) == 1.0
+    if pid == 0: os._exit(not ok)
+    assert ok and os.waitpid(pid, 0)[1] == 0
+    print("done")
+    """
+    assert python(code) == "done"
+
+
+@posix
+def test_multiprocessing_pool_after_parallel_calls() -> None:
+    code = (
+        PARENT
+        + """
+    import multiprocessing
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        results = [pool.apply_async(work) for _ in range(12)]
+        assert [r.get(60) for r in results] == [expected] * 12
+    print("done")
+    """
+    )
+    assert python(code) == "done"
+
+
+@posix
+def test_child_reports_bad_input_too() -> None:
+    code = (
+        PARENT
+        + """
+    def bad():
+        z = y.copy(); z[-1] = 33
+        try: fl.cross_entropy(x, z)
+        except IndexError as e: return "got 33 at index (20010,)" in str(e)
+    assert child(bad) == 0
+    print("done")
+    """
+    )
+    assert python(code) == "done"
+
+
+# -- Ctrl-C ------------------------------------------------------------------------------------------
+
+LONG_CALL = """
+    import resource, time, numpy as np, fastloss as fl
+    resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))  # a hidden copy dies here, not the machine
+    loss = fl.LOSSES[NAME]
+    args, options = loss.sample(np.random.default_rng(0), size=4096)
+    many = [np.broadcast_to(a, (40_000_000, *a.shape)) for a in args]  # one page read over and over
+    fl.set_num_threads(THREADS)
+    print("ready", flush=True)
+    try:
+        CALL
+        print("finished", flush=True)
+    except KeyboardInterrupt:
+        print(time.monotonic(), flush=True)
+    assert loss(*args, **options) >= 0  # all is well afterwards
+    print("well", flush=True)
+"""
+
+
+def latency(name: str, threads: int, call: str) -> float:
+    """Seconds from SIGINT to KeyboardInterrupt, one second into a call that would run for many."""
+    code = LONG_CALL.replace("NAME", repr(name)).replace("THREADS", str(threads)).replace("CALL", call)
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n", child.communicate()
+        time.sleep(1.0)
+        assert child.poll() is None, child.communicate()
+        sent = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=30)
+    finally:
+        child.kill()
+        child.wait()
+    heard, well = out.split()
+    assert well == "well", err
+    assert heard != "finished"
+    return float(heard) - sent
+
+
+@linux
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", [loss.name for loss in LOSSES])
+def test_ctrl_c_in_a_long_call_is_heard_within_a_fifth_of_a_second(name: str, threads: int) -> None:
+    """The best of three: a busy machine delays a process, a deaf kernel delays every time."""
+    call = "loss(*many, **options)"
+    assert any(latency(name, threads, call) < 0.2 for _ in range(3))
+
+
+@linux
+@pytest.mark.parametrize("function", ["logsumexp"])
+def test_ctrl_c_in_a_long_function(function: str) -> None:
+    call = f"fl.{function}(np.broadcast_to(np.float32(0), (2, 20_000_000_000)))"
+    assert any(latency("mse", 2, call) < 0.2 for _ in range(3))
+
+
+# -- The CPU's share ---------------------------------------------------------------------------------
+
+CLEAN: dict[str, Any] = {"FASTLOSS_NUM_THREADS": None, "OMP_NUM_THREADS": None}
+COUNT = "import fastloss as fl; print(fl.get_num_threads())"
+
+
+@linux
+def test_default_is_the_affinity() -> None:
+    one = min(os.sched_getaffinity(0))
+    code = f"import os; os.sched_setaffinity(0, [{one}]); {COUNT}"
+    assert python(code, **CLEAN) == "1"
+    assert 1 <= int(python(COUNT, **CLEAN)) <= len(os.sched_getaffinity(0))
+
+
+def test_environment_sets_the_default() -> None:
+    assert python(COUNT, **{**CLEAN, "FASTLOSS_NUM_THREADS": "3"}) == "3"
+    assert python(COUNT, **{**CLEAN, "OMP_NUM_THREADS": "5"}) == "5"
+    assert python(COUNT, **{**CLEAN, "OMP_NUM_THREADS": "5", "FASTLOSS_NUM_THREADS": "3"}) == "3"
+
+
+def test_environment_that_is_no_number() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import fastloss"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "FASTLOSS_NUM_THREADS": "many"},
+        check=False,
+    )
+    assert "FASTLOSS_NUM_THREADS: expected a positive integer, got 'many'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({"cpu.max": "150000 100000"}, 1.5),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3.0),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({"cpu.max": ""}, None),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_cgroup_quota_is_read(files: dict[str, str], quota: float | None, tmp_path: Path) -> None:
+    """Version 1 and version 2, limited and not."""
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert _threads._cgroup_quota(tmp_path) == quota
+
+
+@pytest.mark.parametrize(("quota", "count"), [(0.5, 1), (1.0, 1), (1e9, None), (None, None)])
+def test_default_is_no_more_than_the_quota(
+    quota: float | None, count: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in CLEAN:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(_threads, "_allowed_cpus", lambda: 3)
+    monkeypatch.setattr(_threads, "_cgroup_quota", lambda: quota)
+    assert _threads.default_num_threads() == (count or 3)
+
+
+def test_set_num_threads_leaves_openmp_of_others_alone() -> None:
+    """No omp_set_num_threads as a side effect: another extension keeps its own team size."""
+    code = """
+    import fastloss as fl
+    from threadpoolctl import threadpool_info
+    sizes = lambda: {p["filepath"]: p["num_threads"] for p in threadpool_info() if p["user_api"] == "openmp"}
+    before = sizes()
+    fl.set_num_threads(before and max(before.values()) + 3 or 3)
+    fl.mse([0.0] * 1_000_003, 1.0)
+    print(sizes() == before)
+    """
+    pytest.importorskip("threadpoolctl")
+    assert python(code) == "True"
+
+
+# -- The floating-point environment ------------------------------------------------------------------
+
+FENV = """
+    import ctypes, ctypes.util, sys
+    import numpy as np
+    libm = ctypes.CDLL(ctypes.util.find_library("m"))
+
+    def state():
+        tiny = np.full(3, np.float32(1e-45)); small = np.full(3, 1e-310)
+        words = ctypes.create_string_buffer(256)
+        libm.fegetenv(words)
+        control = int.from_bytes(words.raw[28:32], "little") & ~0x3F if MXCSR else 0  # without sticky flags
+        return (libm.fegetround(), control, float(tiny[0] + tiny[1]), float(small[0] / 2), float(small[1] + small[2]),
+                float(np.float64(1) + np.float64(2.0 ** -53)))
+
+    before = state()
+    assert before[2] > 0 and before[3] > 0
+    import fastloss as fl
+    assert state() == before, "import"
+    fl.set_num_threads(4)
+    for size in (5, 100_003):
+        for loss in fl.LOSSES.values():
+            for dtype in ("float32", "float64"):
+                args, options = loss.sample(np.random.default_rng(0), dtype=dtype, size=size)
+                loss(*args, **options)
+                if loss.max_order >= 1: loss.value_and_grad(*args, **options)
+                if loss.max_order >= 2: loss.grad_and_hess(*args, **options)
+                assert state() == before, (loss.name, dtype, size)
+        x = np.random.default_rng(0).normal(size=(size, 7))
+        for f in (fl.softmax, fl.log_softmax, fl.logsumexp): f(x)
+        fl.perplexity(x, np.zeros(size, int))
+    try: fl.cross_entropy(x, np.full(size, 9))
+    except IndexError: pass
+    assert state() == before, "calls"
+    print("same")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no libm to ask")
+def test_floating_point_environment_is_left_alone() -> None:
+    """Denormals, rounding and exception masks, after import and after calls."""
+    mxcsr = sys.platform == "linux" and platform.machine() == "x86_64"
+    assert python(FENV.replace("MXCSR", str(mxcsr))) == "same"
+
+
+def test_floating_point_errors_do_not_leak() -> None:
+    """Overflow inside a kernel raises no NumPy warning or error."""
+    with np.errstate(all="raise"):
+        assert fl.mse(np.float32([1e30]), np.float32([0]), reduction="none")[0] == np.inf
+        fl.cross_entropy([[1e300, -1e300, -np.inf]], [0])
+        fl.binary_cross_entropy_with_logits([800.0, -800.0, np.inf], [0.0, 1.0, 1.0])
+
+
+# -- CPU levels --------------------------------------------------------------------------------------
+
+
+def test_level_of_the_environment() -> None:
+    for level in fl._kernels.available_isa():
+        assert python("import fastloss as fl; print(fl._kernels.get_isa())", FASTLOSS_ISA=level) == level
+
+
+def test_default_level_is_the_best_one() -> None:
+    best = fl._kernels.available_isa()[-1]
+    assert python("import fastloss as fl; print(fl._kernels.get_isa())", FASTLOSS_ISA=None) == best
+
+
+def test_unknown_level_is_an_error_that_names_the_choices() -> None:
+    with pytest.raises(ValueError, match="baseline"):
+        fl._kernels.set_isa("v99")
+    done = subprocess.run(
+        [sys.executable, "-c", "import fastloss"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "FASTLOSS_ISA": "v99"},
+        check=False,
+    )
+    assert "v99" in done.stderr
+    assert "FASTLOSS_ISA" in done.stderr
+
+
+def test_config_tells_all() -> None:
+    config = fl.show_config(mode="dicts")
+    assert config["version"] == fl.__version__
+    assert config["isa"] == fl._kernels.get_isa()
+    assert config["isa_available"] == fl._kernels.available_isa()
+    assert config["isa_available"][0] == "baseline"
+    assert config["threads"] == fl.get_num_threads()
+    assert isinstance(config["openmp"], bool)
+    for key in ("compiler", "numpy", "python", "cpu"):
+        assert config[key]
+
+
+def test_config_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fl.show_config() is None
+    text = capsys.readouterr().out
+    for key in ("isa", "compiler", "openmp", "threads"):
+        assert key in text.lower()
