@@ -413,6 +413,15 @@ def test_a_state_that_is_no_state_is_refused(state):
         fl.Evaluation("mse").load_state_dict(whole | state if state else state)
 
 
+def test_update_takes_arrays_only():
+    parts = [np.zeros(2), np.zeros(3)]
+    for value in (parts, iter(parts), np.ma.masked_array([1.0])):
+        state = fl.Evaluation("mse")
+        with pytest.raises((TypeError, ValueError)):
+            state.update(prediction=value, target=0.0)
+        assert state.rows == 0
+
+
 def test_groups_are_given_always_or_never():
     state = fl.Evaluation("mse")
     state.update(prediction=[1.0], target=[2.0])
@@ -439,10 +448,20 @@ def test_a_failed_update_changes_nothing():
 
 
 def test_rows_must_keep_their_shape():
-    state = fl.Evaluation("mse")
-    state.update(prediction=np.zeros((2, 3)), target=np.zeros((2, 3)))
-    with pytest.raises(ValueError, match=r"\(3,\), got \(4,\)"):
-        state.update(prediction=np.zeros((2, 4)), target=np.zeros((2, 4)))
+    flat = {"log_probs": np.zeros((2, 4)), "prediction": np.zeros(2), "target": np.zeros(2, int)}
+    deep = {
+        "log_probs": np.zeros((2, 3, 4)),
+        "prediction": np.zeros((2, 3)),
+        "target": np.zeros((2, 3), int),
+    }
+    state, other = fl.Evaluation(["nll", "mse"]), fl.Evaluation(["nll", "mse"])
+    state.update(**flat)
+    other.update(**deep)
+    before = state.state_dict()
+    for change in (lambda: state.update(**deep), lambda: state.merge(other)):
+        with pytest.raises(ValueError, match=r"shaped \(\), got \(3,\)"):
+            change()
+        assert state.state_dict() == before
 
 
 # -- Groups and the hardest samples ----------------------------------------------------------------
@@ -567,7 +586,8 @@ def test_ignored_samples_are_never_the_hardest():
         ([], {}, ValueError, "at least one loss"),
         ("cross_entrpy", {}, ValueError, "did you mean 'cross_entropy'"),
         (["mse", "mse"], {}, ValueError, "'mse' twice"),
-        (["mse", 3], {}, ValueError, "got '3'"),
+        (["mse", 3], {}, ValueError, "losses of fastloss, got 3"),
+        (np.mean, {}, ValueError, "expected names and losses of fastloss, got <function mean"),
         ("mse", {"prediction": [1.0]}, TypeError, "mse: target: expected an array, got none"),
         ("mse", {"logits": [1.0]}, TypeError, "got 'logits'"),
         ("mse", {"delta": 1.0}, TypeError, "got 'delta'"),

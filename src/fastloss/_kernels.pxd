@@ -46,7 +46,7 @@ cdef extern from "kernels.h" nogil:
         void (*scatter)(const fl_view *, Py_ssize_t, Py_ssize_t, const void *) noexcept nogil
         void (**pointwise)(fl_pointwise *) noexcept nogil
         void (*piece)(Py_ssize_t, const void *, void *, double *, double *, double *) noexcept nogil
-        void (*rescale)(Py_ssize_t, void *, double, double) noexcept nogil
+        void (*rescale)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
         void (*finish)(Py_ssize_t, const double *, const double *, double *) noexcept nogil
         void (*log1p)(Py_ssize_t, const double *, double *) noexcept nogil
         double (*hard_values)(Py_ssize_t, const double *, const double *, const double *, double *, double *,

@@ -348,6 +348,43 @@ def pointwise(
     return sum_of(&total), x_low, x_high, t_low, t_high
 
 
+cdef void extremes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef PointCall *call = <PointCall *>call_
+    cdef Py_ssize_t start = (call.base + b) * POINT_BLOCK, n = min(<Py_ssize_t>POINT_BLOCK, call.n - start)
+    cdef char *x = block_pointer(&call.part[0], start, call.table.size, call.scratch + thread * call.scratch_size)
+    if not call.part[0].direct:
+        call.table.gather(&call.part[0].view, start, n, x)
+    call.ranges[2 * b], call.ranges[2 * b + 1] = INFINITY, -INFINITY
+    call.table.extremes(n, x, &call.ranges[2 * b], &call.ranges[2 * b + 1])
+
+
+def extremes(cnp.ndarray x, int threads):
+    """Smallest and largest entry, nan passed over; (inf, -inf) if there is none."""
+    cdef PointCall call
+    cdef Py_ssize_t blocks, b, n
+    cdef double low = INFINITY, high = -INFINITY
+    cdef Workspace workspace
+    call.table = real_table(x.dtype.itemsize > 4 or x.dtype.kind != "f")
+    call.n, call.base = cnp.PyArray_SIZE(x), 0
+    set_operand(&call.part[0], x, call.table)
+    blocks = (call.n + POINT_BLOCK - 1) // POINT_BLOCK
+    workspace = Workspace(POINT_BLOCK * call.table.size, <int>max(1, min(threads, blocks)))
+    call.scratch, call.scratch_size = workspace.base(), workspace.size
+    call.ranges = <double *>malloc(2 * SPAN * sizeof(double))
+    if call.ranges == NULL:
+        raise MemoryError()
+    try:
+        while call.base < blocks:
+            n = min(<Py_ssize_t>SPAN, blocks - call.base)
+            run_blocks(extremes_block, &call, n, POINT_BLOCK * 0.15, threads)
+            for b in range(n):
+                low, high = min(low, call.ranges[2 * b]), max(high, call.ranges[2 * b + 1])
+            call.base += n
+    finally:
+        free(call.ranges)
+    return low, high
+
+
 def cpu_name():
     """The processor's own name, where the system tells."""
     try:

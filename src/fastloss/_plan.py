@@ -41,6 +41,13 @@ def _total(weights: Array) -> float:
     )[0]
 
 
+def _refuse_outside(name: str, a: Array, low: float, high: float, expected: str) -> None:
+    """Refuse entries outside [low, high]; the kernel looks, and only if it finds any are they searched for."""
+    least, most = _kernels.extremes(a, get_num_threads())
+    if least < low or most > high:
+        _check.inside(name, a, low, high, expected)
+
+
 class Plan:
     """One validated call of a loss whose one differentiable argument is `x`."""
 
@@ -170,7 +177,7 @@ class Pointwise(Plan):
 
     def _check_domain(self) -> None:
         for name, expected, low, high in self.domain:
-            _check.inside(name, self.t if name == "target" else self.x, low, high, expected)
+            _refuse_outside(name, self.t if name == "target" else self.x, low, high, expected)
 
     def _collapsed(self, full: Array | None, out: Any) -> Array | None:
         if full is None:
@@ -243,7 +250,7 @@ class Rows(Plan):
         """The sum of weights, known before the first derivative is written. `careful` also checks the whole target."""
         if self.kind == "soft":
             if careful:
-                _check.inside("target", self.target, 0.0, 1.0, "probabilities in [0, 1]")
+                _refuse_outside("target", self.target, 0.0, 1.0, "probabilities in [0, 1]")
             return self.total_weight if self.class_weight is None else self._kernel(1.0, None, None, None, None)[1]
         counts = self.ignore is not None or self.class_weight is not None
         if not counts and not careful:
@@ -270,7 +277,7 @@ class Rows(Plan):
         if bad >= 0:
             self._refuse_label(bad)
         if low < 0 or high > 1:
-            _check.inside("target", self.target, 0.0, 1.0, "probabilities in [0, 1]")
+            _refuse_outside("target", self.target, 0.0, 1.0, "probabilities in [0, 1]")
         return total, weight
 
     def _refuse_label(self, position: int) -> NoReturn:

@@ -67,6 +67,7 @@ cdef enum:
     TILE_WORK = 16384  # elements per tile
     ROWS_FROM = 48  # contiguous classes from which the vector runs along the row
     POLL_PIECES = 2048  # pieces of one row between two looks at signals: about 3 ms
+    KEEP_TO = 131072  # classes up to which a row's exponentials are kept for the gradient (they must fit the cache)
     STRIDED_TO = 65536  # strided classes up to which tiles are used: beyond, 16 positions alone would fill the cache
 
 cdef struct Plane:
@@ -122,11 +123,13 @@ cdef struct Desk:
     char *x  # a piece of logits, targets, results; or a whole tile of each
     char *t
     char *e
+    char *kept  # the exponentials of the whole block
 
 
 cdef Py_ssize_t desk_size(RowsCall *call) noexcept nogil:
     cdef Py_ssize_t bulk = call.classes * call.block if call.tiled else call.piece
-    return 15 * call.block * 8 + 4 * call.block * call.pieces * 8 + 3 * (bulk * call.size + 64) + 64
+    cdef Py_ssize_t kept = call.block * call.classes if keeps_exponentials(call) and not call.tiled else 0
+    return 15 * call.block * 8 + 4 * call.block * call.pieces * 8 + 3 * (bulk * call.size + 64) + kept * call.size + 64
 
 
 cdef void lay_desk(RowsCall *call, int thread, Desk *desk) noexcept nogil:
@@ -146,6 +149,7 @@ cdef void lay_desk(RowsCall *call, int thread, Desk *desk) noexcept nogil:
     row = call.block * call.pieces * 8
     desk.piece_top, desk.piece_part = <double *>at, <double *>(at + row)
     desk.piece_unit, desk.piece_rest = <double *>(at + 2 * row), <double *>(at + 3 * row)
+    desk.kept = at + 4 * row
 
 
 # ---- samples: labels, weights, sums ---------------------------------------------------------------------------------
@@ -293,8 +297,8 @@ cdef inline void write_piece(
 
 
 cdef bint keeps_exponentials(const RowsCall *call) noexcept nogil:
-    """Whether the first pass leaves the exponentials in the result, to be rescaled instead of computed twice."""
-    return call.grad.given and call.grad.direct and not call.hess.given and (
+    """Whether the first pass leaves the exponentials in the workspace, to be rescaled instead of computed twice."""
+    return call.grad.given and call.classes <= KEEP_TO and (
         call.kind == SOFTMAX or (call.kind == HARD and call.smoothing == 0)
     )
 
@@ -305,16 +309,13 @@ cdef inline bint give_up(RowsCall *call, int thread, Py_ssize_t piece) noexcept 
 
 
 cdef void row_statistics(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, int thread) noexcept nogil:
-    """top, rest, log1p(rest) of n rows; per piece its top and unit, and perhaps its exponentials in the result."""
+    """top, rest, log1p(rest) of n rows; per piece its top and unit, and perhaps its exponentials."""
     cdef Py_ssize_t i, k, first, m, at
     cdef char *row
     cdef char *e
-    cdef char *grad = NULL
     cdef bint keep = keeps_exponentials(call)
     for i in range(n):
         row = line_at(&call.x, start + i)
-        if keep:
-            grad = line_at(&call.grad, start + i)
         for k in range(call.pieces):
             if give_up(call, thread, k):
                 return
@@ -322,7 +323,7 @@ cdef void row_statistics(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_
             m = min(call.piece, call.classes - first)
             desk.piece_top[at] = desk.piece_part[at] = desk.piece_unit[at] = 0
             if desk.label[i] >= 0:
-                e = grad + first * call.size if keep else NULL
+                e = desk.kept + (i * call.classes + first) * call.size if keep else NULL
                 call.table.piece(
                     m, read_piece(call, &call.x, row, first, m, desk.x), e,
                     &desk.piece_top[at], &desk.piece_part[at], &desk.piece_unit[at],
@@ -409,6 +410,8 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
             m = min(call.piece, call.classes - first)
             if desk.label[i] < 0:
                 x = NULL
+            elif kept and hess == NULL:
+                x = row  # not read
             else:
                 x = read_piece(call, &call.x, row, first, m, desk.x)
             if hess != NULL:
@@ -434,7 +437,8 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
                 elif kept:
                     at = i * call.pieces + first // call.piece
                     call.table.rescale(
-                        m, out, desk.piece_unit[at], call.scale * weight / z * exp(desk.piece_top[at] - desk.top[i])
+                        m, desk.kept + (i * call.classes + first) * call.size, desk.piece_unit[at],
+                        call.scale * weight / z * exp(desk.piece_top[at] - desk.top[i]), out,
                     )
                 else:
                     call.table.softmax(m, x, desk.top[i], call.scale * weight / z, out)

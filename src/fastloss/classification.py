@@ -327,13 +327,17 @@ def binary_cross_entropy_with_logits(
     """
     pair = _check.real_pair(("logits", "target"), logits, target)
     smoothing = _check.between("label_smoothing", label_smoothing, 0.0, 1.0)
+    if pos_weight is None and smoothing == 0:
+        return Pointwise(_LOGISTIC, pair, (), sample_weight, reduction, domain=(_UNIT_TARGET,))
     third = None if pos_weight is None else _check.trailing("pos_weight", pos_weight, pair[0].shape)
     return Pointwise(
         _BCE_LOGITS, pair, (1.0 - smoothing, 0.5 * smoothing), sample_weight, reduction, third=third, domain=(_UNIT_TARGET,)
     )
 
 
-_BCE, _BCE_LOGITS = POINTWISE["binary_cross_entropy"], POINTWISE["binary_cross_entropy_with_logits"]
+_BCE, _BCE_LOGITS, _LOGISTIC = (
+    POINTWISE[name] for name in ("binary_cross_entropy", "binary_cross_entropy_with_logits", "logistic")
+)
 
 
 def perplexity(

@@ -230,7 +230,7 @@ def smooth_l1(
     beta = _check.at_least_zero("beta", beta)
     if beta == 0:
         return Pointwise(_MAE, pair, (), sample_weight, reduction)
-    return Pointwise(_SMOOTH_L1, pair, (beta,), sample_weight, reduction)
+    return Pointwise(_SMOOTH_L1, pair, (beta, 1.0 / beta), sample_weight, reduction)
 
 
 _MSE, _MAE, _HUBER, _SMOOTH_L1 = (POINTWISE[name] for name in ("mse", "mae", "huber", "smooth_l1"))

@@ -41,7 +41,7 @@ def test_squared_error() -> None:
 
 @pytest.mark.parametrize("delta", [0.3, 1.0, 5.0])
 def test_huber(delta: float) -> None:
-    check(ours(fl.huber, delta=delta), lambda x, t: optax.huber_loss(x, t, delta), A, B)
+    check(ours(fl.huber, delta=delta), lambda x, t: optax.huber_loss(x, t, delta=delta), A, B)
 
 
 def test_sigmoid_binary_cross_entropy() -> None:

@@ -44,7 +44,7 @@ typedef struct {
   double par[4], scale;
   int want;
   double sum;                        /* out: the weighted values' sum, in double */
-  double x_low, x_high, t_low, t_high; /* out, if `ranged`: extremes of x and t, nan passed over */
+  double x_low, x_high, t_low, t_high; /* out, where wanted: extremes of x and t, nan passed over */
 } fl_pointwise;
 
 /* A stretch of one row for the soft kernels: weights a_j = class_weight_j (mix t_j + floor), t and class_weight may be null. */
@@ -63,7 +63,7 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
      rest = sum over the others of e^(x - top): log sum e^x = top + log1p(rest), without cancellation. `piece` leaves
      e^(x - top) / e^unit 2^bias in `e` (which may be x, or null if nobody wants it); `rescale` makes softmax of it. */
   void (*piece)(ptrdiff_t n, const void *x, void *e, double *top, double *part, double *unit);
-  void (*rescale)(ptrdiff_t n, void *e, double unit, double scale);
+  void (*rescale)(ptrdiff_t n, const void *e, double unit, double scale, void *out);
   void (*finish)(ptrdiff_t pieces, const double *part, const double *unit, double *rest);
   void (*log1p)(ptrdiff_t n, const double *x, double *out);
   /* out = weight ((top - picked) + log1p_rest), 0 where weight < 0 (a sample that does not count; its weight becomes 0), nan
@@ -100,15 +100,17 @@ typedef struct {
   fl_real_table f32, f64;
 } fl_table;
 
-/* The pointwise losses: name, how a float's sum is made (through its double twin, or 0: from float values), and whether the
-   extremes of x and t are wanted, to check that they lie in the loss's domain. */
+/* The pointwise losses: name, how a float's sum is made (through its double twin, or 0: from float values), and which operands'
+   extremes are wanted, to check that they lie in the loss's domain. */
+enum { FL_X = 1, FL_T = 2 };
 #define FL_POINTWISE_LOSSES(LOSS)                                                                                        \
   LOSS(mse, mse_f64, 0)                                                                                                  \
   LOSS(mae, mae_f64, 0)                                                                                                  \
   LOSS(huber, huber_f64, 0)                                                                                              \
   LOSS(smooth_l1, smooth_l1_f64, 0)                                                                                      \
-  LOSS(binary_cross_entropy, 0, 1)                                                                                       \
-  LOSS(binary_cross_entropy_with_logits, 0, 1)
+  LOSS(binary_cross_entropy, 0, FL_X | FL_T)                                                                             \
+  LOSS(binary_cross_entropy_with_logits, 0, FL_T)                                                                        \
+  LOSS(logistic, 0, FL_T)
 
 /* dispatch.c */
 const char *fl_pointwise_name(int op);      /* NULL past the last */

@@ -40,13 +40,13 @@ POINT(huber) { /* p[0] = delta */
   };
 }
 
-POINT(smooth_l1) { /* p[0] = beta > 0 */
+POINT(smooth_l1) { /* p[0] = beta > 0, p[1] = 1 / beta */
   (void)z;
   V e = x - t, a = vabs(e), q = vmin(p[0], a);
   return (FN(point)){
-      q * (a - q * (R)0.5) / p[0],
-      vmin(FN(vset)(1), vmax(FN(vset)(-1), e / p[0])),
-      FN(unless_nan)(e, vselect(vlt(a, p[0]), (R)1 / p[0], FN(vset)(0))),
+      q * (a - q * (R)0.5) * p[1],
+      vmin(FN(vset)(1), vmax(FN(vset)(-1), e * p[1])),
+      FN(unless_nan)(e, vselect(vlt(a, p[0]), p[1], FN(vset)(0))),
   };
 }
 
@@ -69,20 +69,28 @@ POINT(binary_cross_entropy) {
   };
 }
 
-/* a softplus(-x) + b softplus(x), a = pos_weight t, b = 1 - t: a sum of two terms >= 0, so nothing cancels.
-   p[0] = 1 - label_smoothing, p[1] = label_smoothing / 2; z = pos_weight. */
-POINT(binary_cross_entropy_with_logits) {
-  V zero = FN(vset)(0), y = vfma(t, p[0], p[1]), a = z * y, b = (R)1 - y;
-  V m = vabs(x), u = vexp_negative(-m), inv = (R)1 / (u + (R)1);
-  V wrong = vselect(vlt(x, zero), a, b); /* weight of the linear side; 0 x inf is 0 there */
+/* a softplus(-x) + b softplus(x), with total = a + b: two terms >= 0, so nothing cancels. */
+FL_INLINE FN(point) FN(softplus_pair)(V x, V a, V b, V total) {
+  V zero = FN(vset)(0), m = vabs(x), u = vexp_negative(-m), inv = (R)1 / (u + (R)1);
+  M negative = vlt(x, zero);
+  V wrong = vselect(negative, a, b); /* weight of the linear side; 0 x inf is 0 there */
   V linear = vselect(veq(wrong, zero), zero, wrong * m);
   V near = inv, far = u * inv; /* sigmoid(|x|), sigmoid(-|x|) */
-  M negative = vlt(x, zero);
   return (FN(point)){
-      vfma(a + b, vlog1p_unit(u), linear),
+      vfma(total, vlog1p_unit(u), linear),
       b * vselect(negative, far, near) - a * vselect(negative, near, far),
-      (a + b) * far * near,
+      total * far * near,
   };
+}
+
+/* Binary cross-entropy of logits, in general and plain. p[0] = 1 - label_smoothing, p[1] = label_smoothing / 2; z = pos_weight. */
+POINT(binary_cross_entropy_with_logits) {
+  V y = vfma(t, p[0], p[1]), a = z * y, b = (R)1 - y;
+  return FN(softplus_pair)(x, a, b, a + b);
+}
+POINT(logistic) {
+  (void)z, (void)p;
+  return FN(softplus_pair)(x, t, (R)1 - t, FN(vset)(1));
 }
 
 /* ---- loops -------------------------------------------------------------------------------------------------------- */
@@ -105,12 +113,18 @@ FL_INLINE void FN(write)(R *p, ptrdiff_t i, ptrdiff_t left, int whole, V v) {
 /* Adds the values of one register in double. A cheap float loss is evaluated in double for it (`wide`), so that its sum
    is that of the exact inputs; the others add their float values. Lanes from `left` on are not there. */
 #if FL_REAL_BITS == 32
-FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const vd *p, V v, V x, V t, V z, V w, int weighted,
-                       ptrdiff_t left, int whole) {
-  vd low = vlow(v), high = vhigh(v);
-  if (wide) {
+FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const fl_pointwise *job, const vd *p, V v, V x, V t, V z, V w,
+                       int weighted, ptrdiff_t i, ptrdiff_t left, int whole) {
+  vd low, high;
+  if (wide && whole) { /* straight from memory: cheaper than taking registers apart */
+    const float *xp = (const float *)job->x + i, *tp = (const float *)job->t + i;
+    low = wide(vwiden(xp), vwiden(tp), vlow(z), p).value;
+    high = wide(vwiden(xp + LANES_F64), vwiden(tp + LANES_F64), vhigh(z), p).value;
+  } else if (wide) {
     low = wide(vlow(x), vlow(t), vlow(z), p).value;
     high = wide(vhigh(x), vhigh(t), vhigh(z), p).value;
+  } else {
+    low = vlow(v), high = vhigh(v);
   }
   if (weighted) low *= vlow(w), high *= vhigh(w);
   if (!whole) {
@@ -120,50 +134,58 @@ FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const vd *p, V v, 
   c->sum[0] += low, c->sum[1] += high;
 }
 #else
-FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const vd *p, V v, V x, V t, V z, V w, int weighted,
-                       ptrdiff_t left, int whole) {
-  (void)wide, (void)p, (void)x, (void)t, (void)z;
+FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const fl_pointwise *job, const vd *p, V v, V x, V t, V z, V w,
+                       int weighted, ptrdiff_t i, ptrdiff_t left, int whole) {
+  (void)wide, (void)job, (void)p, (void)x, (void)t, (void)z, (void)i;
   if (weighted) v *= w;
   if (!whole) v = vdrop(vle(vset_f64((double)left), vload_f64(fl_iota_f64)), v);
   c->sum[0] += v;
 }
 #endif
 
-FL_INLINE void FN(step)(FN(point_function) f, point_function_f64 wide, int ranged, int want, const fl_pointwise *job,
-                        FN(carry) *c, const V *p, const vd *wide_p, ptrdiff_t i, int whole) {
+FL_INLINE V FN(times)(V a, V b) { return a * b; }
+
+FL_INLINE void FN(step)(FN(point_function) f, point_function_f64 wide, int ranged, int want, int weighted,
+                        const fl_pointwise *job,
+                        FN(carry) *c, V scale, const V *p, const vd *wide_p, ptrdiff_t i, int whole) {
   const ptrdiff_t left = job->n - i;
   V x = FN(read)(job->x, i, left, whole, (R)0.5), t = FN(read)(job->t, i, left, whole, (R)0.5), one = FN(vset)(1);
   V z = job->z ? FN(read)(job->z, i, left, whole, (R)1) : one;
-  V w = job->w ? FN(read)(job->w, i, left, whole, (R)0) : one;
+  V w = weighted ? FN(read)(job->w, i, left, whole, (R)0) : one;
   FN(point) at = f(x, t, z, p);
-  if (ranged) {
-    c->x_low = vmin(x, c->x_low), c->x_high = vmax(x, c->x_high);
-    c->t_low = vmin(t, c->t_low), c->t_high = vmax(t, c->t_high);
-  }
+  if (ranged & FL_X) c->x_low = vmin(x, c->x_low), c->x_high = vmax(x, c->x_high);
+  if (ranged & FL_T) c->t_low = vmin(t, c->t_low), c->t_high = vmax(t, c->t_high);
   if (want & FL_VALUE) {
-    if (job->value) FN(write)(job->value, i, left, whole, job->w ? at.value * w : at.value);
-    FN(add)(c, wide, wide_p, at.value, x, t, z, w, job->w != NULL, left, whole);
+    if (job->value) FN(write)(job->value, i, left, whole, weighted ? FN(times)(at.value, w) : at.value);
+    FN(add)(c, wide, job, wide_p, at.value, x, t, z, w, weighted, i, left, whole);
   }
-  V s = FN(vset)((R)job->scale);
-  if (job->w) s = s * w;
+  const V s = weighted ? FN(times)(scale, w) : scale;
   if (want & FL_GRAD) FN(write)(job->grad, i, left, whole, at.grad * s);
   if (want & FL_HESS) FN(write)(job->hess, i, left, whole, at.hess * s);
 }
 
-FL_INLINE void FN(loop)(FN(point_function) f, point_function_f64 wide, int ranged, int want, fl_pointwise *job) {
+FL_INLINE void FN(weighted_loop)(FN(point_function) f, point_function_f64 wide, int ranged, int want, int weighted,
+                                 fl_pointwise *out) {
+  const fl_pointwise here = *out, *job = &here; /* a copy of our own, which no store can change */
+  const V scale = FN(vset)((R)job->scale);
   V p[4];
   vd wide_p[4];
   for (int k = 0; k < 4; k++) p[k] = FN(vset)((R)job->par[k]), wide_p[k] = vset_f64(job->par[k]);
   const V top = FN(vset)((R)INFINITY);
   FN(carry) c = {{vset_f64(0), vset_f64(0)}, top, -top, top, -top};
   ptrdiff_t i = 0;
-  for (; i + LANES <= job->n; i += LANES) FN(step)(f, wide, ranged, want, job, &c, p, wide_p, i, 1);
-  if (i < job->n) FN(step)(f, wide, ranged, want, job, &c, p, wide_p, i, 0);
-  job->sum = vsum_f64(c.sum[0] + c.sum[1]);
-  if (ranged) {
-    job->x_low = -(double)vtop(-c.x_low), job->x_high = (double)vtop(c.x_high);
-    job->t_low = -(double)vtop(-c.t_low), job->t_high = (double)vtop(c.t_high);
-  }
+  for (; i + LANES <= job->n; i += LANES) FN(step)(f, wide, ranged, want, weighted, job, &c, scale, p, wide_p, i, 1);
+  if (i < job->n) FN(step)(f, wide, ranged, want, weighted, job, &c, scale, p, wide_p, i, 0);
+  out->sum = vsum_f64(c.sum[0] + c.sum[1]);
+  if (ranged & FL_X) out->x_low = -(double)vtop(-c.x_low), out->x_high = (double)vtop(c.x_high);
+  if (ranged & FL_T) out->t_low = -(double)vtop(-c.t_low), out->t_high = (double)vtop(c.t_high);
+}
+
+FL_INLINE void FN(loop)(FN(point_function) f, point_function_f64 wide, int ranged, int want, fl_pointwise *job) {
+  if (job->w)
+    FN(weighted_loop)(f, wide, ranged, want, 1, job);
+  else
+    FN(weighted_loop)(f, wide, ranged, want, 0, job);
 }
 
 /* One entry of the table: the combinations that callers ask for get loops of their own. */

@@ -176,15 +176,17 @@ static double FN(hard_values)(ptrdiff_t n, const double *top, const double *pick
     }                                                                                                                    \
   } while (0)
 
-static void FN(rescale)(ptrdiff_t n, void *e_, double unit, double scale) {
-  R *e = e_;
+/* out = e scale e^unit / 2^bias. Small factors go in two steps, before they lose bits. */
+static void FN(rescale)(ptrdiff_t n, const void *e_, double unit, double scale, void *out_) {
+  const R *e = e_;
+  R *out = out_;
   const double factor = scale * exp(unit) * FL_UNBIAS;
-  if (fabs(factor) < 0x1p-80) { /* a piece far below the row's top: small factors go in two steps, before they lose bits */
+  if (fabs(factor) < 0x1p-80) {
     const V up = FN(vset)((R)(factor * 0x1p64)), down = FN(vset)((R)0x1p-64);
-    FL_ROW_MAP(n, e, e, v * up * down);
+    FL_ROW_MAP(n, e, out, v * up * down);
   } else {
     const V f = FN(vset)((R)factor);
-    FL_ROW_MAP(n, e, e, v * f);
+    FL_ROW_MAP(n, e, out, v * f);
   }
 }
 

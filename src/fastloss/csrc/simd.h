@@ -68,36 +68,6 @@ FL_INLINE vd vset_f64(double x) { return x - (vd){0}; }
 #define vload(p) _Generic((p), const float *: vload_f32, float *: vload_f32, default: vload_f64)(p)
 #define vstore(p, v) _Generic((v), vf: vstore_f32, vd: vstore_f64)(p, v)
 
-/* Stores that bypass the cache, for outputs larger than it; p must be aligned to FL_BYTES. */
-FL_INLINE void vstream_f32(float *p, vf v) {
-#if defined(FL_V4)
-  _mm512_stream_ps(p, v);
-#elif defined(FL_V3)
-  _mm256_stream_ps(p, v);
-#elif defined(__SSE2__)
-  _mm_stream_ps(p, v);
-#else
-  vstore_f32(p, v);
-#endif
-}
-FL_INLINE void vstream_f64(double *p, vd v) {
-#if defined(FL_V4)
-  _mm512_stream_pd(p, v);
-#elif defined(FL_V3)
-  _mm256_stream_pd(p, v);
-#elif defined(__SSE2__)
-  _mm_stream_pd(p, v);
-#else
-  vstore_f64(p, v);
-#endif
-}
-#define vstream(p, v) _Generic((v), vf: vstream_f32, vd: vstream_f64)(p, v)
-FL_INLINE void vfence(void) { /* orders streamed stores before whatever the thread publishes next */
-#if defined(__SSE2__)
-  _mm_sfence();
-#endif
-}
-
 /* ---- arithmetic that operators do not have ------------------------------------------------------------------------ */
 
 FL_INLINE vf vfma_f32(vf a, vf b, vf c) { /* a * b + c, rounded once where the level has FMA */
@@ -337,7 +307,12 @@ typedef int32_t vi32x4 __attribute__((vector_size(16)));
 
 /* ---- powers of two ------------------------------------------------------------------------------------------------ */
 
-/* p * 2^n for whole-numbered n. Exact at v4; elsewhere n must lie in the exponent range of normal numbers. */
+/* p * 2^n for whole-numbered n. Right for any n at v4; elsewhere n must lie in the exponent range of normal numbers. */
+#if defined(FL_V4)
+#define FL_SCALE_EXACT 1
+#else
+#define FL_SCALE_EXACT 0
+#endif
 FL_INLINE vf vscale_f32(vf p, vf n) {
 #if defined(FL_V4)
   return _mm512_scalef_ps(p, n);

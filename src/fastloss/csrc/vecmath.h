@@ -131,11 +131,11 @@ FL_INLINE vd vexp_parts_f64(vd x, vd *n) {
 /* e^x for x <= 0, right down through the denormal numbers: the power of two goes in two steps. */
 FL_INLINE vf vexp_negative_f32(vf x) {
   vf n, p = vexp_parts_f32(vmax(vset_f32(-110.0f), x), &n);
-  return vscale(p, n + 64.0f) * 0x1p-64f;
+  return FL_SCALE_EXACT ? vscale(p, n) : vscale(p, n + 64.0f) * 0x1p-64f;
 }
 FL_INLINE vd vexp_negative_f64(vd x) {
   vd n, p = vexp_parts_f64(vmax(vset_f64(-760.0), x), &n);
-  return vscale(p, n + 512.0) * 0x1p-512;
+  return FL_SCALE_EXACT ? vscale(p, n) : vscale(p, n + 512.0) * 0x1p-512;
 }
 #define vexp_negative(x) _Generic((x), vf: vexp_negative_f32, vd: vexp_negative_f64)(x)
 

@@ -164,6 +164,8 @@ def _resolve(item: Any) -> tuple[str, Loss[Any], frozenset[str], str | None]:
     if isinstance(item, Loss):
         return item.name, item, frozenset(item.options), None
     name = item if isinstance(item, str) else getattr(item, "__name__", repr(item))
+    if not isinstance(item, str) and getattr(fastloss, name, None) is not item:
+        raise ValueError(f"evaluate: losses: expected names and losses of fastloss, got {item!r}")
     if name in LOSSES:
         return name, LOSSES[name], frozenset(LOSSES[name].options), None
     if name in DERIVED:

@@ -28,7 +28,7 @@ from ._sources import Part, Reader, Source, open_source
 from ._state import Axes, Evaluation, require
 
 Array = NDArray[Any]
-CHUNK = 64 << 20  # bytes; larger chunks were not faster
+CHUNK = 128 << 20  # bytes; larger chunks were not faster
 JOB = 1 << 30  # bytes of data per job of an executor, and at least 64 jobs if the chunks allow
 WINDOW = 32  # jobs submitted ahead
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 PREFIX = 1 << 16  # more than any header of an array that is not structured
+HUGE = 1 << 21  # bytes of a huge page
 COPY = 1 << 22  # bytes moved at a time when a compressed array goes to a temporary file
 _BAD_ZIP = (
     zipfile.BadZipFile,
@@ -163,9 +164,9 @@ class ArraySource(Source):
                 return _plain(self._mapped.gather(self._axis, start, stop))
         return _plain(rows)
 
-    def _rows(self, start: int, stop: int) -> tuple[slice, ...]:
+    def _rows(self, start: int, stop: int) -> tuple[Any, ...]:
         if self._axis is None:
-            return ()
+            return (...,)
         return (slice(None),) * self._axis + (slice(start - self._first, stop - self._first),)
 
     def release(self, start: int, stop: int) -> None:
@@ -345,10 +346,15 @@ def open_source(name: str, value: Any, dtype: str | None = None) -> Source:
         return ArraySource(name, value.array, first=value.start)
     if isinstance(value, Mapped):
         return ArraySource(name, value.open())
+    if type(value) not in (bool, int, float) and _is_chunks(value):
+        return ChunkSource(name, value, view)
+    return open_array(name, value, view)
+
+
+def open_array(name: str, value: Any, view: np.dtype[Any] | None = None) -> Source:
+    """The source for an array or a number."""
     if type(value) in (bool, int, float):
         return ScalarSource(name, value)
-    if _is_chunks(value):
-        return ChunkSource(name, value, view)
     return ArraySource(name, _as_array(name, value), view=view)
 
 
@@ -570,7 +576,12 @@ class _Pages:
 
     def drop(self, rows: Array) -> None:
         """Give back the pages of `rows`; they stay in the page cache."""
-        self._advise(mmap.MADV_DONTNEED, *self._span(rows))
+        start, stop = (self._huge(at) for at in self._span(rows))
+        self._advise(mmap.MADV_DONTNEED, start, stop)
+
+    def _huge(self, at: int) -> int:
+        """The last boundary of huge pages up to `at`: one that is given back in part is split."""
+        return max((self._address + at) // HUGE * HUGE - self._address, 0)
 
     def fetch(self, rows: Array) -> None:
         """Have the disk read `rows` while something else is computed."""

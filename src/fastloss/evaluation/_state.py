@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._exact import Exact, ExactSums, ratio, to_float, total
 from ._metrics import Losses, Metric, Metrics
 from ._result import EvaluationResult, Hard, Index, Key, LossResult, Summary
-from ._sources import Reader, open_source
+from ._sources import Reader, open_array
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -77,7 +77,7 @@ class Evaluation:
         require(self._metrics, arrays)
         extra = {"sample_weight": sample_weight, "group": group}
         given = arrays | {name: value for name, value in extra.items() if value is not None}
-        sources = [open_source(name, np.asarray(value)) for name, value in given.items()]
+        sources = [open_array(name, value) for name, value in given.items()]
         axes = self._metrics.axes({source.name: source.ndim for source in sources})
         reader = Reader(source.along(axes.get(source.name, 0)) for source in sources)
         chunk = next(reader.chunks(max(reader.rows or 0, 1)))
@@ -107,6 +107,8 @@ class Evaluation:
             _check_group(group, terms)
         if self.rows and (group is None) != (self._groups is None):
             raise ValueError("evaluate: group: expected it in every update or in none")
+        for tally, (values, _) in zip(self._tallies, terms, strict=True):
+            tally.check_tail(values.shape[1:])
         index = None if group is None else self._place(group)
         for tally, (values, weights) in zip(self._tallies, terms, strict=True):
             tally.grow(len(self._groups or {}))
@@ -126,6 +128,8 @@ class Evaluation:
             raise ValueError("evaluate: expected a state of the same losses and options to merge")
         if self.rows and other.rows and (self._groups is None) != (other._groups is None):
             raise ValueError("evaluate: group: expected groups in both states or in none")
+        for mine, theirs in zip(self._tallies, other._tallies, strict=True):
+            mine.check_tail(theirs.tail)
         index = None
         if other._groups is not None:
             places = self._groups = {} if self._groups is None else self._groups
@@ -195,7 +199,7 @@ class Tally:
 
     def add(self, values: Array, weights: Array, group: NDArray[np.intp] | None, start: int) -> None:
         """Add every sample of rows that begin at `start`; `group` broadcasts from the left."""
-        self._check_tail(values.shape[1:])
+        self.tail = values.shape[1:]
         size, first = self.counts.size, start * math.prod(values.shape[1:])
         index = None if group is None else _spread(group, values.shape).ravel()
         weight, live = _uniform(weights), None
@@ -219,15 +223,14 @@ class Tally:
             at = None if index is None else index[nan]
             self.nans += _count(at, nan.size, self.counts.size)
 
-    def _check_tail(self, tail: tuple[int, ...] | None) -> None:
-        if self.tail is None:
-            self.tail = tail
-        elif tail is not None and tail != self.tail:
+    def check_tail(self, tail: tuple[int, ...] | None) -> None:
+        """All rows must have one shape."""
+        if None not in (tail, self.tail) and tail != self.tail:
             raise ValueError(f"evaluate: expected chunks of rows shaped {self.tail}, got {tail}")
 
     def merge(self, other: Tally, index: NDArray[np.intp] | None) -> None:
         """Add the numbers of `other`, whose group i is at index[i] here."""
-        self._check_tail(other.tail)
+        self.tail = other.tail if self.tail is None else self.tail
         where = np.zeros(1, np.intp) if index is None else index
         self.numerator.merge(other.numerator, where)
         self.denominator.merge(other.denominator, where)
