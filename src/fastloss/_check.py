@@ -188,9 +188,7 @@ def inside(name: str, a: Array, low: float, high: float, expected: str) -> None:
         refuse(ValueError, name, expected, a[at], at)
 
 
-def result(
-    name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: Sequence[Array | None]
-) -> Array:
+def result(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: Sequence[Array | None]) -> Array:
     """A buffer to write to: writeable, of the right type and shape, apart from every input or exactly one of them."""
     if not isinstance(value, np.ndarray):
         refuse(TypeError, name, "a NumPy array", type(value).__name__)
@@ -215,7 +213,7 @@ def result(
 
 def _overlap(a: Array, b: Array) -> bool:
     try:
-        return bool(np.shares_memory(a, b, max_work=100_000))
+        return bool(np.shares_memory(a, b, max_work=100_000))  # type: ignore[arg-type]  # the stub knows two values only
     except np.exceptions.TooHardError:
         return True
 

@@ -62,7 +62,8 @@ cdef extern from "kernels.h" nogil:
         void (*tile_stats)(Py_ssize_t, Py_ssize_t, const void *, void *, double *, double *, double *) noexcept nogil
         void (*tile_scale)(Py_ssize_t, Py_ssize_t, void *, const double *) noexcept nogil
         void (*tile_log_softmax)(Py_ssize_t, Py_ssize_t, void *, const double *, const double *) noexcept nogil
-        void (*tile_soft_sums)(Py_ssize_t, Py_ssize_t, const void *, const double *, const fl_soft *, double *, double *) noexcept nogil
+        void (*tile_soft_sums)(Py_ssize_t, Py_ssize_t, const void *, const double *, const fl_soft *, double *,
+                               double *) noexcept nogil
         void (*tile_soft_grad)(Py_ssize_t, Py_ssize_t, void *, const double *, const double *, const fl_soft *) noexcept nogil
         void (*tile_hess)(Py_ssize_t, Py_ssize_t, const void *, void *, const double *, const double *,
                           const double *, const double *) noexcept nogil

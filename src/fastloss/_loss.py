@@ -147,9 +147,7 @@ class Loss(Generic[P]):
     @property
     def reference(self) -> Callable[..., tuple[Array, Array]]:
         """The textbook definition in NumPy float64: (values, weights) per sample."""
-        function: Callable[..., tuple[Array, Array]] = getattr(
-            importlib.import_module("fastloss._reference"), self.name
-        )
+        function: Callable[..., tuple[Array, Array]] = getattr(importlib.import_module("fastloss._reference"), self.name)
         return function
 
     def sample(

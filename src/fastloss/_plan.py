@@ -156,9 +156,7 @@ class Pointwise(Plan):
             return values, np.ones(self.x.shape)
         return values, self.sample_weight.astype(FLOAT64)
 
-    def _kernel(
-        self, want: int, wide: bool, scale: float, values: Array | None, grad: Array | None, hess: Array | None
-    ) -> float:
+    def _kernel(self, want: int, wide: bool, scale: float, values: Array | None, grad: Array | None, hess: Array | None) -> float:
         if want == VALUE | GRAD | HESS:
             want = VALUE | GRAD
             self._kernel(HESS, wide, scale, None, None, hess)

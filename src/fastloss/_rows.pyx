@@ -23,8 +23,6 @@ from libc.string cimport memcpy, memset
 from fastloss._kernels cimport (
     FL_F32,
     FL_F64,
-    FL_GRAD,
-    FL_HESS,
     SPAN,
     RunningSum,
     Workspace,

@@ -38,10 +38,8 @@ def _read(path: Path) -> list[str]:
 
 def _cgroup_quota(root: Path = CGROUP) -> float | None:
     """How many CPUs' time the cgroup may use, or None for no limit (version 2: cpu.max; version 1: cfs_quota_us)."""
-    limits = [_read(root / "cpu.max")]
-    for line in _read(Path("/proc/self/cgroup")):
-        if line.startswith("0::/") and len(line) > 4:
-            limits.append(_read(root / line[4:] / "cpu.max"))
+    own = [line[4:] for line in _read(Path("/proc/self/cgroup")) if line.startswith("0::/")]
+    limits = [_read(root / part / "cpu.max") for part in ("", *own)]
     limits.append(_read(root / "cpu/cpu.cfs_quota_us") + _read(root / "cpu/cpu.cfs_period_us"))
     quotas = [int(x[0]) / int(x[1]) for x in limits if len(x) == 2 and x[0].isdecimal() and int(x[1]) > 0]
     return min(quotas, default=None)

@@ -340,9 +340,7 @@ _BCE, _BCE_LOGITS, _LOGISTIC = (
 )
 
 
-def perplexity(
-    logits: Any, target: Any, *, axis: int = -1, ignore_index: int | None = -100, sample_weight: Any = None
-) -> float:
+def perplexity(logits: Any, target: Any, *, axis: int = -1, ignore_index: int | None = -100, sample_weight: Any = None) -> float:
     """Perplexity of class predictions: the exponential of the mean cross-entropy.
 
     .. math:: \\mathrm{PPL} = \\exp \\left( \\frac{1}{N} \\sum_i \\ell_i \\right) = 2^{H} \\quad (H \\text{ in bits})

@@ -251,10 +251,7 @@ def describe(name: str) -> str:
         "derivatives": f"order {loss.max_order}, with respect to {', '.join(loss.wrt)}",
         "reference": loss.citation,
     }
-    lines = [
-        textwrap.fill(text, 100, initial_indent=f"{fact:<13}", subsequent_indent=" " * 13)
-        for fact, text in facts.items()
-    ]
+    lines = [textwrap.fill(text, 100, initial_indent=f"{fact:<13}", subsequent_indent=" " * 13) for fact, text in facts.items()]
     first = (loss.__doc__ or "").strip().partition("\n")[0]
     return "\n".join([_signature(name), "", f"  {first}", "", *lines])
 

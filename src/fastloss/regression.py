@@ -125,9 +125,7 @@ def mae(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: s
     citation="Huber, Robust Estimation of a Location Parameter, 1964",
     sampler="real_pair",
 )
-def huber(
-    prediction: Any, target: Any, *, delta: float = 1.0, sample_weight: Any = None, reduction: str = "mean"
-) -> Plan:
+def huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_weight: Any = None, reduction: str = "mean") -> Plan:
     """Huber's loss: quadratic for small errors, linear for large ones.
 
     .. math:: \\ell = \\begin{cases} e^2 / 2 & |e| \\le \\delta \\\\ \\delta (|e| - \\delta / 2) & \\text{else} \\end{cases}
@@ -182,9 +180,7 @@ def huber(
     citation="Girshick, Fast R-CNN, 2015",
     sampler="real_pair",
 )
-def smooth_l1(
-    prediction: Any, target: Any, *, beta: float = 1.0, sample_weight: Any = None, reduction: str = "mean"
-) -> Plan:
+def smooth_l1(prediction: Any, target: Any, *, beta: float = 1.0, sample_weight: Any = None, reduction: str = "mean") -> Plan:
     """Smooth L1: the absolute error with its kink rounded off.
 
     .. math:: \\ell = \\begin{cases} e^2 / (2 \\beta) & |e| < \\beta \\\\ |e| - \\beta / 2 & \\text{else} \\end{cases}

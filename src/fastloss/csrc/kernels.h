@@ -11,19 +11,19 @@
 enum { FL_VALUE = 1, FL_GRAD = 2, FL_HESS = 4 }; /* what a call wants; combined by | */
 
 enum fl_type { /* the element types that arrays may have; the first four are floating */
-  FL_F16,
-  FL_BF16,
-  FL_F32,
-  FL_F64,
-  FL_I8,
-  FL_I16,
-  FL_I32,
-  FL_I64,
-  FL_U8, /* bool too */
-  FL_U16,
-  FL_U32,
-  FL_U64,
-  FL_TYPES
+               FL_F16,
+               FL_BF16,
+               FL_F32,
+               FL_F64,
+               FL_I8,
+               FL_I16,
+               FL_I32,
+               FL_I64,
+               FL_U8, /* bool too */
+               FL_U16,
+               FL_U32,
+               FL_U64,
+               FL_TYPES
 };
 
 #define FL_MAX_DIMS 64 /* NumPy's own limit */
@@ -43,7 +43,7 @@ typedef struct {
   void *value, *grad, *hess; /* weighted values; derivatives times scale */
   double par[4], scale;
   int want;
-  double sum;                        /* out: the weighted values' sum, in double */
+  double sum;                          /* out: the weighted values' sum, in double */
   double x_low, x_high, t_low, t_high; /* out, where wanted: extremes of x and t, nan passed over */
 } fl_pointwise;
 
@@ -86,8 +86,8 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
   void (*tile_stats)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, double *top, double *rest, double *unit);
   void (*tile_scale)(ptrdiff_t C, ptrdiff_t P, void *e, const double *factor);
   void (*tile_log_softmax)(ptrdiff_t C, ptrdiff_t P, void *x, const double *top, const double *log1p_rest);
-  void (*tile_soft_sums)(ptrdiff_t C, ptrdiff_t P, const void *x, const double *top, const fl_soft *soft, double *weighted,
-                         double *weight);
+  void (*tile_soft_sums)(ptrdiff_t C, ptrdiff_t P, const void *x, const double *top, const fl_soft *soft,
+                         double *weighted, double *weight);
   void (*tile_soft_grad)(ptrdiff_t C, ptrdiff_t P, void *e, const double *factor, const double *target_scale,
                          const fl_soft *soft);
   void (*tile_hess)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, const double *top, const double *rest,
@@ -113,8 +113,8 @@ enum { FL_X = 1, FL_T = 2 };
   LOSS(logistic, 0, FL_T)
 
 /* dispatch.c */
-const char *fl_pointwise_name(int op);      /* NULL past the last */
-const fl_table *fl_table_at(int level);     /* the levels this machine can run, slowest first; NULL past the last */
+const char *fl_pointwise_name(int op);  /* NULL past the last */
+const fl_table *fl_table_at(int level); /* the levels this machine can run, slowest first; NULL past the last */
 
 /* scalar.c */
 void fl_merge_pieces(ptrdiff_t pieces, const double *top, const double *rest, double *row_top, double *row_rest);

@@ -37,14 +37,29 @@ static const double fl_iota_f64[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 
 #define FL_REAL_TABLE(suffix, register_lanes, bytes)                                                                     \
   {                                                                                                                      \
-      .gather = gather_##suffix, .scatter = scatter_##suffix, .pointwise = pointwise_table_##suffix,                     \
-      .piece = piece_##suffix, .rescale = rescale_##suffix, .finish = finish_##suffix,                                  \
-      .log1p = log1p_many_##suffix, .hard_values = hard_values_##suffix, .softmax = softmax_##suffix, .log_softmax = log_softmax_##suffix,             \
-      .soft_sums = soft_sums_##suffix, .soft_grad = soft_grad_##suffix, .softmax_hess = softmax_hess_##suffix,           \
-      .extremes = extremes_##suffix, .tile_load = tile_load_##suffix, .tile_save = tile_save_##suffix,                   \
-      .tile_stats = tile_stats_##suffix, .tile_scale = tile_scale_##suffix,                                              \
-      .tile_log_softmax = tile_log_softmax_##suffix, .tile_soft_sums = tile_soft_sums_##suffix,                          \
-      .tile_soft_grad = tile_soft_grad_##suffix, .tile_hess = tile_hess_##suffix, .lanes = register_lanes,               \
+      .gather = gather_##suffix,                                                                                         \
+      .scatter = scatter_##suffix,                                                                                       \
+      .pointwise = pointwise_table_##suffix,                                                                             \
+      .piece = piece_##suffix,                                                                                           \
+      .rescale = rescale_##suffix,                                                                                       \
+      .finish = finish_##suffix,                                                                                         \
+      .log1p = log1p_many_##suffix,                                                                                      \
+      .hard_values = hard_values_##suffix,                                                                               \
+      .softmax = softmax_##suffix,                                                                                       \
+      .log_softmax = log_softmax_##suffix,                                                                               \
+      .soft_sums = soft_sums_##suffix,                                                                                   \
+      .soft_grad = soft_grad_##suffix,                                                                                   \
+      .softmax_hess = softmax_hess_##suffix,                                                                             \
+      .extremes = extremes_##suffix,                                                                                     \
+      .tile_load = tile_load_##suffix,                                                                                   \
+      .tile_save = tile_save_##suffix,                                                                                   \
+      .tile_stats = tile_stats_##suffix,                                                                                 \
+      .tile_scale = tile_scale_##suffix,                                                                                 \
+      .tile_log_softmax = tile_log_softmax_##suffix,                                                                     \
+      .tile_soft_sums = tile_soft_sums_##suffix,                                                                         \
+      .tile_soft_grad = tile_soft_grad_##suffix,                                                                         \
+      .tile_hess = tile_hess_##suffix,                                                                                   \
+      .lanes = register_lanes,                                                                                           \
       .size = bytes,                                                                                                     \
   }
 
@@ -53,4 +68,4 @@ static const double fl_iota_f64[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 #define FL_TABLE_OF(level) FN_JOIN(fl_table, level)
 
 const fl_table FL_TABLE_OF(FL_LEVEL) = {FL_STRING(FL_LEVEL), FL_REAL_TABLE(f32, LANES_F32, 4),
-                                          FL_REAL_TABLE(f64, LANES_F64, 8)};
+                                        FL_REAL_TABLE(f64, LANES_F64, 8)};

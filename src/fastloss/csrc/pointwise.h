@@ -113,8 +113,8 @@ FL_INLINE void FN(write)(R *p, ptrdiff_t i, ptrdiff_t left, int whole, V v) {
 /* Adds the values of one register in double. A cheap float loss is evaluated in double for it (`wide`), so that its sum
    is that of the exact inputs; the others add their float values. Lanes from `left` on are not there. */
 #if FL_REAL_BITS == 32
-FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const fl_pointwise *job, const vd *p, V v, V x, V t, V z, V w,
-                       int weighted, ptrdiff_t i, ptrdiff_t left, int whole) {
+FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const fl_pointwise *job, const vd *p, V v, V x, V t, V z,
+                       V w, int weighted, ptrdiff_t i, ptrdiff_t left, int whole) {
   vd low, high;
   if (wide && whole) { /* straight from memory: cheaper than taking registers apart */
     const float *xp = (const float *)job->x + i, *tp = (const float *)job->t + i;
@@ -134,8 +134,8 @@ FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const fl_pointwise
   c->sum[0] += low, c->sum[1] += high;
 }
 #else
-FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const fl_pointwise *job, const vd *p, V v, V x, V t, V z, V w,
-                       int weighted, ptrdiff_t i, ptrdiff_t left, int whole) {
+FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const fl_pointwise *job, const vd *p, V v, V x, V t, V z,
+                       V w, int weighted, ptrdiff_t i, ptrdiff_t left, int whole) {
   (void)wide, (void)job, (void)p, (void)x, (void)t, (void)z, (void)i;
   if (weighted) v *= w;
   if (!whole) v = vdrop(vle(vset_f64((double)left), vload_f64(fl_iota_f64)), v);
@@ -146,8 +146,8 @@ FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const fl_pointwise
 FL_INLINE V FN(times)(V a, V b) { return a * b; }
 
 FL_INLINE void FN(step)(FN(point_function) f, point_function_f64 wide, int ranged, int want, int weighted,
-                        const fl_pointwise *job,
-                        FN(carry) *c, V scale, const V *p, const vd *wide_p, ptrdiff_t i, int whole) {
+                        const fl_pointwise *job, FN(carry) *c, V scale, const V *p, const vd *wide_p, ptrdiff_t i,
+                        int whole) {
   const ptrdiff_t left = job->n - i;
   V x = FN(read)(job->x, i, left, whole, (R)0.5), t = FN(read)(job->t, i, left, whole, (R)0.5), one = FN(vset)(1);
   V z = job->z ? FN(read)(job->z, i, left, whole, (R)1) : one;

@@ -214,7 +214,8 @@ FL_INLINE V FN(soft_weight)(const fl_soft *soft, ptrdiff_t i, ptrdiff_t left, V 
   return a;
 }
 
-static void FN(soft_sums)(ptrdiff_t n, const void *x_, double top, const fl_soft *soft, double *weighted, double *weight) {
+static void FN(soft_sums)(ptrdiff_t n, const void *x_, double top, const fl_soft *soft, double *weighted,
+                          double *weight) {
   const R *x = x_, *t = soft->t, *class_weight = soft->class_weight;
   vd sum[2] = {vset_f64(0), vset_f64(0)}, total[2] = {vset_f64(0), vset_f64(0)};
   const vd m = vset_f64(top), zero = vset_f64(0), mix = vset_f64(soft->mix), floor = vset_f64(soft->floor);
@@ -250,8 +251,7 @@ static void FN(soft_grad)(ptrdiff_t n, const void *x_, double top, double scale,
   const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent);
   const V factor = FN(vset)((R)(scale * exp(s.unit) * FL_UNBIAS)), down = FN(vset)((R)target_scale);
   const V mix = FN(vset)((R)soft->mix), floor = FN(vset)((R)soft->floor);
-  FL_ROW_MAP(n, x, out,
-             FN(term)(v, shift, low, exponent) * factor - down * FN(soft_weight)(soft, i, left, mix, floor));
+  FL_ROW_MAP(n, x, out, FN(term)(v, shift, low, exponent) * factor - down * FN(soft_weight)(soft, i, left, mix, floor));
 }
 
 /* scale p (1 - p); for the top entry 1 - p is rest / (1 + rest), which keeps its digits. */

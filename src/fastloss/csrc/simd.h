@@ -222,8 +222,8 @@ FL_INLINE vd vsqrt_f64(vd a) {
 #define vle(a, b) _Generic((a), vf: vle_f32, vd: vle_f64)(a, b)
 #define veq(a, b) _Generic((a), vf: veq_f32, vd: veq_f64)(a, b)
 #define vselect(m, yes, no) _Generic((yes), vf: vselect_f32, vd: vselect_f64)(m, yes, no)
-#define vdrop(m, a) _Generic((a), vf: vdrop_f32, vd: vdrop_f64)(m, a) /* 0 where m */
-#define vtally(n, m) _Generic((n), vf: vtally_f32, vd: vtally_f64)(n, m)        /* n + 1 where m */
+#define vdrop(m, a) _Generic((a), vf: vdrop_f32, vd: vdrop_f64)(m, a)    /* 0 where m */
+#define vtally(n, m) _Generic((n), vf: vtally_f32, vd: vtally_f64)(n, m) /* n + 1 where m */
 
 /* Lane sums in a fixed tree: the bits depend on the level, never on the data's position in memory. */
 FL_INLINE double vsum_f64(vd a) {
@@ -283,7 +283,8 @@ FL_INLINE void vstore_part_f64(double *p, ptrdiff_t n, vd v) {
   memcpy(p, &v, (size_t)n * sizeof *p);
 #endif
 }
-#define vload_part(p, n, fill) _Generic((p), const float *: vload_part_f32, float *: vload_part_f32, default: vload_part_f64)(p, n, fill)
+#define vload_part(p, n, fill)                                                                                           \
+  _Generic((p), const float *: vload_part_f32, float *: vload_part_f32, default: vload_part_f64)(p, n, fill)
 #define vstore_part(p, n, v) _Generic((v), vf: vstore_part_f32, vd: vstore_part_f64)(p, n, v)
 
 /* Up to a whole register: for loops whose last turn is short. */

@@ -71,8 +71,8 @@ static void FN(tile_save)(ptrdiff_t C, ptrdiff_t P, ptrdiff_t n, const void *til
     for (ptrdiff_t c = 0; c < C; c++) memcpy(x + c * (ptrdiff_t)sizeof(R), tile + c * P + p, sizeof(R));
 }
 
-FL_INLINE void FN(tile_stats_loop)(ptrdiff_t C, ptrdiff_t P, const void *x_, void *e_, int keep, double *top, double *rest,
-                                   double *unit) {
+FL_INLINE void FN(tile_stats_loop)(ptrdiff_t C, ptrdiff_t P, const void *x_, void *e_, int keep, double *top,
+                                   double *rest, double *unit) {
   const V wide = FN(vset)(2 * FL_RANGE), zero = FN(vset)(0), one = FN(vset)(1);
   for (ptrdiff_t q = 0; q < P; q += LANES) {
     const R *x = (const R *)x_ + q;
@@ -190,7 +190,8 @@ static void FN(tile_hess)(ptrdiff_t C, ptrdiff_t P, const void *x_, void *e_, co
   const V one = FN(vset)(1);
   for (ptrdiff_t q = 0; q < P; q += LANES) {
     double factor[LANES], others[LANES];
-    for (int j = 0; j < LANES; j++) factor[j] = unit[q + j] / (1 + rest[q + j]), others[j] = rest[q + j] / (1 + rest[q + j]);
+    for (int j = 0; j < LANES; j++)
+      factor[j] = unit[q + j] / (1 + rest[q + j]), others[j] = rest[q + j] / (1 + rest[q + j]);
     const V m = FN(load_narrow)(top + q), f = FN(load_narrow)(factor), o = FN(load_narrow)(others);
     const V w = FN(load_narrow)(scale + q);
     for (ptrdiff_t c = 0; c < C; c++) {

@@ -72,7 +72,7 @@ static inline uint16_t fl_to_f16(float x) { /* to nearest, ties to even */
   const uint32_t bits = fl_bits_from_float(x), sign = (bits >> 16) & 0x8000, body = bits & 0x7fffffff;
   if (body > 0x7f800000) return (uint16_t)(sign | 0x7e00 | ((body >> 13) & 0x3ff));
   if (body >= 0x477ff000) return (uint16_t)(sign | 0x7c00); /* 65520 and more round to infinity */
-  if (body < 0x38800000) { /* below 2^-14: adding 1/2 lets the hardware round at 2^-24 */
+  if (body < 0x38800000) {                                  /* below 2^-14: adding 1/2 lets the hardware round at 2^-24 */
     const float aligned = fl_float_from_bits(body) + 0.5f;
     return (uint16_t)(sign | (fl_bits_from_float(aligned) - 0x3f000000));
   }

@@ -116,10 +116,7 @@ class ExactSums:
         totals = np.zeros(self.size, object)
         for k, digit in self._digits.items():
             totals += digit.astype(object) * (1 << DIGIT * (k - LOW))
-        return [
-            float(special) if special != 0.0 else int(total)
-            for special, total in zip(self._special, totals, strict=True)
-        ]
+        return [float(special) if special != 0.0 else int(total) for special, total in zip(self._special, totals, strict=True)]
 
     def state(self) -> list[str]:
         """Every sum as text that loses nothing: `-0x1b2p-80`, `inf`, `nan`."""

@@ -79,10 +79,7 @@ class Metrics:
         """A name for each term's samples: its loss, and if that is not enough, the metric too."""
         losses = [term.loss.name for term in self.terms]
         first = {metric.term: metric.name for metric in reversed(self.metrics)}
-        return [
-            loss if losses.count(loss) == 1 or first[i] == loss else f"{loss} of {first[i]}"
-            for i, loss in enumerate(losses)
-        ]
+        return [loss if losses.count(loss) == 1 or first[i] == loss else f"{loss} of {first[i]}" for i, loss in enumerate(losses)]
 
     @classmethod
     def of(cls, losses: Losses, options: Mapping[str, Any]) -> Metrics:
@@ -92,8 +89,7 @@ class Metrics:
         if unknown := sorted(set(options) - known):
             names = ", ".join(name for name, _, _, _ in chosen)
             raise TypeError(
-                f"evaluate: expected arrays and options of {names} "
-                f"({', '.join([*arrays, *sorted(known)])}), got {unknown[0]!r}"
+                f"evaluate: expected arrays and options of {names} ({', '.join([*arrays, *sorted(known)])}), got {unknown[0]!r}"
             )
         metrics: list[Metric] = []
         terms: list[Term] = []

@@ -64,9 +64,7 @@ class ArrayOutput:
     def commit(self) -> None:
         """All rows must have come."""
         if self._columns[0].ndim and self._next != len(self._columns[0]):
-            raise ValueError(
-                f"evaluate: per_sample: expected an array of {self._next} rows, got {len(self._columns[0])}"
-            )
+            raise ValueError(f"evaluate: per_sample: expected an array of {self._next} rows, got {len(self._columns[0])}")
 
     def discard(self) -> None:
         """What was written stays: the array is the caller's."""
@@ -110,9 +108,7 @@ class FileOutput:
         self._rows, self._tail = rows, tuple(tail or ())
         size = len(self._header()) + rows * self._row_size()
         if os.path.getsize(self.part) < size:
-            raise ValueError(
-                f"evaluate: checkpoint: expected {size} bytes in {self.part}, got {os.path.getsize(self.part)}"
-            )
+            raise ValueError(f"evaluate: checkpoint: expected {size} bytes in {self.part}, got {os.path.getsize(self.part)}")
         self._file.truncate(size)
         self._file.seek(size)
 
@@ -177,8 +173,7 @@ class Checkpoint:
             identity, content = saved["identity"], saved["content"]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
-                f"evaluate: checkpoint: {self.path}: expected a checkpoint of fastloss, "
-                f"got another file (left as it is)"
+                f"evaluate: checkpoint: {self.path}: expected a checkpoint of fastloss, got another file (left as it is)"
             ) from error
         for name, expected in self._identity.items():
             if identity.get(name) != expected:

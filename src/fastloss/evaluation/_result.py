@@ -80,17 +80,13 @@ class EvaluationResult(Mapping[str, LossResult]):
         return "\n\n".join([self._summary(), *self._groups(), *self._worst()])
 
     def _summary(self) -> str:
-        rows = [
-            (r.name, _number(r.mean), _number(r.sum), _number(r.weight), r.count, r.nan_count) for r in self.values()
-        ]
+        rows = [(r.name, _number(r.mean), _number(r.sum), _number(r.weight), r.count, r.nan_count) for r in self.values()]
         return table(("loss", "mean", "sum", "weight", "count", "nan"), rows)
 
     def _groups(self) -> Iterator[str]:
         results = list(self.values())
         if keys := list(results[0].groups):
-            rows = [
-                (key, results[0].groups[key].count, *(_number(r.groups[key].mean) for r in results)) for key in keys
-            ]
+            rows = [(key, results[0].groups[key].count, *(_number(r.groups[key].mean) for r in results)) for key in keys]
             yield table(("group", "count", *(r.name for r in results)), rows)
 
     def _worst(self) -> Iterator[str]:

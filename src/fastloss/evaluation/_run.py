@@ -298,8 +298,7 @@ class _Run:
         """One chunk each, read here."""
         for chunk in self.reader.chunks(self._rows, self.evaluation.rows):
             inputs = {
-                name: Part(array, chunk.start) if isinstance(array, np.ndarray) else array
-                for name, array in chunk.arrays.items()
+                name: Part(array, chunk.start) if isinstance(array, np.ndarray) else array for name, array in chunk.arrays.items()
             }
             yield self._part(inputs, chunk.start, chunk.stop)
 

@@ -422,8 +422,7 @@ def _member(name: str, path: str, archive: zipfile.ZipFile, key: str | None) -> 
     wanted = name if key is None else key
     if wanted not in members:
         raise ValueError(
-            f"{name}: {path}: expected one of the keys {', '.join(sorted(members)) or '(none)'} "
-            f"as {path}:KEY, got {wanted!r}"
+            f"{name}: {path}: expected one of the keys {', '.join(sorted(members)) or '(none)'} as {path}:KEY, got {wanted!r}"
         )
     return members[wanted]
 
@@ -522,9 +521,7 @@ def _viewed(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
     if array.dtype == dtype:
         return array
     if array.dtype.itemsize != dtype.itemsize or array.dtype.hasobject:
-        raise ValueError(
-            f"{name}_dtype: expected a type of {array.dtype.itemsize} bytes for {array.dtype}, got {dtype}"
-        )
+        raise ValueError(f"{name}_dtype: expected a type of {array.dtype.itemsize} bytes for {array.dtype}, got {dtype}")
     return array.view(dtype)
 
 
@@ -559,7 +556,8 @@ class _Pages:
     def __init__(self, array: np.memmap[Any, Any]) -> None:
         self._map: mmap.mmap = array._mmap  # type: ignore[attr-defined]
         base = np.frombuffer(self._map, np.uint8)
-        self._address, self._size = base.__array_interface__["data"][0], base.size
+        self._address: int = base.__array_interface__["data"][0]
+        self._size = base.size
         self._begin = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY  # in the file
         self._file: IO[bytes] | None = None
         if array.filename is not None:
@@ -641,9 +639,7 @@ class Reader:
         known = [s for s in self.sources.values() if s.rows is not None]
         for source in known if rows is None else []:
             if source.rows != known[0].rows:
-                raise ValueError(
-                    f"{source.name}: expected {known[0].rows} rows as in {known[0].name}, got {source.rows}"
-                )
+                raise ValueError(f"{source.name}: expected {known[0].rows} rows as in {known[0].name}, got {source.rows}")
         self.rows = known[0].rows if known and rows is None else rows
         if not known and not self._iterables:  # all of it is a single sample
             self.rows = 1
@@ -692,8 +688,6 @@ class Reader:
             start = stop
         for source in self._iterables[1:]:
             if (rows := source.upcoming()) is not None:
-                raise ValueError(
-                    f"{source.name}: expected {start} rows as in {leader.name}, got a further chunk of {rows}"
-                )
+                raise ValueError(f"{source.name}: expected {start} rows as in {leader.name}, got a further chunk of {rows}")
         if self.rows is not None and start < self.rows:
             raise ValueError(f"{leader.name}: expected {self.rows} rows, got {start}")

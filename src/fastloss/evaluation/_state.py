@@ -342,8 +342,7 @@ def _check_group(group: Array, terms: Terms) -> None:
     for values, _ in terms:
         if np.ndim(group) == 0 or group.shape != values.shape[: group.ndim]:
             raise ValueError(
-                f"evaluate: group: expected one label per sample, {values.shape} or its leading "
-                f"axes, got {np.shape(group)}"
+                f"evaluate: group: expected one label per sample, {values.shape} or its leading axes, got {np.shape(group)}"
             )
 
 
