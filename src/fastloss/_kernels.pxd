@@ -51,6 +51,9 @@ cdef extern from "kernels.h" nogil:
         void (*log1p)(Py_ssize_t, const double *, double *) noexcept nogil
         double (*hard_values)(Py_ssize_t, const double *, const double *, const double *, double *, double *,
                               double *) noexcept nogil
+        void (*hard_slopes)(Py_ssize_t, const double *, const double *, const double *, const double *, const double *,
+                            const double *, double, double *, double *) noexcept nogil
+        Py_ssize_t (*census)(Py_ssize_t, const int64_t *, int64_t, int, int64_t, int *) noexcept nogil
         void (*softmax)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
         void (*log_softmax)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
         void (*soft_sums)(Py_ssize_t, const void *, double, const fl_soft *, double *, double *) noexcept nogil

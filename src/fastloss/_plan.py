@@ -153,7 +153,7 @@ class Pointwise(Plan):
         values = np.empty(self.x.shape, FLOAT64)
         self._kernel(VALUE, True, 1.0, values, None, None)
         if self.sample_weight is None:
-            return values, np.ones(self.x.shape)
+            return values, np.broadcast_to(FLOAT64.type(1), self.x.shape)
         return values, self.sample_weight.astype(FLOAT64)
 
     def _kernel(self, want: int, wide: bool, scale: float, values: Array | None, grad: Array | None, hess: Array | None) -> float:

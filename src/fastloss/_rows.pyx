@@ -62,6 +62,9 @@ cdef enum:
     PIECE_BYTES = 16384  # a piece of a row: half of the first-level cache
     BLOCK_WORK = 32768  # elements per block of rows
     BLOCK_ROWS = 256  # rows per block at the most
+    LABEL_ROWS = 2048  # the same where labels alone are read
+    STRIDED_ROWS = 1024  # the same for strided classes: runs of a page each
+    STRIDED_WORK = 65536
     TILE_WORK = 16384  # elements per tile
     ROWS_FROM = 48  # contiguous classes from which the vector runs along the row
     POLL_PIECES = 2048  # pieces of one row between two looks at signals: about 3 ms
@@ -232,7 +235,7 @@ cdef void finish_other_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize
 
 cdef double label_slope(RowsCall *call, Desk *desk, Py_ssize_t i, double p) noexcept nogil:
     """d loss / d logit at the label, times scale; p is the label's probability. See label_probability."""
-    cdef double others = desk.rest[i] / (1 + desk.rest[i])
+    cdef double others = desk.rest[i] / (1 + desk.rest[i]) + (desk.top[i] - desk.top[i])  # nan for an infinite top
     cdef bint won = desk.picked[i] == desk.top[i]
     cdef double floor, own
     if call.smoothing == 0:
@@ -509,18 +512,17 @@ cdef void write_tile(
         tile += lanes * call.size
 
 
-cdef inline double tile_entry(const RowsCall *call, const char *tile, Py_ssize_t i) noexcept nogil:
-    return (<const double *>tile)[i] if call.size == 8 else (<const float *>tile)[i]
-
-
-cdef void pick_from_tile(const RowsCall *call, Desk *desk, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+cdef void pick_from_tile(
+    const RowsCall *call, const Desk *desk, const char *tile, Py_ssize_t n, Py_ssize_t lanes, double *out
+) noexcept nogil:
+    """The tile's entry at each sample's label."""
     cdef Py_ssize_t i
     if call.size == 8:
         for i in range(n):
-            desk.picked[i] = (<const double *>desk.x)[max(desk.label[i], 0) * lanes + i]
+            out[i] = (<const double *>tile)[max(desk.label[i], 0) * lanes + i]
     else:
         for i in range(n):
-            desk.picked[i] = (<const float *>desk.x)[max(desk.label[i], 0) * lanes + i]
+            out[i] = (<const float *>tile)[max(desk.label[i], 0) * lanes + i]
 
 
 cdef inline void set_tile_entry(const RowsCall *call, char *tile, Py_ssize_t i, double value) noexcept nogil:
@@ -570,29 +572,41 @@ cdef void tile_gradient(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t
     """From the exponentials in desk.e, in place."""
     cdef Py_ssize_t i
     cdef bint labelled = call.kind == HARD
-    cdef bint spread = call.kind == SOFT or (labelled and call.smoothing > 0)
-    cdef fl_soft soft
+    if labelled:
+        pick_from_tile(call, desk, desk.e, n, lanes, desk.value)
     for i in range(n, lanes):  # positions that are not there
         desk.factor[i] = desk.down[i] = 0
-    for i in range(n):  # `factor` holds scale x the sample's whole weight so far
-        if labelled and desk.label[i] >= 0:
-            desk.slope[i] = label_slope(
-                call, desk, i, tile_entry(call, desk.e, desk.label[i] * lanes + i) * desk.unit[i] / (1 + desk.rest[i])
-            )
-        desk.factor[i] *= desk.unit[i] / (1 + desk.rest[i])
-        desk.down[i] = call.scale * desk.sample[i]
-    if spread:
-        soft = soft_of(call, desk.t if call.kind == SOFT else NULL, 0)
-        call.table.tile_soft_grad(call.classes, lanes, desk.e, desk.factor, desk.down, &soft)
-    else:
+    if labelled and call.smoothing == 0:
+        call.table.hard_slopes(
+            n, desk.top, desk.picked, desk.rest, desk.unit, desk.value, desk.weight, call.scale, desk.factor, desk.slope
+        )
         call.table.tile_scale(call.classes, lanes, desk.e, desk.factor)
+    else:
+        spread_gradient(call, desk, n, lanes)
     if labelled:
         for i in range(n):
             if desk.label[i] < 0:
                 blank_position(call, desk.e, i, lanes)
-            elif isfinite(desk.top[i]):
+            else:
                 set_tile_entry(call, desk.e, desk.label[i] * lanes + i, desk.slope[i])
     write_tile(call, &call.grad, start, n, lanes, desk.e)
+
+
+cdef void spread_gradient(RowsCall *call, Desk *desk, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+    """Softmax itself, and targets that are spread over the classes; desk.value holds the exponentials at the labels."""
+    cdef Py_ssize_t i
+    cdef fl_soft soft
+    sample_factors(call, desk, n)
+    for i in range(n):
+        if call.kind == HARD and desk.label[i] >= 0:
+            desk.slope[i] = label_slope(call, desk, i, desk.value[i] * desk.unit[i] / (1 + desk.rest[i]))
+        desk.factor[i] *= desk.unit[i] / (1 + desk.rest[i])
+        desk.down[i] = call.scale * desk.sample[i]
+    if call.kind == SOFTMAX:
+        call.table.tile_scale(call.classes, lanes, desk.e, desk.factor)
+    else:
+        soft = soft_of(call, desk.t if call.kind == SOFT else NULL, 0)
+        call.table.tile_soft_grad(call.classes, lanes, desk.e, desk.factor, desk.down, &soft)
 
 
 cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
@@ -604,7 +618,7 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     read_samples(call, &desk, start, n, &call.bad[b])
     read_tile(call, &call.x, start, n, lanes, desk.x)
     if call.kind == HARD:
-        pick_from_tile(call, &desk, n, lanes)
+        pick_from_tile(call, &desk, desk.x, n, lanes, desk.picked)
     if not call.grad.given and not call.hess.given:
         desk.e = NULL
     elif call.kind == SOFTMAX or (call.kind == HARD and call.smoothing == 0 and not call.hess.given):
@@ -633,7 +647,6 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         if call.grad.given:  # the exponentials are used up
             call.table.tile_stats(call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit)
     if call.grad.given:
-        sample_factors(call, &desk, n)
         tile_gradient(call, &desk, start, n, lanes)
 
 
@@ -657,8 +670,16 @@ cdef void labels_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
     cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i
     cdef double total = 0
+    cdef int bad = 0
     cdef Desk desk
     lay_desk(call, thread, &desk)
+    if not call.has_sample_weight and call.class_weight == NULL:
+        fl_gather_labels(&call.labels, start, n, desk.label)
+        call.weight_sums[b] = n - call.table.census(
+            n, desk.label, call.classes, call.has_ignore, call.ignore, &bad
+        )
+        if not bad:
+            return
     read_samples(call, &desk, start, n, &call.bad[b])
     for i in range(n):
         total += max(desk.weight[i], 0.0)
@@ -769,14 +790,17 @@ def rows(
     )
     if call.tiled:
         lanes = call.table.lanes
-        call.block = max(lanes, min(<Py_ssize_t>BLOCK_ROWS, TILE_WORK // call.classes // lanes * lanes))
+        if call.x.step == cnp.PyArray_ITEMSIZE(x):
+            call.block = max(lanes, min(<Py_ssize_t>BLOCK_ROWS, TILE_WORK // call.classes // lanes * lanes))
+        else:
+            call.block = max(lanes, min(<Py_ssize_t>STRIDED_ROWS, STRIDED_WORK // call.classes // lanes * lanes))
     elif kind == PICK or kind == LABELS:
-        call.block = BLOCK_ROWS
+        call.block = LABEL_ROWS
     else:
         call.block = max(<Py_ssize_t>1, min(<Py_ssize_t>BLOCK_ROWS, BLOCK_WORK // call.classes))
     blocks = (call.n + call.block - 1) // call.block
     if kind == LABELS or (kind == PICK and grad is None):
-        cost = call.block * 6.0
+        cost = call.block * 3.0
     else:
         cost = call.block * (10.0 + 0.6 * call.classes)
     threads = <int>max(1, min(threads, blocks))

@@ -70,6 +70,12 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
      where top is not finite. Returns the sum; adds the weights to *weights. */
   double (*hard_values)(ptrdiff_t n, const double *top, const double *picked, const double *log1p_rest, double *weight,
                         double *out, double *weights);
+  /* What the gradient needs of samples with class indices: factor = scale weight unit / (1 + rest) for all classes, and the
+     slope at the label itself, from e there: -rest / (1 + rest) where the label won, else p - 1. */
+  void (*hard_slopes)(ptrdiff_t n, const double *top, const double *picked, const double *rest, const double *unit,
+                      const double *e, const double *weight, double scale, double *factor, double *slope);
+  /* How many of n labels are `ignore` (if has_ignore); *bad if any other lies outside [0, classes). */
+  ptrdiff_t (*census)(ptrdiff_t n, const int64_t *label, int64_t classes, int has_ignore, int64_t ignore, int *bad);
   void (*softmax)(ptrdiff_t n, const void *x, double top, double scale, void *out);
   void (*log_softmax)(ptrdiff_t n, const void *x, double top, double log1p_rest, void *out);
   void (*soft_sums)(ptrdiff_t n, const void *x, double top, const fl_soft *soft, double *weighted, double *weight);

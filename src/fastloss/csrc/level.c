@@ -35,6 +35,18 @@ static const double fl_iota_f64[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 #define LANES LANES_F32
 #include "real.h"
 
+static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int has_ignore, int64_t ignore, int *bad) {
+  int64_t ignored = 0, outside = 0;
+  for (ptrdiff_t i = 0; i < n; i++) {
+    ignored += label[i] == ignore;
+    outside += (label[i] < 0) | (label[i] >= classes);
+  }
+  if (!has_ignore) ignored = 0;
+  const int64_t allowed = ignore < 0 || ignore >= classes ? ignored : 0; /* ignored ones that lie outside */
+  *bad = outside > allowed;
+  return (ptrdiff_t)ignored;
+}
+
 #define FL_REAL_TABLE(suffix, register_lanes, bytes)                                                                     \
   {                                                                                                                      \
       .gather = gather_##suffix,                                                                                         \
@@ -50,7 +62,7 @@ static const double fl_iota_f64[8] = {0, 1, 2, 3, 4, 5, 6, 7};
       .soft_sums = soft_sums_##suffix,                                                                                   \
       .soft_grad = soft_grad_##suffix,                                                                                   \
       .softmax_hess = softmax_hess_##suffix,                                                                             \
-      .extremes = extremes_##suffix,                                                                                     \
+      .hard_slopes = hard_slopes_##suffix, .census = census, .extremes = extremes_##suffix,                                                                                     \
       .tile_load = tile_load_##suffix,                                                                                   \
       .tile_save = tile_save_##suffix,                                                                                   \
       .tile_stats = tile_stats_##suffix,                                                                                 \

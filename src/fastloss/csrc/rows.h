@@ -161,6 +161,20 @@ static double FN(hard_values)(ptrdiff_t n, const double *top, const double *pick
   return vsum_f64(sum);
 }
 
+static void FN(hard_slopes)(ptrdiff_t n, const double *top, const double *picked, const double *rest, const double *unit,
+                            const double *e, const double *weight, double scale, double *factor, double *slope) {
+  for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
+    const ptrdiff_t left = n - i;
+    const vd t = vload_up_to(top + i, left, 0.0), r = vload_up_to(rest + i, left, 0.0);
+    const vd w = vload_up_to(weight + i, left, 0.0) * scale, z = 1.0 / (r + 1.0);
+    const vd u = vload_up_to(unit + i, left, 0.0) * z;
+    const vd p = vload_up_to(e + i, left, 0.0) * u;
+    const md won = veq(t, vload_up_to(picked + i, left, 0.0));
+    vstore_up_to(factor + i, left, w * u);
+    vstore_up_to(slope + i, left, w * (vselect(won, -r * z, p - 1.0) + (t - t)));
+  }
+}
+
 /* Runs `expression` in `x` (a V) over a row, whole registers first; `i` and `left` tell where. In place is fine. */
 #define FL_ROW_MAP(n, x, out, expression)                                                                                \
   do {                                                                                                                   \
