@@ -327,9 +327,7 @@ def assert_ulps(got: ArrayLike, expected: Exact, dtype: str, bound: float, where
     return worst
 
 
-def assert_derivative(
-    got: ArrayLike, expected: Exact, dtype: str, tolerance: float, scale: ArrayLike, where: str = ""
-) -> None:
+def assert_derivative(got: ArrayLike, expected: Exact, dtype: str, tolerance: float, scale: ArrayLike, where: str = "") -> None:
     """Every entry within `tolerance` x `scale`; below FLOOR digits run out."""
     got = np.asarray(got)
     assert got.shape == expected.hi.shape, (got.shape, expected.hi.shape)

@@ -20,9 +20,7 @@ nan, inf = np.nan, np.inf
 
 
 @contextmanager
-def refused(
-    kind: type[Exception] | tuple[type[Exception], ...], name: str, argument: str, *parts: str
-) -> Iterator[None]:
+def refused(kind: type[Exception] | tuple[type[Exception], ...], name: str, argument: str, *parts: str) -> Iterator[None]:
     """The block raises `kind`, saying `name: argument: expected ..., got ...`, with each part somewhere."""
     with pytest.raises(kind) as caught:
         yield

@@ -234,14 +234,10 @@ def test_perplexity_is_exp_of_the_mean_cross_entropy(dtype: str, isa: str) -> No
     got = fl.perplexity(x, y)
     assert type(got) is float
     assert got == pytest.approx(math.exp(fl.cross_entropy(x, y)), rel=1e-15)
-    assert fl.perplexity(x, y, sample_weight=w) == pytest.approx(
-        math.exp(fl.cross_entropy(x, y, sample_weight=w)), rel=1e-15
-    )
+    assert fl.perplexity(x, y, sample_weight=w) == pytest.approx(math.exp(fl.cross_entropy(x, y, sample_weight=w)), rel=1e-15)
     assert fl.perplexity(np.moveaxis(x, -1, 1), y, axis=1) == pytest.approx(got, rel=1e-6)
     y[0, :3] = 0
-    assert fl.perplexity(x, y, ignore_index=0) == pytest.approx(
-        math.exp(fl.cross_entropy(x, y, ignore_index=0)), rel=1e-15
-    )
+    assert fl.perplexity(x, y, ignore_index=0) == pytest.approx(math.exp(fl.cross_entropy(x, y, ignore_index=0)), rel=1e-15)
 
 
 def test_perplexity_of_knowing_nothing_is_the_number_of_classes() -> None:
@@ -265,9 +261,7 @@ def test_perplexity_that_overflows_is_infinite() -> None:
 
 
 def test_perplexity_errors_carry_its_name() -> None:
-    with pytest.raises(
-        IndexError, match=r"^perplexity: target: expected class indices in \[0, 3\), got 3 at index \(1,\)"
-    ):
+    with pytest.raises(IndexError, match=r"^perplexity: target: expected class indices in \[0, 3\), got 3 at index \(1,\)"):
         fl.perplexity(np.zeros((2, 3)), [0, 3])
     with pytest.raises(ValueError, match=r"^perplexity: sample_weight: expected .+, got "):
         fl.perplexity(np.zeros((2, 3)), [0, 1], sample_weight=[1, -1])

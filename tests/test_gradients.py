@@ -57,9 +57,7 @@ def test_pointwise_oracle_is_the_known_derivative() -> None:
     got = oracle.truth("binary_cross_entropy_with_logits", (x, np.zeros(5)), {}, max_order=2).derivatives
     p = [1 / (1 + mp.exp(-mp.mpf(v))) for v in x]
     np.testing.assert_allclose(got[0][0].hi, [float(v) for v in p], rtol=1e-15)
-    np.testing.assert_allclose(
-        got[1][0].hi, [float(v / (1 + mp.exp(mp.mpf(z)))) for v, z in zip(p, x, strict=True)], rtol=1e-15
-    )
+    np.testing.assert_allclose(got[1][0].hi, [float(v / (1 + mp.exp(mp.mpf(z)))) for v, z in zip(p, x, strict=True)], rtol=1e-15)
 
 
 # -- Every loss --------------------------------------------------------------------------------------

@@ -281,9 +281,7 @@ def test_cgroup_quota_is_read(files: dict[str, str], quota: float | None, tmp_pa
 
 
 @pytest.mark.parametrize(("quota", "count"), [(0.5, 1), (1.0, 1), (1e9, None), (None, None)])
-def test_default_is_no_more_than_the_quota(
-    quota: float | None, count: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_default_is_no_more_than_the_quota(quota: float | None, count: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in CLEAN:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(_threads, "_allowed_cpus", lambda: 3)

@@ -201,9 +201,7 @@ def test_positive_weight_repeats_positives(xt: Any, k: int) -> None:
 @given(pair())
 def test_huber_becomes_half_the_squared_error(ab: Any) -> None:
     a, b = ab
-    np.testing.assert_allclose(
-        fl.huber(a, b, delta=1e6, reduction="none"), fl.mse(a, b, reduction="none") / 2, rtol=1e-15
-    )
+    np.testing.assert_allclose(fl.huber(a, b, delta=1e6, reduction="none"), fl.mse(a, b, reduction="none") / 2, rtol=1e-15)
 
 
 @given(pair())
@@ -288,9 +286,7 @@ def test_reductions_are_one_another(loss: fl.Loss, seed: int, size: int) -> None
     none = loss(*args, **options, sample_weight=w, reduction="none")
     assert loss(*args, **options, sample_weight=w, reduction="sum") == pytest.approx(math.fsum(none), rel=1e-13)
     numerator, denominator = loss.terms(*args, **options, sample_weight=w)
-    assert loss(*args, **options, sample_weight=w) == pytest.approx(
-        math.fsum(numerator) / math.fsum(denominator), rel=1e-13
-    )
+    assert loss(*args, **options, sample_weight=w) == pytest.approx(math.fsum(numerator) / math.fsum(denominator), rel=1e-13)
 
 
 @given(seed=seeds)

@@ -206,9 +206,7 @@ def test_one_hot_probabilities_equal_indices_with_class_weights() -> None:
     """Where PyTorch divides by N, the mean divides by the summed weights for both kinds of target."""
     rng = np.random.default_rng(0)
     x, y, w = rng.normal(size=(65, 5)), rng.integers(0, 5, 65), rng.uniform(0.1, 2, 5)
-    assert fl.cross_entropy(x, np.eye(5)[y], class_weight=w) == pytest.approx(
-        fl.cross_entropy(x, y, class_weight=w), rel=1e-14
-    )
+    assert fl.cross_entropy(x, np.eye(5)[y], class_weight=w) == pytest.approx(fl.cross_entropy(x, y, class_weight=w), rel=1e-14)
 
 
 # -- Derivatives of each reduction -------------------------------------------------------------------

@@ -19,12 +19,8 @@ W = RNG.uniform(0, 2, 205)
 
 def test_regression_metrics() -> None:
     for w in (None, W):
-        assert fl.mse(A, B, sample_weight=w) == pytest.approx(
-            metrics.mean_squared_error(B, A, sample_weight=w), rel=1e-13
-        )
-        assert fl.mae(A, B, sample_weight=w) == pytest.approx(
-            metrics.mean_absolute_error(B, A, sample_weight=w), rel=1e-13
-        )
+        assert fl.mse(A, B, sample_weight=w) == pytest.approx(metrics.mean_squared_error(B, A, sample_weight=w), rel=1e-13)
+        assert fl.mae(A, B, sample_weight=w) == pytest.approx(metrics.mean_absolute_error(B, A, sample_weight=w), rel=1e-13)
 
 
 def test_log_loss_is_nll_and_cross_entropy() -> None:

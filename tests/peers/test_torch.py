@@ -148,9 +148,7 @@ def test_functions(axis: int, dtype: str) -> None:
     rtol = RTOL[dtype]
     np.testing.assert_allclose(fl.logsumexp(x, axis=axis), torch.logsumexp(tensor(x), axis).numpy(), rtol=rtol)
     np.testing.assert_allclose(fl.softmax(x, axis=axis), F.softmax(tensor(x), axis).numpy(), rtol=rtol)
-    np.testing.assert_allclose(
-        fl.log_softmax(x, axis=axis), F.log_softmax(tensor(x), axis).numpy(), rtol=rtol, atol=rtol
-    )
+    np.testing.assert_allclose(fl.log_softmax(x, axis=axis), F.log_softmax(tensor(x), axis).numpy(), rtol=rtol, atol=rtol)
 
 
 def test_difference_a_confident_row_is_not_lost() -> None:

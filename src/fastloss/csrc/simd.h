@@ -225,28 +225,50 @@ FL_INLINE vd vsqrt_f64(vd a) {
 #define vdrop(m, a) _Generic((a), vf: vdrop_f32, vd: vdrop_f64)(m, a)    /* 0 where m */
 #define vtally(n, m) _Generic((n), vf: vtally_f32, vd: vtally_f64)(n, m) /* n + 1 where m */
 
-/* Lane sums in a fixed tree: the bits depend on the level, never on the data's position in memory. */
+/* Sum and maximum over the lanes, in a fixed tree: the upper half onto the lower, until one is left. */
+#if defined(__SSE2__)
 FL_INLINE double vsum_f64(vd a) {
-  double lane[LANES_F64];
-  memcpy(lane, &a, sizeof a);
-  for (int half = LANES_F64 / 2; half; half /= 2)
-    for (int i = 0; i < half; i++) lane[i] += lane[i + half];
-  return lane[0];
+#if defined(FL_V4)
+  const __m256d h = _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
+  const __m128d q = _mm_add_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
+#elif defined(FL_V3)
+  const __m128d q = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+#else
+  const __m128d q = a;
+#endif
+  return _mm_cvtsd_f64(_mm_add_sd(q, _mm_unpackhi_pd(q, q)));
 }
-FL_INLINE float vtop_f32(vf a) { /* the largest lane; nan only if the search ends on one */
-  float lane[LANES_F32];
-  memcpy(lane, &a, sizeof a);
-  for (int half = LANES_F32 / 2; half; half /= 2)
-    for (int i = 0; i < half; i++) lane[i] = lane[i] > lane[i + half] ? lane[i] : lane[i + half];
-  return lane[0];
+FL_INLINE float vtop_f32(vf a) { /* where a lane is nan, any lane */
+#if defined(FL_V4)
+  const __m256 h = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+  __m128 q = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+#elif defined(FL_V3)
+  __m128 q = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+#else
+  __m128 q = a;
+#endif
+  q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+  return _mm_cvtss_f32(_mm_max_ss(q, _mm_shuffle_ps(q, q, 1)));
 }
 FL_INLINE double vtop_f64(vd a) {
-  double lane[LANES_F64];
-  memcpy(lane, &a, sizeof a);
-  for (int half = LANES_F64 / 2; half; half /= 2)
-    for (int i = 0; i < half; i++) lane[i] = lane[i] > lane[i + half] ? lane[i] : lane[i + half];
-  return lane[0];
+#if defined(FL_V4)
+  const __m256d h = _mm256_max_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
+  const __m128d q = _mm_max_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
+#elif defined(FL_V3)
+  const __m128d q = _mm_max_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+#else
+  const __m128d q = a;
+#endif
+  return _mm_cvtsd_f64(_mm_max_sd(q, _mm_unpackhi_pd(q, q)));
 }
+#else
+FL_INLINE double vsum_f64(vd a) { return a[0] + a[1]; }
+FL_INLINE float vtop_f32(vf a) {
+  const float low = a[0] > a[2] ? a[0] : a[2], high = a[1] > a[3] ? a[1] : a[3];
+  return low > high ? low : high;
+}
+FL_INLINE double vtop_f64(vd a) { return a[0] > a[1] ? a[0] : a[1]; }
+#endif
 #define vtop(a) _Generic((a), vf: vtop_f32, vd: vtop_f64)(a)
 
 /* ---- the first n lanes, the others `fill`; nothing past p + n is touched ------------------------------------------- */
