@@ -80,9 +80,7 @@ def _titles() -> list[tuple[str, list[str], bool]]:
     return [(title, modes, tiny) for title, modes, tiny in json.loads(done.stdout)]
 
 
-def _timed(
-    threads: int, titles: list[str], modes: dict[str, list[str]], options: argparse.Namespace
-) -> Iterator[dict[str, Any]]:
+def _timed(threads: int, titles: list[str], modes: dict[str, list[str]], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Every row of these titles; a row that ends its worker is named and left out."""
     waiting = [(title, mode) for title in titles for mode in modes[title]]
     while waiting:

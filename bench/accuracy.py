@@ -68,11 +68,7 @@ def _truth(task: str, x: Array, target: Array) -> list[mpmath.mpf]:
         x, target = np.stack([np.zeros_like(x), x], axis=1), target.astype(int)
     return [
         mpmath.log1p(
-            mpmath.fsum(
-                mpmath.exp(mpmath.mpf(float(v)) - mpmath.mpf(float(row[label])))
-                for j, v in enumerate(row)
-                if j != label
-            )
+            mpmath.fsum(mpmath.exp(mpmath.mpf(float(v)) - mpmath.mpf(float(row[label]))) for j, v in enumerate(row) if j != label)
         )
         for row, label in zip(x, target, strict=True)
     ]
@@ -117,9 +113,7 @@ def worst_ulp(values: Array, truth: list[mpmath.mpf]) -> float:
     """The largest |value - truth| over the spacing of the type at the truth."""
     near = np.array([float(t) for t in truth]).astype(values.dtype)
     gaps = np.spacing(near)
-    errors = [
-        abs(mpmath.mpf(float(v)) - t) / mpmath.mpf(float(gap)) for v, t, gap in zip(values, truth, gaps, strict=True)
-    ]
+    errors = [abs(mpmath.mpf(float(v)) - t) / mpmath.mpf(float(gap)) for v, t, gap in zip(values, truth, gaps, strict=True)]
     return float(max(errors))
 
 

@@ -22,9 +22,7 @@ class ReadProbes:
     def __init__(self, threads: int) -> None:
         self._x = np.ones(_ELEMENTS, np.float32)
         self._y = np.ones(_ELEMENTS, np.float32)
-        self._slices = [
-            slice(start * _ELEMENTS // threads, (start + 1) * _ELEMENTS // threads) for start in range(threads)
-        ]
+        self._slices = [slice(start * _ELEMENTS // threads, (start + 1) * _ELEMENTS // threads) for start in range(threads)]
         self._pool = ThreadPoolExecutor(threads)
 
     def _maxima(self) -> None:

@@ -262,9 +262,7 @@ class JAX(Peer):
             "huber": lambda p, t: optax.huber_loss(p, t).mean(),
             "smooth_l1": lambda p, t: optax.huber_loss(p, t).mean(),
             "binary_cross_entropy_with_logits": lambda x, t: optax.sigmoid_binary_cross_entropy(x, t).mean(),
-            "cross_entropy": lambda x, t: optax.softmax_cross_entropy_with_integer_labels(
-                x, t, **problem.options
-            ).mean(),
+            "cross_entropy": lambda x, t: optax.softmax_cross_entropy_with_integer_labels(x, t, **problem.options).mean(),
             "logsumexp": partial(jax.nn.logsumexp, axis=-1),
             "softmax": partial(jax.nn.softmax, axis=-1),
         }

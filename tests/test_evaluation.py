@@ -163,9 +163,7 @@ def test_perplexity_shares_the_computation_of_cross_entropy(monkeypatch):
     smooth = fl.evaluate(["cross_entropy", "perplexity"], logits=logits, target=target, label_smoothing=0.1)
     assert len(computed) == 3  # perplexity has no smoothing
     assert smooth["perplexity"].mean == pytest.approx(fl.perplexity(logits, target), rel=1e-12)
-    assert smooth["cross_entropy"].mean == pytest.approx(
-        fl.cross_entropy(logits, target, label_smoothing=0.1), rel=1e-12
-    )
+    assert smooth["cross_entropy"].mean == pytest.approx(fl.cross_entropy(logits, target, label_smoothing=0.1), rel=1e-12)
 
 
 def test_perplexity_beyond_float64_is_infinite():
@@ -806,8 +804,7 @@ def test_a_zip_bomb_is_read_in_bounded_memory(tmp_path):
             member.write(zeros)
     assert path.stat().st_size < 1 << 20
     assert (
-        peak_memory(f"fl.evaluate('mse', prediction={str(path)!r}, target=0.0, max_memory='8MB')['mse'].sum")
-        < baseline() + 60e6
+        peak_memory(f"fl.evaluate('mse', prediction={str(path)!r}, target=0.0, max_memory='8MB')['mse'].sum") < baseline() + 60e6
     )
 
 
@@ -1169,8 +1166,7 @@ def test_peak_memory_is_bounded(order, tmp_path):
     del x
     np.save(tmp_path / "t.npy", np.zeros(shape[0], np.int64))
     peak = peak_memory(
-        f"fl.evaluate('cross_entropy', logits={str(tmp_path / 'x.npy')!r}, "
-        f"target={str(tmp_path / 't.npy')!r}, max_memory='32MB')"
+        f"fl.evaluate('cross_entropy', logits={str(tmp_path / 'x.npy')!r}, target={str(tmp_path / 't.npy')!r}, max_memory='32MB')"
     )
     assert size == 400_000_000
     assert peak < 132e6

@@ -62,7 +62,9 @@ static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int 
       .soft_sums = soft_sums_##suffix,                                                                                   \
       .soft_grad = soft_grad_##suffix,                                                                                   \
       .softmax_hess = softmax_hess_##suffix,                                                                             \
-      .hard_slopes = hard_slopes_##suffix, .census = census, .extremes = extremes_##suffix,                                                                                     \
+      .hard_slopes = hard_slopes_##suffix,                                                                               \
+      .census = census,                                                                                                  \
+      .extremes = extremes_##suffix,                                                                                     \
       .tile_load = tile_load_##suffix,                                                                                   \
       .tile_save = tile_save_##suffix,                                                                                   \
       .tile_stats = tile_stats_##suffix,                                                                                 \
