@@ -221,13 +221,14 @@ KINDS: dict[str, Callable[[Rows], Targets]] = {
 COMBINATIONS = [(k, f) for k in KINDS for f in FILLS if k != "smooth" or f not in ("mostly -inf", "masked finfo.min")]
 
 
-LARGE = ("normal", "spread 40", "won by 15 to 100", "+1e4", "masked -1e30", "ramp")  # tried beyond 5000 classes
+# Tried beyond 5000 classes.
+LARGE = ("normal", "spread 40", "nearly equal", "won by 15 to 100", "+1e4", "masked -1e9", "masked -1e30", "ramp")
 
 
 def cases(kind: str, fill: str, dtype: str, mp_to: int = 300) -> Iterator[Case]:
     """Every class count; the largest for class indices only."""
     for classes in CLASSES:
-        if classes < 5000 or (kind == "index" and fill in LARGE) or (classes < 50000 and fill == "normal"):
+        if classes < 5000 or (fill in LARGE and (kind == "index" or classes < 50000)):
             r = make(fill, classes, dtype, mp_to)
             for name, t, o in KINDS[kind](r):
                 yield Case(r.logits, t, o, oracle.CrossEntropy(r.exact, t, **o), f"{classes} classes, {name}: ")

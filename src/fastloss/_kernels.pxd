@@ -57,7 +57,7 @@ cdef extern from "kernels.h" nogil:
         void (*softmax)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
         void (*log_softmax)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
         void (*soft_sums)(Py_ssize_t, const void *, double, const fl_soft *, double *, double *) noexcept nogil
-        void (*soft_grad)(Py_ssize_t, const void *, double, double, double, const fl_soft *, void *) noexcept nogil
+        void (*soft_grad)(Py_ssize_t, const void *, double, double, double, double, const fl_soft *, void *) noexcept nogil
         void (*softmax_hess)(Py_ssize_t, const void *, double, double, double, void *) noexcept nogil
         void (*extremes)(Py_ssize_t, const void *, double *, double *) noexcept nogil
         void (*tile_load)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, void *) noexcept nogil
@@ -67,7 +67,8 @@ cdef extern from "kernels.h" nogil:
         void (*tile_log_softmax)(Py_ssize_t, Py_ssize_t, void *, const double *, const double *) noexcept nogil
         void (*tile_soft_sums)(Py_ssize_t, Py_ssize_t, const void *, const double *, const fl_soft *, double *,
                                double *) noexcept nogil
-        void (*tile_soft_grad)(Py_ssize_t, Py_ssize_t, void *, const double *, const double *, const fl_soft *) noexcept nogil
+        void (*tile_soft_grad)(Py_ssize_t, Py_ssize_t, const void *, void *, const double *, const double *, const double *,
+                               const double *, const double *, const fl_soft *) noexcept nogil
         void (*tile_hess)(Py_ssize_t, Py_ssize_t, const void *, void *, const double *, const double *,
                           const double *, const double *) noexcept nogil
         int lanes

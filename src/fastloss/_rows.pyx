@@ -431,7 +431,7 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
                         t = read_piece(call, &call.t, line_at(&call.t, start + i), first, m, desk.t)
                     soft = soft_of(call, t, first)
                     call.table.soft_grad(
-                        m, x, desk.top[i], call.scale * weight / z, call.scale * desk.sample[i], &soft, out
+                        m, x, desk.top[i], desk.rest[i], call.scale * weight, call.scale * desk.sample[i], &soft, out
                     )
                 elif call.kind == LOG_SOFTMAX:
                     call.table.log_softmax(m, x, desk.top[i], desk.log1p[i] if isfinite(desk.top[i]) else NAN, out)
@@ -600,13 +600,16 @@ cdef void spread_gradient(RowsCall *call, Desk *desk, Py_ssize_t n, Py_ssize_t l
     for i in range(n):
         if call.kind == HARD and desk.label[i] >= 0:
             desk.slope[i] = label_slope(call, desk, i, desk.value[i] * desk.unit[i] / (1 + desk.rest[i]))
-        desk.factor[i] *= desk.unit[i] / (1 + desk.rest[i])
+        if call.kind == SOFTMAX:
+            desk.factor[i] *= desk.unit[i] / (1 + desk.rest[i])
         desk.down[i] = call.scale * desk.sample[i]
     if call.kind == SOFTMAX:
         call.table.tile_scale(call.classes, lanes, desk.e, desk.factor)
     else:
         soft = soft_of(call, desk.t if call.kind == SOFT else NULL, 0)
-        call.table.tile_soft_grad(call.classes, lanes, desk.e, desk.factor, desk.down, &soft)
+        call.table.tile_soft_grad(
+            call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit, desk.factor, desk.down, &soft
+        )
 
 
 cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:

@@ -79,8 +79,8 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
   void (*softmax)(ptrdiff_t n, const void *x, double top, double scale, void *out);
   void (*log_softmax)(ptrdiff_t n, const void *x, double top, double log1p_rest, void *out);
   void (*soft_sums)(ptrdiff_t n, const void *x, double top, const fl_soft *soft, double *weighted, double *weight);
-  void (*soft_grad)(ptrdiff_t n, const void *x, double top, double scale, double target_scale, const fl_soft *soft,
-                    void *out);
+  void (*soft_grad)(ptrdiff_t n, const void *x, double top, double rest, double scale, double target_scale,
+                    const fl_soft *soft, void *out);
   void (*softmax_hess)(ptrdiff_t n, const void *x, double top, double rest, double scale, void *out);
 
   void (*extremes)(ptrdiff_t n, const void *x, double *low, double *high); /* widens [low, high]; nan passed over */
@@ -94,8 +94,8 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
   void (*tile_log_softmax)(ptrdiff_t C, ptrdiff_t P, void *x, const double *top, const double *log1p_rest);
   void (*tile_soft_sums)(ptrdiff_t C, ptrdiff_t P, const void *x, const double *top, const fl_soft *soft,
                          double *weighted, double *weight);
-  void (*tile_soft_grad)(ptrdiff_t C, ptrdiff_t P, void *e, const double *factor, const double *target_scale,
-                         const fl_soft *soft);
+  void (*tile_soft_grad)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, const double *top, const double *rest,
+                         const double *unit, const double *scale, const double *target_scale, const fl_soft *soft);
   void (*tile_hess)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, const double *top, const double *rest,
                     const double *unit, const double *scale);
   int lanes, size; /* elements per register; bytes per element */

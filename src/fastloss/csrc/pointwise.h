@@ -85,7 +85,7 @@ FL_INLINE FN(point) FN(softplus_pair)(V x, V a, V b, V total) {
 
 /* Binary cross-entropy of logits, in general and plain. p[0] = 1 - label_smoothing, p[1] = label_smoothing / 2; z = pos_weight. */
 POINT(binary_cross_entropy_with_logits) {
-  V y = vfma(t, p[0], p[1]), a = z * y, b = (R)1 - y;
+  V a = z * vfma(t, p[0], p[1]), b = vfma((R)1 - t, p[0], p[1]); /* not 1 - y, which has fewer digits */
   return FN(softplus_pair)(x, a, b, a + b);
 }
 POINT(logistic) {

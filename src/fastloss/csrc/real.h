@@ -10,6 +10,7 @@
 #undef FL_BIAS
 #undef FL_RANGE
 #undef FL_FLUSH
+#undef FL_SMALL
 #undef FL_ROUND
 #undef FL_UNBIAS
 #undef FL_EXP_UNIT

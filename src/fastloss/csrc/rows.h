@@ -10,6 +10,7 @@
 #if FL_REAL_BITS == 32
 #define FL_BIAS 60
 #define FL_RANGE 128
+#define FL_SMALL 0x1p-100
 #define FL_FLUSH 0x1p-170 /* what clamped terms can add up to */
 #define FL_ROUND FL_ROUND_F32
 #define FL_EXP_UNIT vexp_small_short
@@ -17,6 +18,7 @@
 #else
 #define FL_BIAS 500
 #define FL_RANGE 1050
+#define FL_SMALL 0x1p-990
 #define FL_FLUSH 0.0
 #define FL_ROUND FL_ROUND_F64
 #define FL_EXP_UNIT vexp_small
@@ -190,16 +192,16 @@ static void FN(hard_slopes)(ptrdiff_t n, const double *top, const double *picked
     }                                                                                                                    \
   } while (0)
 
-/* out = e scale e^unit / 2^bias. Small factors go in two steps, before they lose bits. */
+/* out = e scale e^unit / 2^bias. A factor that would lose bits itself goes in two steps. */
 static void FN(rescale)(ptrdiff_t n, const void *e_, double unit, double scale, void *out_) {
   const R *e = e_;
   R *out = out_;
-  const double factor = scale * exp(unit) * FL_UNBIAS;
-  if (fabs(factor) < 0x1p-80) {
-    const V up = FN(vset)((R)(factor * 0x1p64)), down = FN(vset)((R)0x1p-64);
-    FL_ROW_MAP(n, e, out, v * up * down);
+  const double factor = scale * exp(unit);
+  if (fabs(factor * FL_UNBIAS) < FL_SMALL) {
+    const V f = FN(vset)((R)factor), down = FN(vset)((R)FL_UNBIAS);
+    FL_ROW_MAP(n, e, out, v * down * f);
   } else {
-    const V f = FN(vset)((R)factor);
+    const V f = FN(vset)((R)(factor * FL_UNBIAS));
     FL_ROW_MAP(n, e, out, v * f);
   }
 }
@@ -228,10 +230,23 @@ FL_INLINE V FN(soft_weight)(const fl_soft *soft, ptrdiff_t i, ptrdiff_t left, V 
   return a;
 }
 
+/* *sum += v; in double, where nothing wider stands behind, what rounding loses is kept in *lost (Knuth's two-sum). */
+FL_INLINE void FN(add_up)(vd *sum, vd *lost, vd v) {
+  const vd s = *sum + v;
+#if FL_REAL_BITS == 64
+  const vd back = s - *sum;
+  *lost += (*sum - (s - back)) + (v - back);
+#else
+  (void)lost;
+#endif
+  *sum = s;
+}
+
 static void FN(soft_sums)(ptrdiff_t n, const void *x_, double top, const fl_soft *soft, double *weighted,
                           double *weight) {
   const R *x = x_, *t = soft->t, *class_weight = soft->class_weight;
   vd sum[2] = {vset_f64(0), vset_f64(0)}, total[2] = {vset_f64(0), vset_f64(0)};
+  vd sum_lost = vset_f64(0), total_lost = vset_f64(0);
   const vd m = vset_f64(top), zero = vset_f64(0), mix = vset_f64(soft->mix), floor = vset_f64(soft->floor);
   for (ptrdiff_t i = 0; i < n; i += LANES) {
     const ptrdiff_t left = n - i;
@@ -249,23 +264,32 @@ static void FN(soft_sums)(ptrdiff_t n, const void *x_, double top, const fl_soft
     for (int half = 0; half < 1; half++) {
       vd a = vfma(mix, tv, floor) * cw, gap = m - v;
 #endif
-      sum[half] += vselect(veq(a, zero), zero, a * gap); /* 0 log 0 = 0 */
-      total[half] += a;
+      FN(add_up)(&sum[half], &sum_lost, vselect(veq(a, zero), zero, a * gap)); /* 0 log 0 = 0 */
+      FN(add_up)(&total[half], &total_lost, a);
     }
   }
-  *weighted += vsum_f64(sum[0] + sum[1]);
-  *weight += vsum_f64(total[0] + total[1]);
+  sum_lost = vselect(veq(sum_lost, sum_lost), sum_lost, zero); /* inf - inf is not the sum's */
+  *weighted += vsum_f64(sum[0] + (sum[1] + sum_lost));
+  *weight += vsum_f64(total[0] + (total[1] + total_lost));
 }
 
-static void FN(soft_grad)(ptrdiff_t n, const void *x_, double top, double scale, double target_scale, const fl_soft *soft,
-                          void *out_) {
+/* scale p - aim, with aim = target_scale a. At the top entries both are nearly alike if the row is won: there it is
+   p (scale - aim) - (1 - p) aim, with 1 - p = rest / (1 + rest); for a one-hot target the first term is 0 to the bit. */
+static void FN(soft_grad)(ptrdiff_t n, const void *x_, double top, double rest, double scale, double target_scale,
+                          const fl_soft *soft, void *out_) {
   const R *x = x_;
   R *out = out_;
   const FN(scaling) s = FN(scaling_of)((R)top);
-  const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent);
-  const V factor = FN(vset)((R)(scale * exp(s.unit) * FL_UNBIAS)), down = FN(vset)((R)target_scale);
+  const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent), best = FN(vset)((R)top);
+  const V factor = FN(vset)((R)(scale / (1 + rest) * exp(s.unit) * FL_UNBIAS)), down = FN(vset)((R)target_scale);
+  const V whole = FN(vset)((R)scale), won = FN(vset)((R)(1 / (1 + rest)));
+  const V lost = FN(vset)((R)(rest / (1 + rest) + (top - top))); /* nan for an infinite top */
   const V mix = FN(vset)((R)soft->mix), floor = FN(vset)((R)soft->floor);
-  FL_ROW_MAP(n, x, out, FN(term)(v, shift, low, exponent) * factor - down * FN(soft_weight)(soft, i, left, mix, floor));
+#define FL_AIM (down * FN(soft_weight)(soft, i, left, mix, floor))
+  FL_ROW_MAP(
+      n, x, out,
+      vselect(veq(v, best), won * (whole - FL_AIM) - lost * FL_AIM, FN(term)(v, shift, low, exponent) * factor - FL_AIM));
+#undef FL_AIM
 }
 
 /* scale p (1 - p); for the top entry 1 - p is rest / (1 + rest), which keeps its digits. */

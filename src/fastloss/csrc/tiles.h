@@ -153,7 +153,7 @@ static void FN(tile_soft_sums)(ptrdiff_t C, ptrdiff_t P, const void *x_, const d
     for (int h = 0; h < FL_HALVES; h++) {
       const ptrdiff_t at = q + h * LANES_F64;
       const vd m = vload(top + at);
-      vd sum = zero, total = zero;
+      vd sum = zero, total = zero, sum_lost = zero, total_lost = zero;
       for (ptrdiff_t c = 0; c < C; c++) {
         const V v = vload((const R *)x_ + c * P + q);
         vd a = vset_f64(soft->floor);
@@ -162,25 +162,36 @@ static void FN(tile_soft_sums)(ptrdiff_t C, ptrdiff_t P, const void *x_, const d
           a = vfma(vset_f64(soft->mix), FL_HALF(t, h), a);
         }
         if (class_weight) a *= class_weight[c];
-        sum += vselect(veq(a, zero), zero, a * (m - FL_HALF(v, h)));
-        total += a;
+        FN(add_up)(&sum, &sum_lost, vselect(veq(a, zero), zero, a * (m - FL_HALF(v, h))));
+        FN(add_up)(&total, &total_lost, a);
       }
-      vstore(weighted + at, sum);
-      vstore(weight + at, total);
+      vstore(weighted + at, sum + vselect(veq(sum_lost, sum_lost), sum_lost, zero));
+      vstore(weight + at, total + total_lost);
     }
 }
 
-static void FN(tile_soft_grad)(ptrdiff_t C, ptrdiff_t P, void *e_, const double *factor, const double *target_scale,
-                               const fl_soft *soft) {
+/* As soft_grad; scale is one per position. */
+static void FN(tile_soft_grad)(ptrdiff_t C, ptrdiff_t P, const void *x_, void *e_, const double *top, const double *rest,
+                               const double *unit, const double *scale, const double *target_scale, const fl_soft *soft) {
   const R *class_weight = soft->class_weight;
   for (ptrdiff_t q = 0; q < P; q += LANES) {
-    const V f = FN(load_narrow)(factor + q), down = FN(load_narrow)(target_scale + q);
+    double factor[LANES], won[LANES], lost[LANES];
+    for (int j = 0; j < LANES; j++) {
+      won[j] = 1 / (1 + rest[q + j]);
+      lost[j] = rest[q + j] * won[j] + (top[q + j] - top[q + j]);
+      factor[j] = scale[q + j] * unit[q + j] * won[j];
+    }
+    const V f = FN(load_narrow)(factor), m = FN(load_narrow)(top + q), w = FN(load_narrow)(won),
+            l = FN(load_narrow)(lost);
+    const V whole = FN(load_narrow)(scale + q), down = FN(load_narrow)(target_scale + q);
     for (ptrdiff_t c = 0; c < C; c++) {
       R *e = (R *)e_ + c * P + q;
       V a = FN(vset)((R)soft->floor);
       if (soft->t) a = vfma(FN(vset)((R)soft->mix), vload((const R *)soft->t + c * P + q), a);
       if (class_weight) a *= class_weight[c];
-      vstore(e, vload(e) * f - down * a);
+      const V aim = down * a;
+      const M is_top = veq(vload((const R *)x_ + c * P + q), m);
+      vstore(e, vselect(is_top, w * (whole - aim) - l * aim, vload(e) * f - aim));
     }
   }
 }
