@@ -8,7 +8,6 @@ cdef extern from "kernels.h" nogil:
     enum:
         FL_VALUE, FL_GRAD, FL_HESS
         FL_F16, FL_BF16, FL_F32, FL_F64, FL_I8, FL_I16, FL_I32, FL_I64, FL_U8, FL_U16, FL_U32, FL_U64
-        FL_MAX_DIMS
 
     ctypedef struct fl_view:
         char *data

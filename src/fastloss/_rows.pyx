@@ -80,7 +80,7 @@ cdef struct Plane:
 
 cdef struct RowsCall:
     const fl_real_table *table
-    int kind, want, size
+    int kind, size
     Py_ssize_t n, classes, block, piece, pieces
     Py_ssize_t base  # first block of the span: partial results count from it
     bint tiled, stop
@@ -183,10 +183,24 @@ cdef void read_samples(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t 
                 desk.weight[i] *= call.class_weight[desk.label[i]]
 
 
+cdef inline bint is_spread(const RowsCall *call) noexcept nogil:
+    """Whether the target gives weight to more classes than one."""
+    return call.kind == SOFT or (call.kind == HARD and call.smoothing > 0)
+
+
 cdef double hard_part(const RowsCall *call, const Desk *desk, Py_ssize_t i) noexcept nogil:
     """The weight that the label itself has in a smoothed target, sample weight left out."""
     cdef double own = 1 - call.smoothing
     return own * call.class_weight[desk.label[i]] if call.class_weight != NULL else own
+
+
+cdef double whole_weight(const RowsCall *call, const Desk *desk, Py_ssize_t i) noexcept nogil:
+    """The weight of the sample's target over all classes: what multiplies its probabilities in a derivative."""
+    if not is_spread(call):
+        return desk.weight[i]
+    return desk.sample[i] * (
+        desk.soft_weight[i] + (hard_part(call, desk, i) if call.kind == HARD and desk.label[i] >= 0 else 0)
+    )
 
 
 cdef void finish_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
@@ -234,7 +248,7 @@ cdef void finish_other_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize
 
 
 cdef double label_slope(RowsCall *call, Desk *desk, Py_ssize_t i, double p) noexcept nogil:
-    """d loss / d logit at the label, times scale; p is the label's probability. See label_probability."""
+    """d loss / d logit at the label, times scale; p is the label's probability."""
     cdef double others = desk.rest[i] / (1 + desk.rest[i]) + (desk.top[i] - desk.top[i])  # nan for an infinite top
     cdef bint won = desk.picked[i] == desk.top[i]
     cdef double floor, own
@@ -264,6 +278,17 @@ cdef inline char *line_at(const Plane *plane, Py_ssize_t i) noexcept nogil:
     if plane.rows.ndim == 1:
         return plane.rows.data + i * plane.rows.stride[0]
     return fl_view_at(&plane.rows, i)
+
+
+cdef void pick_from_rows(const RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """The logit at each sample's label, 0 for samples that do not count."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        desk.picked[i] = 0
+        if desk.label[i] >= 0:
+            desk.picked[i] = fl_load_one(
+                line_at(&call.x, start + i) + desk.label[i] * call.x.step, call.x.rows.type
+            )
 
 
 cdef inline void describe_line(fl_view *line, const Plane *plane, char *data, Py_ssize_t n) noexcept nogil:
@@ -392,17 +417,14 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
     cdef const char *x
     cdef const char *t = NULL
     cdef double weight, z, slope = 0, p
-    cdef bint spread = call.kind == SOFT or (call.kind == HARD and call.smoothing > 0)
-    cdef bint labelled = call.kind == HARD
+    cdef bint spread = is_spread(call), labelled = call.kind == HARD
     cdef bint kept = keeps_exponentials(call)
     cdef fl_soft soft
     for i in range(n):
         row = line_at(&call.x, start + i)
         grad = line_at(&call.grad, start + i) if call.grad.given else NULL
         hess = line_at(&call.hess, start + i) if call.hess.given else NULL
-        weight, z = desk.weight[i], 1 + desk.rest[i]
-        if spread:
-            weight = desk.sample[i] * (desk.soft_weight[i] + (hard_part(call, desk, i) if labelled and desk.label[i] >= 0 else 0))
+        weight, z = whole_weight(call, desk, i), 1 + desk.rest[i]
         if labelled and desk.label[i] >= 0:
             p = exp(desk.picked[i] - desk.top[i]) / z
             slope = label_slope(call, desk, i, p)
@@ -453,19 +475,14 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
 
 cdef void rows_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
-    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i
+    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start)
     cdef Desk desk
     lay_desk(call, thread, &desk)
     read_samples(call, &desk, start, n, &call.bad[b])
-    if call.kind == HARD:  # before the statistics, which may write over the logits
-        for i in range(n):
-            desk.picked[i] = 0
-            if desk.label[i] >= 0:
-                desk.picked[i] = fl_load_one(
-                    line_at(&call.x, start + i) + desk.label[i] * call.x.step, call.x.rows.type
-                )
+    if call.kind == HARD:
+        pick_from_rows(call, &desk, start, n)
     row_statistics(call, &desk, start, n, thread)
-    if call.kind == SOFT or (call.kind == HARD and call.smoothing > 0):
+    if is_spread(call):
         row_soft_sums(call, &desk, b, start, n, thread)
     if call.kind == LOGSUMEXP:
         finish_logsumexp(call, &desk, start, n)
@@ -630,7 +647,7 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     call.table.log1p(n, desk.rest, desk.log1p)
     if call.kind == SOFT:
         read_tile(call, &call.t, start, n, lanes, desk.t)
-    if call.kind == SOFT or (call.kind == HARD and call.smoothing > 0):
+    if is_spread(call):
         tile_soft_sums(call, &desk, b, n, lanes)
     if call.kind == LOGSUMEXP:
         finish_logsumexp(call, &desk, start, n)
@@ -656,15 +673,8 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 cdef void sample_factors(RowsCall *call, Desk *desk, Py_ssize_t n) noexcept nogil:
     """factor = scale x the whole weight of the sample's target."""
     cdef Py_ssize_t i
-    cdef bint labelled = call.kind == HARD
-    if call.kind == SOFT or (labelled and call.smoothing > 0):
-        for i in range(n):
-            desk.factor[i] = call.scale * desk.sample[i] * (
-                desk.soft_weight[i] + (hard_part(call, desk, i) if labelled and desk.label[i] >= 0 else 0)
-            )
-    else:
-        for i in range(n):
-            desk.factor[i] = call.scale * desk.weight[i]
+    for i in range(n):
+        desk.factor[i] = call.scale * whole_weight(call, desk, i)
 
 
 # ---- labels alone: negative log-likelihood, and the weights a mean divides by ---------------------------------------
@@ -697,12 +707,7 @@ cdef void pick_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef char *row
     lay_desk(call, thread, &desk)
     read_samples(call, &desk, start, n, &call.bad[b])
-    for i in range(n):
-        desk.picked[i] = 0
-        if desk.label[i] >= 0:
-            desk.picked[i] = fl_load_one(
-                line_at(&call.x, start + i) + desk.label[i] * call.x.step, call.x.rows.type
-            )
+    pick_from_rows(call, &desk, start, n)
     finish_values(call, &desk, b, start, n)
     if not call.grad.given:
         return

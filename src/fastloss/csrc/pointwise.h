@@ -2,7 +2,7 @@
  *   R scalar, V vector, M mask, LANES, FN(name) the name with the type's suffix; float's inclusion comes second.
  * A loss is ONE function of vectors giving {value, gradient, Hessian} at x (prediction), t (target), z (optional third
  * operand) and parameters p; the loops below are made from it, and the compiler drops what a loop does not use.
- * To add a loss: write its function here, and add its line to FL_POINTWISE_LOSSES in level.c.
+ * To add a loss: write its function here, and add its line to FL_POINTWISE_LOSSES in kernels.h.
  */
 
 typedef struct {

@@ -118,8 +118,6 @@ FL_INLINE vf vnarrow(vd low, vd high) {
   return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high), 1);
 }
 FL_INLINE vd vwiden(const float *p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); } /* LANES_F64 floats */
-FL_INLINE vf vsqrt_f32(vf a) { return _mm512_sqrt_ps(a); }
-FL_INLINE vd vsqrt_f64(vd a) { return _mm512_sqrt_pd(a); }
 
 #elif defined(FL_V3)
 
@@ -147,8 +145,6 @@ FL_INLINE vd vlow(vf a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
 FL_INLINE vd vhigh(vf a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
 FL_INLINE vf vnarrow(vd low, vd high) { return _mm256_set_m128(_mm256_cvtpd_ps(high), _mm256_cvtpd_ps(low)); }
 FL_INLINE vd vwiden(const float *p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
-FL_INLINE vf vsqrt_f32(vf a) { return _mm256_sqrt_ps(a); }
-FL_INLINE vd vsqrt_f64(vd a) { return _mm256_sqrt_pd(a); }
 
 #else
 
@@ -203,21 +199,12 @@ FL_INLINE vd vlow(vf a) { return (vd){a[0], a[1]}; }
 FL_INLINE vd vhigh(vf a) { return (vd){a[2], a[3]}; }
 FL_INLINE vf vnarrow(vd low, vd high) { return (vf){(float)low[0], (float)low[1], (float)high[0], (float)high[1]}; }
 FL_INLINE vd vwiden(const float *p) { return (vd){p[0], p[1]}; }
-FL_INLINE vf vsqrt_f32(vf a) {
-  for (int i = 0; i < LANES_F32; i++) a[i] = __builtin_sqrtf(a[i]);
-  return a;
-}
-FL_INLINE vd vsqrt_f64(vd a) {
-  for (int i = 0; i < LANES_F64; i++) a[i] = __builtin_sqrt(a[i]);
-  return a;
-}
 
 #endif
 
 #define vmax(a, b) _Generic((a), vf: vmax_f32, vd: vmax_f64)(a, b)
 #define vmin(a, b) _Generic((a), vf: vmin_f32, vd: vmin_f64)(a, b)
 #define vabs(a) _Generic((a), vf: vabs_f32, vd: vabs_f64)(a)
-#define vsqrt(a) _Generic((a), vf: vsqrt_f32, vd: vsqrt_f64)(a)
 #define vlt(a, b) _Generic((a), vf: vlt_f32, vd: vlt_f64)(a, b)
 #define vle(a, b) _Generic((a), vf: vle_f32, vd: vle_f64)(a, b)
 #define veq(a, b) _Generic((a), vf: veq_f32, vd: veq_f64)(a, b)
