@@ -1,7 +1,7 @@
 """Build of the extensions: Cython glue without CPU flags, C inner loops once per CPU level, linked into `_kernels`.
 
 Environment switches (CONTRIBUTING.md explains them): FASTLOSS_OPENMP=0, FASTLOSS_DEBUG=1, FASTLOSS_SANITIZE=address,undefined,
-FASTLOSS_COVERAGE=1, FASTLOSS_WERROR=1.
+FASTLOSS_COVERAGE=1, FASTLOSS_WERROR=1, FASTLOSS_LEVELS=v3,v4.
 """
 
 import os
@@ -73,7 +73,9 @@ class BuildKernels(build_ext):
         """Compile level.c once per CPU level; dispatch.c, in the extension itself, learns which there are."""
         levels = ["baseline"]
         if platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32:
-            levels += [level for level in ("v3", "v4") if self.compiles("int main(void){return 0;}", LEVEL_FLAGS[level])]
+            wanted = os.environ.get("FASTLOSS_LEVELS", "v3,v4").split(",")
+            known = [level for level in ("v3", "v4") if level in wanted]
+            levels += [level for level in known if self.compiles("int main(void){return 0;}", LEVEL_FLAGS[level])]
         for level in levels:
             extension.extra_objects += self.compiler.compile(
                 [str(CSRC / "level.c")],

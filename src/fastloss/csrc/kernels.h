@@ -109,14 +109,16 @@ typedef struct {
 /* The pointwise losses: name, how a float's sum is made (through its double twin, or 0: from float values), and which operands'
    extremes are wanted, to check that they lie in the loss's domain. */
 enum { FL_X = 1, FL_T = 2 };
-#define FL_POINTWISE_LOSSES(LOSS)                                                                                        \
+#define FL_REGRESSION_LOSSES(LOSS)                                                                                       \
   LOSS(mse, mse_f64, 0)                                                                                                  \
   LOSS(mae, mae_f64, 0)                                                                                                  \
   LOSS(huber, huber_f64, 0)                                                                                              \
-  LOSS(smooth_l1, smooth_l1_f64, 0)                                                                                      \
+  LOSS(smooth_l1, smooth_l1_f64, 0)
+#define FL_CLASSIFICATION_LOSSES(LOSS)                                                                                   \
   LOSS(binary_cross_entropy, 0, FL_X | FL_T)                                                                             \
   LOSS(binary_cross_entropy_with_logits, 0, FL_T)                                                                        \
   LOSS(logistic, 0, FL_T)
+#define FL_POINTWISE_LOSSES(LOSS) FL_REGRESSION_LOSSES(LOSS) FL_CLASSIFICATION_LOSSES(LOSS)
 
 /* dispatch.c */
 const char *fl_pointwise_name(int op);  /* NULL past the last */
