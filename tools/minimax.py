@@ -16,10 +16,10 @@ HALF_LN2 = mp.log(2) / 2 * mp.mpf("1.02")  # the reduction may overshoot half a 
 SQRT2 = mp.sqrt(2)
 
 
-def interpolate(g: Callable, low: float, high: float, degree: int) -> list:
-    """Coefficients, lowest first, of the polynomial through g at the Chebyshev nodes of [low, high]."""
+def interpolate(g: Callable, low: float, high: float, degree: int, stretch: float = 1) -> list:
+    """Coefficients, lowest first, of the polynomial through g at the Chebyshev nodes of [low, high], or further out."""
     n = degree + 1
-    nodes = [(low + high) / 2 + (high - low) / 2 * mp.cos(mp.pi * (2 * k + 1) / (2 * n)) for k in range(n)]
+    nodes = [(low + high) / 2 + stretch * (high - low) / 2 * mp.cos(mp.pi * (2 * k + 1) / (2 * n)) for k in range(n)]
     vandermonde = mp.matrix(n, n)
     for i, x in enumerate(nodes):
         for j in range(n):
@@ -59,11 +59,16 @@ def atanh_tail(w: mp.mpf) -> mp.mpf:
     return (2 * mp.atanh(z) - 2 * z) / (z * w)
 
 
+# 1 + r + r^2 (a + b r) errs by r^2 (r^2 - node^2) / 24: smallest, over |r| <= h, with nodes at sqrt(2 sqrt(2) - 2) h
+STEP_STRETCH = {1: 2 * mp.sqrt(mp.sqrt(2) - 1)}
+
 Z_MAX = ((SQRT2 - 1) / (SQRT2 + 1)) ** 2 * mp.mpf("1.001")
 
 TABLE = [
     # name, g, low, high, degree, type, error(p(x), x) relative to the final function
     ("EXP_F32", exp_tail, -HALF_LN2, HALF_LN2, 4, np.float32, lambda p, x: (1 + x + x**2 * p) / mp.exp(x) - 1),
+    ("EXP_STEP_16", exp_tail, -HALF_LN2 / 16, HALF_LN2 / 16, 1, np.float32, lambda p, x: (1 + x + x**2 * p) / mp.exp(x) - 1),
+    ("EXP_STEP_8", exp_tail, -HALF_LN2 / 8, HALF_LN2 / 8, 1, np.float32, lambda p, x: (1 + x + x**2 * p) / mp.exp(x) - 1),
     ("EXP_F64", exp_tail, -HALF_LN2, HALF_LN2, 10, np.float64, lambda p, x: (1 + x + x**2 * p) / mp.exp(x) - 1),
     ("EXP_SHORT", exp_tail, -HALF_LN2, HALF_LN2, 6, np.float64, lambda p, x: (1 + x + x**2 * p) / mp.exp(x) - 1),
     ("LOG1P_UNIT_F32", log1p_ratio, mp.mpf(0), mp.mpf(1), 10, np.float32, lambda p, x: p / log1p_ratio(x) - 1),
@@ -78,7 +83,7 @@ TABLE = [
 
 def main() -> None:
     for name, g, low, high, degree, kind, error in TABLE:
-        rounded = [kind(float(c)) for c in interpolate(g, low, high, degree)]
+        rounded = [kind(float(c)) for c in interpolate(g, low, high, degree, STEP_STRETCH.get(degree, 1))]
         exact = [mp.mpf(float(c)) for c in rounded]
         grid = [low + (high - low) * k / 400 for k in range(401)]
         worst = max(abs(error(horner(exact, x), x)) for x in grid)

@@ -7,6 +7,7 @@ from libc.stdint cimport int64_t
 cdef extern from "kernels.h" nogil:
     enum:
         FL_VALUE, FL_GRAD, FL_HESS
+        FL_PIECE_BYTES
         FL_F16, FL_BF16, FL_F32, FL_F64, FL_I8, FL_I16, FL_I32, FL_I64, FL_U8, FL_U16, FL_U32, FL_U64
 
     ctypedef struct fl_view:
@@ -44,9 +45,13 @@ cdef extern from "kernels.h" nogil:
         void (*gather)(const fl_view *, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
         void (*scatter)(const fl_view *, Py_ssize_t, Py_ssize_t, const void *) noexcept nogil
         void (**pointwise)(fl_pointwise *) noexcept nogil
-        void (*piece)(Py_ssize_t, const void *, void *, double *, double *, double *) noexcept nogil
-        void (*rescale)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
-        void (*finish)(Py_ssize_t, const double *, const double *, double *) noexcept nogil
+        void (*pieces)(Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, char *, Py_ssize_t, double *, double *,
+                       double *) noexcept nogil
+        void (*finish)(Py_ssize_t, const double *, double *, double *) noexcept nogil
+        void (*rescale)(Py_ssize_t, const void *, double, void *) noexcept nogil
+        void (*hard_rows)(Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, const double *, const double *,
+                          const int64_t *, char *, Py_ssize_t) noexcept nogil
+        Py_ssize_t (*samples)(Py_ssize_t, int64_t *, double *, int64_t, int, int64_t) noexcept nogil
         void (*log1p)(Py_ssize_t, const double *, double *) noexcept nogil
         double (*hard_values)(Py_ssize_t, const double *, const double *, const double *, double *, double *,
                               double *) noexcept nogil

@@ -23,6 +23,7 @@ from libc.string cimport memcpy, memset
 from fastloss._kernels cimport (
     FL_F32,
     FL_F64,
+    FL_PIECE_BYTES,
     SPAN,
     RunningSum,
     Workspace,
@@ -59,7 +60,6 @@ KINDS = {
 }
 
 cdef enum:
-    PIECE_BYTES = 16384  # a piece of a row: half of the first-level cache
     BLOCK_WORK = 32768  # elements per block of rows
     BLOCK_ROWS = 256  # rows per block at the most
     LABEL_ROWS = 2048  # the same where labels alone are read
@@ -81,7 +81,7 @@ cdef struct Plane:
 cdef struct RowsCall:
     const fl_real_table *table
     int kind, size
-    Py_ssize_t n, classes, block, piece, pieces
+    Py_ssize_t n, classes, block, piece, pieces, kept_stride
     Py_ssize_t base  # first block of the span: partial results count from it
     bint tiled, stop
     Plane x, t, grad, hess
@@ -124,13 +124,13 @@ cdef struct Desk:
     char *x  # a piece of logits, targets, results; or a whole tile of each
     char *t
     char *e
-    char *kept  # the exponentials of the whole block
+    char *kept  # the exponentials of the whole block, `kept_stride` bytes a row
 
 
 cdef Py_ssize_t desk_size(RowsCall *call) noexcept nogil:
     cdef Py_ssize_t bulk = call.classes * call.block if call.tiled else call.piece
-    cdef Py_ssize_t kept = call.block * call.classes if keeps_exponentials(call) and not call.tiled else 0
-    return 15 * call.block * 8 + 4 * call.block * call.pieces * 8 + 3 * (bulk * call.size + 64) + kept * call.size + 64
+    cdef Py_ssize_t kept = call.block * call.kept_stride if keeps_exponentials(call) and not call.tiled else 0
+    return 15 * call.block * 8 + 4 * call.block * call.pieces * 8 + 3 * (bulk * call.size + 64) + kept + 2 * 64
 
 
 cdef void lay_desk(RowsCall *call, int thread, Desk *desk) noexcept nogil:
@@ -150,15 +150,14 @@ cdef void lay_desk(RowsCall *call, int thread, Desk *desk) noexcept nogil:
     row = call.block * call.pieces * 8
     desk.piece_top, desk.piece_part = <double *>at, <double *>(at + row)
     desk.piece_unit, desk.piece_rest = <double *>(at + 2 * row), <double *>(at + 3 * row)
-    desk.kept = at + 4 * row
+    desk.kept = <char *>((<size_t>(at + 4 * row) + 63) // 64 * 64)
 
 
 # ---- samples: labels, weights, sums ---------------------------------------------------------------------------------
 
 cdef void read_samples(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, Py_ssize_t *bad) noexcept nogil:
     """Labels, checked, and weights of samples [start, start + n). One that does not count: label -1, weight -1."""
-    cdef Py_ssize_t i
-    cdef int64_t y
+    cdef Py_ssize_t i, first
     if call.has_sample_weight:
         real_table(True).gather(&call.sample_weight, start, n, desk.sample)
     else:
@@ -171,12 +170,9 @@ cdef void read_samples(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t 
             desk.label[i] = 0
         return
     fl_gather_labels(&call.labels, start, n, desk.label)
-    for i in range(n):
-        y = desk.label[i]
-        if <uint64_t>y >= <uint64_t>call.classes or (call.has_ignore and y == call.ignore):
-            if bad[0] < 0 and not (call.has_ignore and y == call.ignore):
-                bad[0] = start + i
-            desk.label[i], desk.weight[i] = -1, -1
+    first = call.table.samples(n, desk.label, desk.weight, call.classes, call.has_ignore, call.ignore)
+    if first >= 0 and bad[0] < 0:
+        bad[0] = start + first
     if call.class_weight != NULL:
         for i in range(n):
             if desk.label[i] >= 0:
@@ -334,34 +330,59 @@ cdef inline bint give_up(RowsCall *call, int thread, Py_ssize_t piece) noexcept 
     return piece % POLL_PIECES == POLL_PIECES - 1 and interrupted(&call.stop, thread)
 
 
+cdef inline bint walks_straight(const RowsCall *call, const Plane *plane) noexcept nogil:
+    """Whether whole rows are single pieces that can be read or written in place, a fixed stride apart."""
+    return call.pieces == 1 and plane.direct and plane.rows.ndim == 1
+
+
 cdef void row_statistics(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, int thread) noexcept nogil:
     """top, rest, log1p(rest) of n rows; per piece its top and unit, and perhaps its exponentials."""
-    cdef Py_ssize_t i, k, first, m, at
-    cdef char *row
-    cdef char *e
-    cdef bint keep = keeps_exponentials(call)
-    for i in range(n):
-        row = line_at(&call.x, start + i)
-        for k in range(call.pieces):
-            if give_up(call, thread, k):
+    cdef Py_ssize_t i = 0, end, at
+    while i < n:
+        if desk.label[i] < 0:
+            for at in range(i * call.pieces, (i + 1) * call.pieces):
+                desk.piece_top[at] = desk.piece_part[at] = desk.piece_unit[at] = 0
+            i += 1
+        elif walks_straight(call, &call.x):
+            end = i + 1
+            while end < n and desk.label[end] >= 0:
+                end += 1
+            call.table.pieces(
+                end - i, call.classes, line_at(&call.x, start + i), call.x.rows.stride[0],
+                desk.kept + i * call.kept_stride if keeps_exponentials(call) else NULL, call.kept_stride,
+                &desk.piece_top[i], &desk.piece_part[i], &desk.piece_unit[i],
+            )
+            i = end
+        else:
+            if not one_row_statistics(call, desk, line_at(&call.x, start + i), i, thread):
                 return
-            first, at = k * call.piece, i * call.pieces + k
-            m = min(call.piece, call.classes - first)
-            desk.piece_top[at] = desk.piece_part[at] = desk.piece_unit[at] = 0
-            if desk.label[i] >= 0:
-                e = desk.kept + (i * call.classes + first) * call.size if keep else NULL
-                call.table.piece(
-                    m, read_piece(call, &call.x, row, first, m, desk.x), e,
-                    &desk.piece_top[at], &desk.piece_part[at], &desk.piece_unit[at],
-                )
+            i += 1
     call.table.finish(n * call.pieces, desk.piece_part, desk.piece_unit, desk.piece_rest)
     for i in range(n):
         at = i * call.pieces
         if call.pieces == 1:
-            desk.top[i], desk.rest[i] = desk.piece_top[i], desk.piece_rest[i]
+            desk.top[i], desk.rest[i], desk.unit[i] = desk.piece_top[i], desk.piece_rest[i], desk.piece_unit[i]
         else:
             fl_merge_pieces(call.pieces, &desk.piece_top[at], &desk.piece_rest[at], &desk.top[i], &desk.rest[i])
     call.table.log1p(n, desk.rest, desk.log1p)
+
+
+cdef bint one_row_statistics(RowsCall *call, Desk *desk, char *row, Py_ssize_t i, int thread) noexcept nogil:
+    """The same piece by piece; False if the call is to end."""
+    cdef Py_ssize_t k, first, m, at
+    cdef char *e = NULL
+    for k in range(call.pieces):
+        if give_up(call, thread, k):
+            return False
+        first, at = k * call.piece, i * call.pieces + k
+        m = min(call.piece, call.classes - first)
+        if keeps_exponentials(call):
+            e = desk.kept + i * call.kept_stride + first * call.size
+        call.table.pieces(
+            1, m, read_piece(call, &call.x, row, first, m, desk.x), 0, e, 0,
+            &desk.piece_top[at], &desk.piece_part[at], &desk.piece_unit[at],
+        )
+    return True
 
 
 cdef fl_soft soft_of(RowsCall *call, const char *t, Py_ssize_t first) noexcept nogil:
@@ -405,6 +426,22 @@ cdef void row_soft_sums(
             first += m
         if call.kind == SOFT:
             desk.down[i] = desk.sample[i] * (plain if call.class_weight != NULL else 1)
+
+
+cdef void hard_gradients(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Gradients of n whole rows with class indices, from the exponentials kept."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        desk.value[i] = fl_load_one(
+            desk.kept + i * call.kept_stride + max(desk.label[i], 0) * call.size, FL_F64 if call.size == 8 else FL_F32
+        )
+    call.table.hard_slopes(
+        n, desk.top, desk.picked, desk.rest, desk.unit, desk.value, desk.weight, call.scale, desk.factor, desk.slope
+    )
+    call.table.hard_rows(
+        n, call.classes, desk.kept, call.kept_stride, desk.factor, desk.slope, desk.label,
+        line_at(&call.grad, start), call.grad.rows.stride[0],
+    )
 
 
 cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, int thread) noexcept nogil:
@@ -460,8 +497,8 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
                 elif kept:
                     at = i * call.pieces + first // call.piece
                     call.table.rescale(
-                        m, desk.kept + (i * call.classes + first) * call.size, desk.piece_unit[at],
-                        call.scale * weight / z * exp(desk.piece_top[at] - desk.top[i]), out,
+                        m, desk.kept + i * call.kept_stride + first * call.size,
+                        call.scale * weight / z * exp(desk.piece_top[at] - desk.top[i]) * desk.piece_unit[at], out,
                     )
                 else:
                     call.table.softmax(m, x, desk.top[i], call.scale * weight / z, out)
@@ -488,7 +525,9 @@ cdef void rows_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         finish_logsumexp(call, &desk, start, n)
     elif call.kind == HARD or call.kind == SOFT:
         finish_values(call, &desk, b, start, n)
-    if call.grad.given or call.hess.given:
+    if call.kind == HARD and keeps_exponentials(call) and not call.hess.given and walks_straight(call, &call.grad):
+        hard_gradients(call, &desk, start, n)
+    elif call.grad.given or call.hess.given:
         row_results(call, &desk, start, n, thread)
 
 
@@ -791,8 +830,9 @@ def rows(
     call.wide_values = values is not None and cnp.PyArray_TYPE(values) == cnp.NPY_DOUBLE
     call.weights = <double *>cnp.PyArray_DATA(weights) if weights is not None else NULL
 
-    call.piece = PIECE_BYTES // call.size
+    call.piece = FL_PIECE_BYTES // call.size
     call.pieces = (call.classes + call.piece - 1) // call.piece
+    call.kept_stride = (call.classes * call.size + 63) // 64 * 64
     call.tiled = kind != PICK and kind != LABELS and (
         call.classes < ROWS_FROM or (call.x.step != cnp.PyArray_ITEMSIZE(x) and call.classes <= STRIDED_TO)
     )

@@ -27,6 +27,8 @@ enum fl_type { /* the element types that arrays may have; the first four are flo
 };
 
 #define FL_MAX_DIMS 64 /* NumPy's own limit */
+#define FL_PIECE_BYTES 16384 /* the longest piece of a row: a third of the first-level cache */
+#define FL_AHEAD 16384       /* bytes ahead of the exponentials that memory is fetched at the least */
 
 /* An array seen as a flat C-order sequence, whatever its strides: read with `gather`, written with `scatter`. */
 typedef struct {
@@ -60,11 +62,15 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
   void (*const *pointwise)(fl_pointwise *job); /* indexed in the order of FL_POINTWISE_LOSSES */
 
   /* Softmax statistics. A piece (a row, or a stretch of a long one) has top = its largest logit and
-     rest = sum over the others of e^(x - top): log sum e^x = top + log1p(rest), without cancellation. `piece` leaves
-     e^(x - top) / e^unit 2^bias in `e` (which may be x, or null if nobody wants it); `rescale` makes softmax of it. */
-  void (*piece)(ptrdiff_t n, const void *x, void *e, double *top, double *part, double *unit);
-  void (*rescale)(ptrdiff_t n, const void *e, double unit, double scale, void *out);
-  void (*finish)(ptrdiff_t pieces, const double *part, const double *unit, double *rest);
+     rest = sum over the others of e^(x - top): log sum e^x = top + log1p(rest), without cancellation. `pieces` does one of n
+     elements in each of some rows, `stride` bytes apart, and leaves scaled exponentials in `e` (null if nobody wants them).
+     `finish` makes rest of part, and unit into the factor by which e becomes e^(x - top); `rescale` multiplies. */
+  void (*pieces)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride, double *top,
+                 double *part, double *unit);
+  void (*finish)(ptrdiff_t pieces, const double *part, double *unit, double *rest);
+  void (*rescale)(ptrdiff_t n, const void *e, double factor, void *out);
+  void (*hard_rows)(ptrdiff_t rows, ptrdiff_t n, const char *e, ptrdiff_t e_stride, const double *factor, const double *slope,
+                    const int64_t *label, char *out, ptrdiff_t stride);
   void (*log1p)(ptrdiff_t n, const double *x, double *out);
   /* out = weight ((top - picked) + log1p_rest), 0 where weight < 0 (a sample that does not count; its weight becomes 0), nan
      where top is not finite. Returns the sum; adds the weights to *weights. */
@@ -74,6 +80,9 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
      slope at the label itself, from e there: -rest / (1 + rest) where the label won, else p - 1. */
   void (*hard_slopes)(ptrdiff_t n, const double *top, const double *picked, const double *rest, const double *unit,
                       const double *e, const double *weight, double scale, double *factor, double *slope);
+  /* Of n labels (weight: the samples' own), those that do not count, ignored or outside [0, classes), become -1 with weight -1.
+     Returns the first outside that is not ignored, or -1. */
+  ptrdiff_t (*samples)(ptrdiff_t n, int64_t *label, double *weight, int64_t classes, int has_ignore, int64_t ignore);
   /* How many of n labels are `ignore` (if has_ignore); *bad if any other lies outside [0, classes). */
   ptrdiff_t (*census)(ptrdiff_t n, const int64_t *label, int64_t classes, int has_ignore, int64_t ignore, int *bad);
   void (*softmax)(ptrdiff_t n, const void *x, double top, double scale, void *out);

@@ -35,6 +35,19 @@ static const double fl_iota_f64[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 #define LANES LANES_F32
 #include "real.h"
 
+static ptrdiff_t samples(ptrdiff_t n, int64_t *label, double *weight, int64_t classes, int has_ignore, int64_t ignore) {
+  int64_t first = INT64_MAX;
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t y = label[i], ignored = -(int64_t)(has_ignore & (y == ignore));
+    const int64_t gone = ignored | -(int64_t)((uint64_t)y >= (uint64_t)classes);
+    const int64_t bad = gone & ~ignored ? i : INT64_MAX;
+    first = bad < first ? bad : first;
+    label[i] = gone ? -1 : y;
+    weight[i] = gone ? -1 : weight[i];
+  }
+  return first == INT64_MAX ? -1 : (ptrdiff_t)first;
+}
+
 static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int has_ignore, int64_t ignore, int *bad) {
   int64_t ignored = 0, outside = 0;
   for (ptrdiff_t i = 0; i < n; i++) {
@@ -52,8 +65,10 @@ static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int 
       .gather = gather_##suffix,                                                                                         \
       .scatter = scatter_##suffix,                                                                                       \
       .pointwise = pointwise_table_##suffix,                                                                             \
-      .piece = piece_##suffix,                                                                                           \
+      .pieces = pieces_##suffix,                                                                                         \
       .rescale = rescale_##suffix,                                                                                       \
+      .hard_rows = hard_rows_##suffix,                                                                                   \
+      .samples = samples,                                                                                                \
       .finish = finish_##suffix,                                                                                         \
       .log1p = log1p_many_##suffix,                                                                                      \
       .hard_values = hard_values_##suffix,                                                                               \

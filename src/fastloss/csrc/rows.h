@@ -46,21 +46,20 @@ FL_INLINE FN(scaling) FN(scaling_of)(R top) {
 }
 
 /* e^(x - top) 2^BIAS e^-unit */
-FL_INLINE V FN(term)(V x, V shift, V low, V exponent) {
-  V n, p = vexp_parts(vmax(low, x - shift), &n);
-  return vscale(p, n - exponent);
-}
+FL_INLINE V FN(term)(V x, V shift, V low, V exponent) { return vexp_scaled(vmax(low, x - shift), exponent); }
 
-static R FN(largest)(ptrdiff_t n, const R *x) {
-  V m0 = FN(vset)((R)-INFINITY), m1 = m0, m2 = m0, m3 = m0;
+/* The largest of a piece; of every whole group of four registers the lanes' largest is left in `groups`, to find it again. */
+FL_INLINE R FN(largest)(ptrdiff_t n, const R *x, R *groups) {
+  V m0 = FN(vset)((R)-INFINITY), m1 = m0;
   ptrdiff_t i = 0;
-  for (; i + 4 * LANES <= n; i += 4 * LANES) {
-    m0 = vmax(m0, vload(x + i)), m1 = vmax(m1, vload(x + i + LANES));
-    m2 = vmax(m2, vload(x + i + 2 * LANES)), m3 = vmax(m3, vload(x + i + 3 * LANES));
+  for (; i + 4 * LANES <= n; i += 4 * LANES, groups += LANES) {
+    const V top = vmax(vmax(vload(x + i), vload(x + i + LANES)), vmax(vload(x + i + 2 * LANES), vload(x + i + 3 * LANES)));
+    vstore(groups, top);
+    m0 = vmax(m0, top);
   }
-  for (; i + LANES <= n; i += LANES) m0 = vmax(m0, vload(x + i));
+  for (; i + LANES <= n; i += LANES) m1 = vmax(m1, vload(x + i));
   if (i < n) m1 = vmax(m1, vload_part(x + i, n - i, (R)-INFINITY));
-  return vtop(vmax(vmax(m0, m1), vmax(m2, m3)));
+  return vtop(vmax(m0, m1));
 }
 
 static int FN(has_nan)(ptrdiff_t n, const R *x, ptrdiff_t step) {
@@ -79,61 +78,94 @@ FL_INLINE void FN(sum_terms)(vd sum[2], V a, V b, V c, V d) {
 #endif
 }
 
-/* One register of a piece: its term, kept in e if wanted, and 0 for the tops, which are counted. */
-FL_INLINE V FN(piece_term)(V v, V best, V shift, V low, V exponent, int *ties, int keep, R *e, ptrdiff_t left) {
-  const V t = FN(term)(v, shift, low, exponent);
-  const M is_top = veq(v, best);
-  if (keep) FN(write)(e, 0, left, left >= LANES, t);
-  *ties += FN(vcount)(is_top);
-  return vdrop(is_top, t);
+/* Terms of up to four registers of a piece: kept in e if wanted, summed. `careful` where the top may be among them: tops count
+   as 0 and are counted. Beyond `left` there is nothing. */
+FL_INLINE void FN(group_terms)(const R *x, R *e, ptrdiff_t left, int keep, int careful, V best, V shift, V low, V exponent,
+                               vd sum[2], int *ties) {
+  V term[4];
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; k++) {
+    const ptrdiff_t here = left - k * LANES;
+    term[k] = FN(vset)(0);
+    if (here <= 0) continue;
+    const V v = FN(read)(x + k * LANES, 0, here, here >= LANES, (R)-INFINITY);
+    term[k] = FN(term)(v, shift, low, exponent);
+    if (keep) FN(write)(e + k * LANES, 0, here, here >= LANES, term[k]);
+    if (careful) {
+      const M is_top = veq(v, best);
+      *ties += FN(vcount)(is_top);
+      term[k] = vdrop(is_top, term[k]);
+    }
+  }
+  FN(sum_terms)(sum, term[0], term[1], term[2], term[3]);
 }
 
-FL_INLINE void FN(piece_loop)(ptrdiff_t n, const R *x, R *e, int keep, double *top, double *part, double *unit) {
-  const R m = FN(largest)(n, x);
-  *top = m, *part = 0, *unit = 0;
-  if (m - m != 0) { /* infinite, or nan: then the answer is nan if there is a nan */
-    if (FN(has_nan)(n, x, 1)) *part = NAN;
-    if (keep) memset(e, 0, (size_t)n * sizeof(R));
-    return;
-  }
-  const FN(scaling) s = FN(scaling_of)(m);
-  const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent), best = FN(vset)(m);
-  const V zero = FN(vset)(0);
+enum { FN(FL_GROUP) = 4 * LANES }; /* elements of a group */
+
+/* One piece whose top is known and finite: sum of the other terms, kept in e if wanted. Meanwhile fetches what follows. */
+FL_INLINE double FN(piece_terms)(ptrdiff_t n, const R *x, R *e, int keep, R top, const R *groups, double *unit) {
+  const FN(scaling) s = FN(scaling_of)(top);
+  const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent), best = FN(vset)(top);
+  const ptrdiff_t bytes = n * (ptrdiff_t)sizeof(R), ahead = bytes < FL_AHEAD ? FL_AHEAD : bytes;
   vd sum[2] = {vset_f64(0), vset_f64(0)};
   int ties = -1;
-#define FL_TERM(i, left) FN(piece_term)(v, best, shift, low, exponent, &ties, keep, e + (i), left)
   ptrdiff_t i = 0;
-  for (; i + 4 * LANES <= n; i += 4 * LANES) {
-    V term[4];
-#pragma GCC unroll 4
-    for (int k = 0; k < 4; k++) {
-      const V v = vload(x + i + k * LANES);
-      term[k] = FL_TERM(i + k * LANES, LANES);
-    }
-    FN(sum_terms)(sum, term[0], term[1], term[2], term[3]);
+#define FL_TERMS(left, careful)                                                                                          \
+  FN(group_terms)(x + i, keep ? e + i : NULL, left, keep, careful, best, shift, low, exponent, sum, &ties)
+  for (; i + FN(FL_GROUP) <= n; i += FN(FL_GROUP), groups += LANES) {
+    const char *next = (const char *)(x + i) + ahead;
+    for (int line = 0; line < FN(FL_GROUP) * (int)sizeof(R); line += 64) __builtin_prefetch(next + line);
+    if (__builtin_expect(FN(vany)(veq(vload(groups), best)), 0))
+      FL_TERMS(FN(FL_GROUP), 1);
+    else
+      FL_TERMS(FN(FL_GROUP), 0);
   }
-  for (; i < n; i += LANES) {
-    const V v = FN(read)(x, i, n - i, n - i >= LANES, (R)-INFINITY);
-    FN(sum_terms)(sum, FL_TERM(i, n - i), zero, zero, zero);
-  }
-#undef FL_TERM
-  *part = vsum_f64(sum[0] + sum[1]);
+  if (i < n) FL_TERMS(n - i, 1);
+#undef FL_TERMS
+  const double part = vsum_f64(sum[0] + sum[1]);
   *unit = s.unit;
-  if (ties > 0) *part += ties * exp(-s.unit) / FL_UNBIAS;
+  return ties > 0 ? part + ties * exp(-s.unit) / FL_UNBIAS : part;
 }
 
-static void FN(piece)(ptrdiff_t n, const void *x, void *e, double *top, double *part, double *unit) {
+/* Rows in turns of a few, so that the end of one search for a top overlaps with the next. */
+FL_INLINE void FN(pieces_loop)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride,
+                               int keep, double *top, double *part, double *unit) {
+  enum { ROOM = FL_PIECE_BYTES / sizeof(R) / 4, TURN = 16 };
+  R groups[ROOM], tops[TURN];
+  const ptrdiff_t each = n / FN(FL_GROUP) * LANES;
+  const ptrdiff_t turn = each * TURN <= ROOM ? TURN : ROOM / each;
+  for (ptrdiff_t first = 0; first < rows; first += turn) {
+    const ptrdiff_t some = rows - first < turn ? rows - first : turn;
+    for (ptrdiff_t i = 0; i < some; i++)
+      tops[i] = FN(largest)(n, (const R *)(const void *)(x + (first + i) * stride), groups + i * each);
+    for (ptrdiff_t i = 0; i < some; i++) {
+      const ptrdiff_t at = first + i;
+      const R *row = (const R *)(const void *)(x + at * stride);
+      R *kept = keep ? (R *)(void *)(e + at * e_stride) : NULL;
+      top[at] = tops[i], part[at] = unit[at] = 0;
+      if (tops[i] - tops[i] == 0) {
+        part[at] = FN(piece_terms)(n, row, kept, keep, tops[i], groups + i * each, &unit[at]);
+        continue;
+      }
+      if (FN(has_nan)(n, row, 1)) part[at] = NAN; /* an infinite top, or nan: then the answer is nan if there is a nan */
+      if (keep) memset(kept, 0, (size_t)n * sizeof(R));
+    }
+  }
+}
+
+static void FN(pieces)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride, double *top,
+                       double *part, double *unit) {
   if (e)
-    FN(piece_loop)(n, x, e, 1, top, part, unit);
+    FN(pieces_loop)(rows, n, x, stride, e, e_stride, 1, top, part, unit);
   else
-    FN(piece_loop)(n, x, NULL, 0, top, part, unit);
+    FN(pieces_loop)(rows, n, x, stride, NULL, 0, 0, top, part, unit);
 }
 
-static void FN(finish)(ptrdiff_t pieces, const double *part, const double *unit, double *rest) {
+static void FN(finish)(ptrdiff_t pieces, const double *part, double *unit, double *rest) {
   for (ptrdiff_t i = 0; i < pieces; i += LANES_F64) {
     const ptrdiff_t left = pieces - i;
-    vd p = vload_up_to(part + i, left, 0.0), u = vload_up_to(unit + i, left, 0.0);
-    vd r = p * FL_EXP_UNIT(u) * FL_UNBIAS;
+    const vd u = FL_EXP_UNIT(vload_up_to(unit + i, left, 0.0)) * FL_UNBIAS, r = vload_up_to(part + i, left, 0.0) * u;
+    vstore_up_to(unit + i, left, u);
     vstore_up_to(rest + i, left, vdrop(vlt(r, vset_f64(FL_FLUSH)), r));
   }
 }
@@ -192,17 +224,29 @@ static void FN(hard_slopes)(ptrdiff_t n, const double *top, const double *picked
     }                                                                                                                    \
   } while (0)
 
-/* out = e scale e^unit / 2^bias. A factor that would lose bits itself goes in two steps. */
-static void FN(rescale)(ptrdiff_t n, const void *e_, double unit, double scale, void *out_) {
+/* out = e factor. A factor that would lose bits itself goes in two steps. */
+static void FN(rescale)(ptrdiff_t n, const void *e_, double factor, void *out_) {
   const R *e = e_;
   R *out = out_;
-  const double factor = scale * exp(unit);
-  if (fabs(factor * FL_UNBIAS) < FL_SMALL) {
-    const V f = FN(vset)((R)factor), down = FN(vset)((R)FL_UNBIAS);
+  if (fabs(factor) < FL_SMALL) {
+    const V f = FN(vset)((R)(factor / FL_UNBIAS)), down = FN(vset)((R)FL_UNBIAS);
     FL_ROW_MAP(n, e, out, v * down * f);
   } else {
-    const V f = FN(vset)((R)(factor * FL_UNBIAS));
+    const V f = FN(vset)((R)factor);
     FL_ROW_MAP(n, e, out, v * f);
+  }
+}
+
+/* Gradients of whole rows with class indices: rescaled exponentials, but the slope at the label; 0 where the label is -1. */
+static void FN(hard_rows)(ptrdiff_t rows, ptrdiff_t n, const char *e, ptrdiff_t e_stride, const double *factor,
+                          const double *slope, const int64_t *label, char *out, ptrdiff_t stride) {
+  for (ptrdiff_t i = 0; i < rows; i++, e += e_stride, out += stride) {
+    if (label[i] < 0) {
+      memset(out, 0, (size_t)n * sizeof(R));
+      continue;
+    }
+    FN(rescale)(n, e, factor[i], out);
+    ((R *)(void *)out)[label[i]] = (R)slope[i];
   }
 }
 

@@ -112,6 +112,8 @@ FL_INLINE vf vtally_f32(vf n, mf m) { return _mm512_mask_add_ps(n, m, n, _mm512_
 FL_INLINE vd vtally_f64(vd n, md m) { return _mm512_mask_add_pd(n, m, n, _mm512_set1_pd(1)); }
 FL_INLINE int vcount_f32(mf m) { return __builtin_popcount(m); }
 FL_INLINE int vcount_f64(md m) { return __builtin_popcount(m); }
+FL_INLINE int vany_f32(mf m) { return m != 0; }
+FL_INLINE int vany_f64(md m) { return m != 0; }
 FL_INLINE vd vlow(vf a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
 FL_INLINE vd vhigh(vf a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
 FL_INLINE vf vnarrow(vd low, vd high) {
@@ -141,6 +143,8 @@ FL_INLINE vf vtally_f32(vf n, mf m) { return n + _mm256_and_ps(m, _mm256_set1_ps
 FL_INLINE vd vtally_f64(vd n, md m) { return n + _mm256_and_pd(m, _mm256_set1_pd(1)); }
 FL_INLINE int vcount_f32(mf m) { return __builtin_popcount((unsigned)_mm256_movemask_ps(m)); }
 FL_INLINE int vcount_f64(md m) { return __builtin_popcount((unsigned)_mm256_movemask_pd(m)); }
+FL_INLINE int vany_f32(mf m) { return _mm256_movemask_ps(m) != 0; }
+FL_INLINE int vany_f64(md m) { return _mm256_movemask_pd(m) != 0; }
 FL_INLINE vd vlow(vf a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
 FL_INLINE vd vhigh(vf a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
 FL_INLINE vf vnarrow(vd low, vd high) { return _mm256_set_m128(_mm256_cvtpd_ps(high), _mm256_cvtpd_ps(low)); }
@@ -195,6 +199,8 @@ FL_INLINE vf vdrop_f32(mf m, vf a) { return (vf)((mf)a & ~m); }
 FL_INLINE vd vdrop_f64(md m, vd a) { return (vd)((md)a & ~m); }
 FL_INLINE vf vtally_f32(vf n, mf m) { return n + (vf)((mf)vset_f32(1) & m); }
 FL_INLINE vd vtally_f64(vd n, md m) { return n + (vd)((md)vset_f64(1) & m); }
+FL_INLINE int vany_f32(mf m) { return vcount_f32(m) != 0; }
+FL_INLINE int vany_f64(md m) { return vcount_f64(m) != 0; }
 FL_INLINE vd vlow(vf a) { return (vd){a[0], a[1]}; }
 FL_INLINE vd vhigh(vf a) { return (vd){a[2], a[3]}; }
 FL_INLINE vf vnarrow(vd low, vd high) { return (vf){(float)low[0], (float)low[1], (float)high[0], (float)high[1]}; }

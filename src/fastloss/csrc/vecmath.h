@@ -107,6 +107,52 @@ FL_INLINE vd vexp_parts_f64(vd x, vd *n) {
 }
 #define vexp_parts(x, n) _Generic((x), vf: vexp_parts_f32, vd: vexp_parts_f64)(x, n)
 
+/* e^x 2^-by, whole-numbered `by`, for results in the range of normal numbers: what a sum of exponentials adds up. Floats take
+   it in steps of ln 2 / 16 (or 8, one register of floats): round(x 16 / ln 2), with `by` already taken off, is read out of
+   the low bits of a float; its last 4 bits pick the power 2^(j/16) from a register, the others are added to the exponent (the
+   table's entries have j's own bits taken off beforehand), and e^r of the small rest needs degree 3 only. */
+#if defined(FL_V4) || defined(FL_V3)
+#if defined(FL_V4)
+/* relative error 1.7e-9 */
+#define FL_EXP_STEP {0.500016868f, 0.166670039f}
+enum { FL_STEPS = 16, FL_STEP_SHIFT = 19 };
+static const uint32_t fl_step_table[16] = {0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3, 0x3f7837f0, 0x3f76f532,
+                                           0x3f75fed7, 0x3f75583f, 0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c,
+                                           0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d};
+FL_INLINE vu32 vstep_power(vf t) {
+  return (vu32)_mm512_permutexvar_epi32((__m512i)t, _mm512_loadu_si512(fl_step_table));
+}
+#else
+/* relative error 2.8e-8 */
+#define FL_EXP_STEP {0.500067413f, 0.166680142f}
+enum { FL_STEPS = 8, FL_STEP_SHIFT = 20 };
+static const uint32_t fl_step_table[8] = {0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7,
+                                          0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7};
+FL_INLINE vu32 vstep_power(vf t) {
+  return (vu32)_mm256_permutevar8x32_epi32(_mm256_loadu_si256((const __m256i *)(const void *)fl_step_table), (__m256i)t);
+}
+#endif
+FL_INLINE vf vexp_scaled_f32(vf x, vf by) {
+  const float step = (float)(FL_LN2 / FL_STEPS), step_rest = (float)(FL_LN2 / FL_STEPS - (double)step);
+  const vf whole = vfma(by, vset_f32(-FL_STEPS), vset_f32(FL_ROUND_F32)); /* the same for a whole row */
+  const vf t = vfma(x, vset_f32((float)(FL_STEPS * FL_LOG2E)), whole), n = t - whole;
+  vf r = vfma(n, vset_f32(-step), x);
+  r = vfma(n, vset_f32(-step_rest), r);
+  const vf power = (vf)(vstep_power(t) + ((vu32)t << FL_STEP_SHIFT));
+  return vfma(power, vfma(r * r, FL_POLY_F32(r, FL_EXP_STEP), r), power);
+}
+#else
+FL_INLINE vf vexp_scaled_f32(vf x, vf by) {
+  vf n, p = vexp_parts_f32(x, &n);
+  return vscale(p, n - by);
+}
+#endif
+FL_INLINE vd vexp_scaled_f64(vd x, vd by) {
+  vd n, p = vexp_parts_f64(x, &n);
+  return vscale(p, n - by);
+}
+#define vexp_scaled(x, by) _Generic((x), vf: vexp_scaled_f32, vd: vexp_scaled_f64)(x, by)
+
 /* e^x for x <= 0, right down through the denormal numbers: the power of two goes in two steps. */
 FL_INLINE vf vexp_negative_f32(vf x) {
   vf n, p = vexp_parts_f32(vmax(vset_f32(-110.0f), x), &n);
