@@ -66,7 +66,8 @@ cdef extern from "kernels.h" nogil:
         void (*extremes)(Py_ssize_t, const void *, double *, double *) noexcept nogil
         void (*tile_load)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, void *) noexcept nogil
         void (*tile_save)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const void *, char *, Py_ssize_t) noexcept nogil
-        void (*tile_stats)(Py_ssize_t, Py_ssize_t, const void *, void *, double *, double *, double *) noexcept nogil
+        void (*tile_stats)(Py_ssize_t, Py_ssize_t, const void *, void *, double *, double *, double *, const char *,
+                           Py_ssize_t) noexcept nogil
         void (*tile_scale)(Py_ssize_t, Py_ssize_t, void *, const double *) noexcept nogil
         void (*tile_log_softmax)(Py_ssize_t, Py_ssize_t, void *, const double *, const double *) noexcept nogil
         void (*tile_soft_sums)(Py_ssize_t, Py_ssize_t, const void *, const double *, const fl_soft *, double *,

@@ -672,7 +672,11 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
     cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i
     cdef Py_ssize_t lanes = (n + call.table.lanes - 1) // call.table.lanes * call.table.lanes
+    # where the next tile probably lies: on along the positions, and (contiguous classes) without a gap between its runs
+    cdef Py_ssize_t following = call.x.rows.stride[call.x.rows.ndim - 1], step = call.x.step
     cdef Desk desk
+    if call.x.direct:
+        step = lanes * call.size
     lay_desk(call, thread, &desk)
     read_samples(call, &desk, start, n, &call.bad[b])
     read_tile(call, &call.x, start, n, lanes, desk.x)
@@ -682,7 +686,9 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         desk.e = NULL
     elif call.kind == SOFTMAX or (call.kind == HARD and call.smoothing == 0 and not call.hess.given):
         desk.e = desk.x  # the logits are not needed any more
-    call.table.tile_stats(call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit)
+    call.table.tile_stats(
+        call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit, line_at(&call.x, start) + n * following, step
+    )
     call.table.log1p(n, desk.rest, desk.log1p)
     if call.kind == SOFT:
         read_tile(call, &call.t, start, n, lanes, desk.t)
@@ -704,7 +710,9 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         sample_factors(call, &desk, n)
         tile_hessian(call, &desk, start, n, lanes)
         if call.grad.given:  # the exponentials are used up
-            call.table.tile_stats(call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit)
+            call.table.tile_stats(
+                call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit, desk.x, lanes * call.size
+            )
     if call.grad.given:
         tile_gradient(call, &desk, start, n, lanes)
 

@@ -95,10 +95,12 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
   void (*extremes)(ptrdiff_t n, const void *x, double *low, double *high); /* widens [low, high]; nan passed over */
 
   /* The same for a tile of C x P logits, P a multiple of `lanes`, positions along the vector; every per-position array
-     has P entries. tile_stats leaves e^(x - top) / unit in `e` (which may be x, or null if nobody wants it). */
+     has P entries. tile_stats leaves e^(x - top) / unit in `e` (which may be x, or null if nobody wants it), and meanwhile
+     fetches what is read next, C runs of P elements `next_step` bytes apart; a wrong guess does no harm. */
   void (*tile_load)(ptrdiff_t C, ptrdiff_t P, ptrdiff_t n, const char *x, ptrdiff_t stride, void *tile);
   void (*tile_save)(ptrdiff_t C, ptrdiff_t P, ptrdiff_t n, const void *tile, char *x, ptrdiff_t stride);
-  void (*tile_stats)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, double *top, double *rest, double *unit);
+  void (*tile_stats)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, double *top, double *rest, double *unit,
+                     const char *next, ptrdiff_t next_step);
   void (*tile_scale)(ptrdiff_t C, ptrdiff_t P, void *e, const double *factor);
   void (*tile_log_softmax)(ptrdiff_t C, ptrdiff_t P, void *x, const double *top, const double *log1p_rest);
   void (*tile_soft_sums)(ptrdiff_t C, ptrdiff_t P, const void *x, const double *top, const fl_soft *soft,

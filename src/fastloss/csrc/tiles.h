@@ -72,7 +72,9 @@ static void FN(tile_save)(ptrdiff_t C, ptrdiff_t P, ptrdiff_t n, const void *til
 }
 
 FL_INLINE void FN(tile_stats_loop)(ptrdiff_t C, ptrdiff_t P, const void *x_, void *e_, int keep, double *top,
-                                   double *rest, double *unit) {
+                                   double *rest, double *unit, const char *next, ptrdiff_t next_step) {
+  const ptrdiff_t next_run = P * (ptrdiff_t)sizeof(R);
+  ptrdiff_t next_left = next_run;
   const V wide = FN(vset)(2 * FL_RANGE), zero = FN(vset)(0), one = FN(vset)(1);
   for (ptrdiff_t q = 0; q < P; q += LANES) {
     const R *x = (const R *)x_ + q;
@@ -97,6 +99,9 @@ FL_INLINE void FN(tile_stats_loop)(ptrdiff_t C, ptrdiff_t P, const void *x_, voi
         term[j] = zero;
         if (c + j >= C) continue;
         const V v = vload(x + (c + j) * P), t = FN(term)(v, shift, low, exponent);
+        __builtin_prefetch(next, 0, 2);
+        next += FL_BYTES, next_left -= FL_BYTES;
+        if (next_left == 0) next += next_step - next_run, next_left = next_run;
         const M is_top = veq(v, m);
         if (keep) vstore(e + (c + j) * P, t);
         ties = vtally(ties, is_top);
@@ -122,11 +127,13 @@ FL_INLINE void FN(tile_stats_loop)(ptrdiff_t C, ptrdiff_t P, const void *x_, voi
   }
 }
 
-static void FN(tile_stats)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, double *top, double *rest, double *unit) {
+/* Meanwhile fetches the next tile: C runs of P elements, next_step bytes apart. */
+static void FN(tile_stats)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, double *top, double *rest, double *unit,
+                           const char *next, ptrdiff_t next_step) {
   if (e)
-    FN(tile_stats_loop)(C, P, x, e, 1, top, rest, unit);
+    FN(tile_stats_loop)(C, P, x, e, 1, top, rest, unit, next, next_step);
   else
-    FN(tile_stats_loop)(C, P, x, e, 0, top, rest, unit);
+    FN(tile_stats_loop)(C, P, x, e, 0, top, rest, unit, next, next_step);
 }
 
 static void FN(tile_scale)(ptrdiff_t C, ptrdiff_t P, void *e_, const double *factor) {
