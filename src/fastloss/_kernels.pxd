@@ -52,6 +52,7 @@ cdef extern from "kernels.h" nogil:
         void (*hard_rows)(Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, const double *, const double *,
                           const int64_t *, char *, Py_ssize_t) noexcept nogil
         Py_ssize_t (*samples)(Py_ssize_t, int64_t *, double *, int64_t, int, int64_t) noexcept nogil
+        void (*fill)(Py_ssize_t, double, double *) noexcept nogil
         void (*log1p)(Py_ssize_t, const double *, double *) noexcept nogil
         double (*hard_values)(Py_ssize_t, const double *, const double *, const double *, double *, double *,
                               double *) noexcept nogil

@@ -161,10 +161,8 @@ cdef void read_samples(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t 
     if call.has_sample_weight:
         real_table(True).gather(&call.sample_weight, start, n, desk.sample)
     else:
-        for i in range(n):
-            desk.sample[i] = 1
-    for i in range(n):
-        desk.weight[i] = desk.sample[i]
+        call.table.fill(n, 1, desk.sample)
+    memcpy(desk.weight, desk.sample, n * sizeof(double))
     if not call.has_labels:
         for i in range(n):
             desk.label[i] = 0

@@ -26,7 +26,7 @@ enum fl_type { /* the element types that arrays may have; the first four are flo
                FL_TYPES
 };
 
-#define FL_MAX_DIMS 64 /* NumPy's own limit */
+#define FL_MAX_DIMS 64       /* NumPy's own limit */
 #define FL_PIECE_BYTES 16384 /* the longest piece of a row: a third of the first-level cache */
 #define FL_AHEAD 16384       /* bytes ahead of the exponentials that memory is fetched at the least */
 
@@ -69,8 +69,8 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
                  double *part, double *unit);
   void (*finish)(ptrdiff_t pieces, const double *part, double *unit, double *rest);
   void (*rescale)(ptrdiff_t n, const void *e, double factor, void *out);
-  void (*hard_rows)(ptrdiff_t rows, ptrdiff_t n, const char *e, ptrdiff_t e_stride, const double *factor, const double *slope,
-                    const int64_t *label, char *out, ptrdiff_t stride);
+  void (*hard_rows)(ptrdiff_t rows, ptrdiff_t n, const char *e, ptrdiff_t e_stride, const double *factor,
+                    const double *slope, const int64_t *label, char *out, ptrdiff_t stride);
   void (*log1p)(ptrdiff_t n, const double *x, double *out);
   /* out = weight ((top - picked) + log1p_rest), 0 where weight < 0 (a sample that does not count; its weight becomes 0), nan
      where top is not finite. Returns the sum; adds the weights to *weights. */
@@ -83,6 +83,7 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
   /* Of n labels (weight: the samples' own), those that do not count, ignored or outside [0, classes), become -1 with weight -1.
      Returns the first outside that is not ignored, or -1. */
   ptrdiff_t (*samples)(ptrdiff_t n, int64_t *label, double *weight, int64_t classes, int has_ignore, int64_t ignore);
+  void (*fill)(ptrdiff_t n, double x, double *out);
   /* How many of n labels are `ignore` (if has_ignore); *bad if any other lies outside [0, classes). */
   ptrdiff_t (*census)(ptrdiff_t n, const int64_t *label, int64_t classes, int has_ignore, int64_t ignore, int *bad);
   void (*softmax)(ptrdiff_t n, const void *x, double top, double scale, void *out);

@@ -36,16 +36,24 @@ static const double fl_iota_f64[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 #include "real.h"
 
 static ptrdiff_t samples(ptrdiff_t n, int64_t *label, double *weight, int64_t classes, int has_ignore, int64_t ignore) {
-  int64_t first = INT64_MAX;
-  for (int64_t i = 0; i < n; i++) {
-    const int64_t y = label[i], ignored = -(int64_t)(has_ignore & (y == ignore));
-    const int64_t gone = ignored | -(int64_t)((uint64_t)y >= (uint64_t)classes);
-    const int64_t bad = gone & ~ignored ? i : INT64_MAX;
-    first = bad < first ? bad : first;
-    label[i] = gone ? -1 : y;
-    weight[i] = gone ? -1 : weight[i];
+  int odd = 0;
+  if (has_ignore)
+    for (ptrdiff_t i = 0; i < n; i++) odd |= ((uint64_t)label[i] >= (uint64_t)classes) | (label[i] == ignore);
+  else
+    for (ptrdiff_t i = 0; i < n; i++) odd |= (uint64_t)label[i] >= (uint64_t)classes;
+  if (!odd) return -1; /* the usual case, in vectors */
+  ptrdiff_t first = -1;
+  for (ptrdiff_t i = 0; i < n; i++) {
+    const int ignored = has_ignore && label[i] == ignore;
+    if (!ignored && (uint64_t)label[i] < (uint64_t)classes) continue;
+    if (!ignored && first < 0) first = i;
+    label[i] = -1, weight[i] = -1;
   }
-  return first == INT64_MAX ? -1 : (ptrdiff_t)first;
+  return first;
+}
+
+static void fill(ptrdiff_t n, double x, double *out) {
+  for (ptrdiff_t i = 0; i < n; i++) out[i] = x;
 }
 
 static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int has_ignore, int64_t ignore, int *bad) {
@@ -69,6 +77,7 @@ static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int 
       .rescale = rescale_##suffix,                                                                                       \
       .hard_rows = hard_rows_##suffix,                                                                                   \
       .samples = samples,                                                                                                \
+      .fill = fill,                                                                                                      \
       .finish = finish_##suffix,                                                                                         \
       .log1p = log1p_many_##suffix,                                                                                      \
       .hard_values = hard_values_##suffix,                                                                               \

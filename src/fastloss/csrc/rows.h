@@ -53,7 +53,8 @@ FL_INLINE R FN(largest)(ptrdiff_t n, const R *x, R *groups) {
   V m0 = FN(vset)((R)-INFINITY), m1 = m0;
   ptrdiff_t i = 0;
   for (; i + 4 * LANES <= n; i += 4 * LANES, groups += LANES) {
-    const V top = vmax(vmax(vload(x + i), vload(x + i + LANES)), vmax(vload(x + i + 2 * LANES), vload(x + i + 3 * LANES)));
+    const V top =
+        vmax(vmax(vload(x + i), vload(x + i + LANES)), vmax(vload(x + i + 2 * LANES), vload(x + i + 3 * LANES)));
     vstore(groups, top);
     m0 = vmax(m0, top);
   }
@@ -80,8 +81,8 @@ FL_INLINE void FN(sum_terms)(vd sum[2], V a, V b, V c, V d) {
 
 /* Terms of up to four registers of a piece: kept in e if wanted, summed. `careful` where the top may be among them: tops count
    as 0 and are counted. Beyond `left` there is nothing. */
-FL_INLINE void FN(group_terms)(const R *x, R *e, ptrdiff_t left, int keep, int careful, V best, V shift, V low, V exponent,
-                               vd sum[2], int *ties) {
+FL_INLINE void FN(group_terms)(const R *x, R *e, ptrdiff_t left, int keep, int careful, V best, V shift, V low,
+                               V exponent, vd sum[2], int *ties) {
   V term[4];
 #pragma GCC unroll 4
   for (int k = 0; k < 4; k++) {
@@ -114,7 +115,7 @@ FL_INLINE double FN(piece_terms)(ptrdiff_t n, const R *x, R *e, int keep, R top,
   FN(group_terms)(x + i, keep ? e + i : NULL, left, keep, careful, best, shift, low, exponent, sum, &ties)
   for (; i + FN(FL_GROUP) <= n; i += FN(FL_GROUP), groups += LANES) {
     const char *next = (const char *)(x + i) + ahead;
-    for (int line = 0; line < FN(FL_GROUP) * (int)sizeof(R); line += 64) __builtin_prefetch(next + line);
+    for (int line = 0; line < FN(FL_GROUP) *(int)sizeof(R); line += 64) __builtin_prefetch(next + line);
     if (__builtin_expect(FN(vany)(veq(vload(groups), best)), 0))
       FL_TERMS(FN(FL_GROUP), 1);
     else
@@ -132,7 +133,7 @@ FL_INLINE void FN(pieces_loop)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdi
                                int keep, double *top, double *part, double *unit) {
   enum { ROOM = FL_PIECE_BYTES / sizeof(R) / 4, TURN = 16 };
   R groups[ROOM], tops[TURN];
-  const ptrdiff_t each = n / FN(FL_GROUP) * LANES;
+  const ptrdiff_t each = n / FN(FL_GROUP) *LANES;
   const ptrdiff_t turn = each * TURN <= ROOM ? TURN : ROOM / each;
   for (ptrdiff_t first = 0; first < rows; first += turn) {
     const ptrdiff_t some = rows - first < turn ? rows - first : turn;
@@ -153,8 +154,8 @@ FL_INLINE void FN(pieces_loop)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdi
   }
 }
 
-static void FN(pieces)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride, double *top,
-                       double *part, double *unit) {
+static void FN(pieces)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride,
+                       double *top, double *part, double *unit) {
   if (e)
     FN(pieces_loop)(rows, n, x, stride, e, e_stride, 1, top, part, unit);
   else

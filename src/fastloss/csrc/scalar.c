@@ -45,21 +45,24 @@ void fl_gather_labels(const fl_view *view, ptrdiff_t start, ptrdiff_t n, int64_t
   while (n > 0) {
     const ptrdiff_t run = fl_run(&at, view, n);
     const char *p = at.data;
-    switch (view->type) {
-      case FL_I8: FL_LABELS(int8_t);
-      case FL_I16: FL_LABELS(int16_t);
-      case FL_I32: FL_LABELS(int32_t);
-      case FL_I64: FL_LABELS(int64_t);
-      case FL_U8: FL_LABELS(uint8_t);
-      case FL_U16: FL_LABELS(uint16_t);
-      case FL_U32: FL_LABELS(uint32_t);
-      default: /* FL_U64: what int64 cannot hold stays out of every range */
-        for (ptrdiff_t i = 0; i < run; i++, p += stride) {
-          uint64_t x;
-          memcpy(&x, p, sizeof x);
-          out[i] = x > INT64_MAX ? INT64_MAX : (int64_t)x;
-        }
-    }
+    if (view->type == FL_I64 && stride == (ptrdiff_t)sizeof(int64_t)) {
+      memcpy(out, p, (size_t)run * sizeof(int64_t));
+    } else
+      switch (view->type) {
+        case FL_I8: FL_LABELS(int8_t);
+        case FL_I16: FL_LABELS(int16_t);
+        case FL_I32: FL_LABELS(int32_t);
+        case FL_I64: FL_LABELS(int64_t);
+        case FL_U8: FL_LABELS(uint8_t);
+        case FL_U16: FL_LABELS(uint16_t);
+        case FL_U32: FL_LABELS(uint32_t);
+        default: /* FL_U64: what int64 cannot hold stays out of every range */
+          for (ptrdiff_t i = 0; i < run; i++, p += stride) {
+            uint64_t x;
+            memcpy(&x, p, sizeof x);
+            out[i] = x > INT64_MAX ? INT64_MAX : (int64_t)x;
+          }
+      }
     out += run, n -= run;
     fl_advance(&at, view, run);
   }

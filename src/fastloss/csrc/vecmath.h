@@ -119,9 +119,7 @@ enum { FL_STEPS = 16, FL_STEP_SHIFT = 19 };
 static const uint32_t fl_step_table[16] = {0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3, 0x3f7837f0, 0x3f76f532,
                                            0x3f75fed7, 0x3f75583f, 0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c,
                                            0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d};
-FL_INLINE vu32 vstep_power(vf t) {
-  return (vu32)_mm512_permutexvar_epi32((__m512i)t, _mm512_loadu_si512(fl_step_table));
-}
+FL_INLINE vu32 vstep_power(vf t) { return (vu32)_mm512_permutexvar_epi32((__m512i)t, _mm512_loadu_si512(fl_step_table)); }
 #else
 /* relative error 2.8e-8 */
 #define FL_EXP_STEP {0.500067413f, 0.166680142f}
