@@ -48,19 +48,22 @@ FL_INLINE FN(scaling) FN(scaling_of)(R top) {
 /* e^(x - top) 2^BIAS e^-unit */
 FL_INLINE V FN(term)(V x, V shift, V low, V exponent) { return vexp_scaled(vmax(low, x - shift), exponent); }
 
-/* The largest of a piece; of every whole group of four registers the lanes' largest is left in `groups`, to find it again. */
+/* The largest of a piece; of every group of four registers the lanes' largest is left in `groups`, to find it again. */
 FL_INLINE R FN(largest)(ptrdiff_t n, const R *x, R *groups) {
-  V m0 = FN(vset)((R)-INFINITY), m1 = m0;
+  const V none = FN(vset)((R)-INFINITY);
+  V best = none, rest = none;
   ptrdiff_t i = 0;
   for (; i + 4 * LANES <= n; i += 4 * LANES, groups += LANES) {
     const V top =
         vmax(vmax(vload(x + i), vload(x + i + LANES)), vmax(vload(x + i + 2 * LANES), vload(x + i + 3 * LANES)));
     vstore(groups, top);
-    m0 = vmax(m0, top);
+    best = vmax(best, top);
   }
-  for (; i + LANES <= n; i += LANES) m1 = vmax(m1, vload(x + i));
-  if (i < n) m1 = vmax(m1, vload_part(x + i, n - i, (R)-INFINITY));
-  return vtop(vmax(m0, m1));
+  if (i == n) return vtop(best);
+  for (; i + LANES <= n; i += LANES) rest = vmax(rest, vload(x + i));
+  if (i < n) rest = vmax(rest, vload_part(x + i, n - i, (R)-INFINITY));
+  vstore(groups, rest);
+  return vtop(vmax(best, rest));
 }
 
 static int FN(has_nan)(ptrdiff_t n, const R *x, ptrdiff_t step) {
@@ -121,7 +124,14 @@ FL_INLINE double FN(piece_terms)(ptrdiff_t n, const R *x, R *e, int keep, R top,
     else
       FL_TERMS(FN(FL_GROUP), 0);
   }
-  if (i < n) FL_TERMS(n - i, 1);
+  if (i < n) {
+    const char *next = (const char *)(x + i) + ahead;
+    for (ptrdiff_t line = 0; line < (n - i) * (ptrdiff_t)sizeof(R); line += 64) __builtin_prefetch(next + line);
+    if (FN(vany)(veq(vload(groups), best)))
+      FL_TERMS(n - i, 1);
+    else
+      FL_TERMS(n - i, 0);
+  }
 #undef FL_TERMS
   const double part = vsum_f64(sum[0] + sum[1]);
   *unit = s.unit;
