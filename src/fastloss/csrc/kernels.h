@@ -28,6 +28,7 @@ enum fl_type { /* the element types that arrays may have; the first four are flo
 
 #define FL_MAX_DIMS 64       /* NumPy's own limit */
 #define FL_PIECE_BYTES 16384 /* the longest piece of a row: a third of the first-level cache */
+#define FL_LINES_AHEAD 4096  /* bytes ahead of where they are needed that lines of memory are asked for */
 #define FL_AHEAD 16384       /* bytes ahead of the exponentials that memory is fetched at the least */
 
 /* An array seen as a flat C-order sequence, whatever its strides: read with `gather`, written with `scatter`. */

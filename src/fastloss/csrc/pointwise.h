@@ -71,10 +71,17 @@ FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const fl_pointwise
 
 FL_INLINE V FN(times)(V a, V b) { return a * b; }
 
+/* Memory some lines ahead, to read or to write: the processor's own guesses leave the memory idle now and then. */
+FL_INLINE void FN(fetch)(const void *p, ptrdiff_t i) { __builtin_prefetch((const char *)((const R *)p + i) + FL_LINES_AHEAD); }
+FL_INLINE void FN(fetch_out)(const void *p, ptrdiff_t i) {
+  __builtin_prefetch((const char *)((const R *)p + i) + FL_LINES_AHEAD, 1);
+}
+
 FL_INLINE void FN(step)(FN(point_function) f, point_function_f64 wide, int ranged, int want, int weighted,
                         const fl_pointwise *job, FN(carry) *c, V scale, const V *p, const vd *wide_p, ptrdiff_t i,
                         int whole) {
   const ptrdiff_t left = job->n - i;
+  FN(fetch)(job->x, i), FN(fetch)(job->t, i);
   V x = FN(read)(job->x, i, left, whole, (R)0.5), t = FN(read)(job->t, i, left, whole, (R)0.5), one = FN(vset)(1);
   V z = job->z ? FN(read)(job->z, i, left, whole, (R)1) : one;
   V w = weighted ? FN(read)(job->w, i, left, whole, (R)0) : one;
@@ -86,8 +93,8 @@ FL_INLINE void FN(step)(FN(point_function) f, point_function_f64 wide, int range
     FN(add)(c, wide, job, wide_p, at.value, x, t, z, w, weighted, i, left, whole);
   }
   const V s = weighted ? FN(times)(scale, w) : scale;
-  if (want & FL_GRAD) FN(write)(job->grad, i, left, whole, at.grad * s);
-  if (want & FL_HESS) FN(write)(job->hess, i, left, whole, at.hess * s);
+  if (want & FL_GRAD) FN(fetch_out)(job->grad, i), FN(write)(job->grad, i, left, whole, at.grad * s);
+  if (want & FL_HESS) FN(fetch_out)(job->hess, i), FN(write)(job->hess, i, left, whole, at.hess * s);
 }
 
 FL_INLINE void FN(weighted_loop)(FN(point_function) f, point_function_f64 wide, int ranged, int want, int weighted,

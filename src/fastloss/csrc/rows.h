@@ -226,6 +226,7 @@ static void FN(hard_slopes)(ptrdiff_t n, const double *top, const double *picked
     ptrdiff_t i = 0, left = LANES;                                                                                       \
     for (; i + LANES <= (n); i += LANES) {                                                                               \
       V v = vload((x) + i);                                                                                              \
+      FN(fetch_out)(out, i);                                                                                             \
       vstore((out) + i, (expression));                                                                                   \
     }                                                                                                                    \
     left = (n) - i;                                                                                                      \
