@@ -72,7 +72,9 @@ FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const fl_pointwise
 FL_INLINE V FN(times)(V a, V b) { return a * b; }
 
 /* Memory some lines ahead, to read or to write: the processor's own guesses leave the memory idle now and then. */
-FL_INLINE void FN(fetch)(const void *p, ptrdiff_t i) { __builtin_prefetch((const char *)((const R *)p + i) + FL_LINES_AHEAD); }
+FL_INLINE void FN(fetch)(const void *p, ptrdiff_t i) {
+  __builtin_prefetch((const char *)((const R *)p + i) + FL_LINES_AHEAD);
+}
 FL_INLINE void FN(fetch_out)(const void *p, ptrdiff_t i) {
   __builtin_prefetch((const char *)((const R *)p + i) + FL_LINES_AHEAD, 1);
 }

@@ -143,7 +143,7 @@ FL_INLINE void FN(pieces_loop)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdi
                                int keep, double *top, double *part, double *unit) {
   enum { ROOM = FL_PIECE_BYTES / sizeof(R) / 4, TURN = 16 };
   R groups[ROOM], tops[TURN];
-  const ptrdiff_t each = n / FN(FL_GROUP) *LANES;
+  const ptrdiff_t each = (n + FN(FL_GROUP) - 1) / FN(FL_GROUP) *(ptrdiff_t)LANES;
   const ptrdiff_t turn = each * TURN <= ROOM ? TURN : ROOM / each;
   for (ptrdiff_t first = 0; first < rows; first += turn) {
     const ptrdiff_t some = rows - first < turn ? rows - first : turn;
