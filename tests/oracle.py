@@ -132,8 +132,84 @@ def binary_cross_entropy_with_logits(x: mpf, t: mpf, pos_weight: mpf | None = No
     return weight * t * _softplus(-x) + (1 - t) * _softplus(x)
 
 
+def pseudo_huber(x: mpf, t: mpf, delta: mpf = 1) -> mpf:
+    return delta**2 * (mp.sqrt(1 + ((x - t) / delta) ** 2) - 1)
+
+
+def log_cosh(x: mpf, t: mpf) -> mpf:
+    with mp.workprec(mp.prec + 2 * 160):  # cosh of a small error is 1 + little
+        return mp.log(mp.cosh(x - t)) if abs(x - t) < 1e4 else abs(x - t) - mp.log(2)
+
+
+def quantile(x: mpf, t: mpf, q: mpf = 0.5) -> mpf:
+    return max(q * (t - x), (q - 1) * (t - x))
+
+
+def expectile(x: mpf, t: mpf, tau: mpf = 0.5) -> mpf:
+    return abs(tau - (t < x)) * (x - t) ** 2
+
+
+def mape(x: mpf, t: mpf, eps: mpf = 2.220446049250313e-16) -> mpf:
+    return abs(x - t) / max(abs(t), eps)
+
+
+def msle(x: mpf, t: mpf) -> mpf:
+    return (mp.log1p(x) - mp.log1p(t)) ** 2
+
+
+def poisson_nll(x: mpf, t: mpf, log_input: mpf = 1, full: mpf = 0, eps: mpf = 1e-8) -> mpf:
+    constant = t * mp.log(t) - t + mp.log(2 * mp.pi * t) / 2 if full and t > 1 else 0
+    if log_input:
+        return mp.exp(x) - t * x + constant
+    return x - (t * mp.log(x + eps) if t else 0) + constant
+
+
+def gamma(x: mpf, t: mpf) -> mpf:
+    return x + t * mp.exp(-x) - mp.log(t) - 1
+
+
+def tweedie(x: mpf, t: mpf, power: mpf = 1.5) -> mpf:
+    k = mpf(power)
+    if k == 1:
+        return (t * (mp.log(t) - x) if t else 0) - t + mp.exp(x)
+    if k == 2:
+        return gamma(x, t)
+    return t ** (2 - k) / ((1 - k) * (2 - k)) - t * mp.exp((1 - k) * x) / (1 - k) + mp.exp((2 - k) * x) / (2 - k)
+
+
+def sigmoid_focal(x: mpf, t: mpf, gamma: mpf = 2, alpha: mpf | None = 0.25) -> mpf:
+    one, zero = (1, 1) if alpha is None else (mpf(alpha), 1 - mpf(alpha))
+    log_p, log_q = -_softplus(-x), -_softplus(x)
+    return -t * one * mp.exp(gamma * log_q) * log_p - (1 - t) * zero * mp.exp(gamma * log_p) * log_q
+
+
+def hinge(x: mpf, t: mpf, margin: mpf = 1) -> mpf:
+    return max(mpf(0), margin - t * x)
+
+
+def squared_hinge(x: mpf, t: mpf, margin: mpf = 1) -> mpf:
+    return max(mpf(0), margin - t * x) ** 2
+
+
+def perceptron(x: mpf, t: mpf) -> mpf:
+    return max(mpf(0), -t * x)
+
+
+def soft_margin(x: mpf, t: mpf) -> mpf:
+    return _softplus(-t * x)
+
+
+def exponential(x: mpf, t: mpf) -> mpf:
+    return mp.exp(-t * x)
+
+
 POINTWISE: dict[str, Callable[..., mpf]] = {
-    f.__name__: f for f in (mse, mae, huber, smooth_l1, binary_cross_entropy, binary_cross_entropy_with_logits)
+    f.__name__: f
+    for f in (
+        *(mse, mae, huber, smooth_l1, binary_cross_entropy, binary_cross_entropy_with_logits),
+        *(pseudo_huber, log_cosh, quantile, expectile, mape, msle, poisson_nll, gamma, tweedie),
+        *(sigmoid_focal, hinge, squared_hinge, perceptron, soft_margin, exponential),
+    )
 }
 
 

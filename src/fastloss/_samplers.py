@@ -44,3 +44,33 @@ def class_log_probabilities(rng: np.random.Generator, dtype: str, size: int) -> 
     logits = rng.normal(scale=3, size=(size, CLASSES))
     logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
     return logits.astype(dtype), rng.integers(0, CLASSES, size)
+
+
+def margin_scores(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Scores of a few units and labels -1 or 1."""
+    return rng.normal(scale=3, size=size).astype(dtype), rng.choice([-1.0, 1.0], size).astype(dtype)
+
+
+def log_pair(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Predictions and targets > -1, alike in size; two-byte floats too are > -1."""
+    target = rng.normal(scale=1.5, size=size)
+    prediction, target = (np.expm1(np.clip(a, -4, 8)) for a in (target + rng.normal(size=size), target))
+    return prediction.astype(dtype), target.astype(dtype)
+
+
+def log_counts(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Logarithms of rates, and counts; the logarithms are > 0, and so rates too."""
+    log_rate = rng.uniform(0.1, 3.0, size)
+    return log_rate.astype(dtype), rng.poisson(np.exp(log_rate)).astype(dtype)
+
+
+def log_positives(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Logarithms of means, and positive targets about them."""
+    log_mean = rng.normal(size=size)
+    return log_mean.astype(dtype), rng.gamma(2.0, 0.5 * np.exp(log_mean)).astype(dtype)
+
+
+def log_zero_or_more(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """The same with a fifth of the targets 0."""
+    log_mean, target = log_positives(rng, dtype, size)
+    return log_mean, np.where(rng.uniform(size=size) < 0.2, 0, target).astype(dtype)
