@@ -52,10 +52,9 @@ def margin_scores(rng: np.random.Generator, dtype: str, size: int) -> tuple[Arra
 
 
 def log_pair(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
-    """Predictions and targets > -1, alike in size; two-byte floats too are > -1."""
-    target = rng.normal(scale=1.5, size=size)
-    prediction, target = (np.expm1(np.clip(a, -4, 8)) for a in (target + rng.normal(size=size), target))
-    return prediction.astype(dtype), target.astype(dtype)
+    """Predictions and targets > -1, two-byte floats too, whose logarithms of one plus differ by up to 2."""
+    log_target = rng.uniform(-3.0, 4.0, size)
+    return np.expm1(log_target + rng.uniform(-1.0, 2.0, size)).astype(dtype), np.expm1(log_target).astype(dtype)
 
 
 def log_counts(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
@@ -68,9 +67,3 @@ def log_positives(rng: np.random.Generator, dtype: str, size: int) -> tuple[Arra
     """Logarithms of means, and positive targets about them."""
     log_mean = rng.normal(size=size)
     return log_mean.astype(dtype), rng.gamma(2.0, 0.5 * np.exp(log_mean)).astype(dtype)
-
-
-def log_zero_or_more(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
-    """The same with a fifth of the targets 0."""
-    log_mean, target = log_positives(rng, dtype, size)
-    return log_mean, np.where(rng.uniform(size=size) < 0.2, 0, target).astype(dtype)

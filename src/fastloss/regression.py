@@ -703,7 +703,7 @@ def gamma(prediction: Any, target: Any, *, sample_weight: Any = None, reduction:
     formula="t^(2-power) / ((1-power) (2-power)) - t e^((1-power) p) / (1-power) + e^((2-power) p) / (2-power)",
     range="[0, inf)",
     citation="Tweedie, An index which distinguishes between some important exponential families, 1984",
-    sampler="log_zero_or_more",
+    sampler="log_positives",
 )
 def tweedie(prediction: Any, target: Any, *, power: float = 1.5, sample_weight: Any = None, reduction: str = "mean") -> Plan:
     """Half the deviance of Tweedie's distributions, with a logarithmic link.
@@ -765,6 +765,8 @@ def tweedie(prediction: Any, target: Any, *, power: float = 1.5, sample_weight: 
     if k < 1:
         _check.refuse(ValueError, "power", "0 or a number >= 1", k)
     a, b = 1.0 - k, 2.0 - k
+    if k == 1.5:
+        return Pointwise(_TWEEDIE_THREE_HALVES, pair, (), sample_weight, reduction, domain=(_COUNTS,))
     domain = (_COUNTS,) if k < 2 else (_POSITIVE,)
     return Pointwise(_TWEEDIE, pair, (a, b, 1.0 / a, 1.0 / b), sample_weight, reduction, domain=domain)
 
@@ -780,4 +782,6 @@ _POISSON_NLL = {  # of a logarithm, full
     (False, False): POINTWISE["poisson_nll_rate"],
     (False, True): POINTWISE["poisson_nll_rate_full"],
 }
-_TWEEDIE, _TWEEDIE_NORMAL, _TWEEDIE_POISSON = (POINTWISE[name] for name in ("tweedie", "tweedie_normal", "tweedie_poisson"))
+_TWEEDIE, _TWEEDIE_NORMAL, _TWEEDIE_POISSON, _TWEEDIE_THREE_HALVES = (
+    POINTWISE[name] for name in ("tweedie", "tweedie_normal", "tweedie_poisson", "tweedie_three_halves")
+)

@@ -10,7 +10,7 @@
 FL_INLINE V FN(power_far)(V gamma, V m, V l, int brief) {
   if (brief) return vexp_short(-gamma * (m + l));
   V a = gamma * m, b = gamma * l, sum = a + b, back = sum - a;
-  V lost = vfma(gamma, m, -a) + ((a - (sum - back)) + (b - back));
+  V lost = vproduct_lost(gamma, m, a) + ((a - (sum - back)) + (b - back));
   return vexp_negative(-sum) * ((R)1 - lost);
 }
 
@@ -19,7 +19,7 @@ FL_INLINE FN(point) FN(focal)(V x, V t, const V *p, int square, int brief) {
   V zero = FN(vset)(0), one = FN(vset)(1), gamma = square ? FN(vset)(2) : p[0], m = vabs(x), u, near, l;
   if (brief) { /* one division for both: 1 / (1 + u), and u / (2 + u) for the logarithm */
     u = vexp_short(-m);
-    V c = one + u, d = c + one, w = one / (c * d);
+    V c = one + u, d = c + one, w = vinverse(c * d);
     near = w * d, l = vlog1p_ratio_short(u, u * w * c);
   } else {
     u = vexp_negative(-m), near = one / (one + u), l = vlog1p(u);

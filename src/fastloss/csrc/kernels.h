@@ -138,6 +138,7 @@ enum { FL_X = 1, FL_T = 2, FL_SIZE_T = 16 };
   LOSS(gamma, gamma_brief_f64, FL_T)                                                                                     \
   LOSS(tweedie, tweedie_brief_f64, FL_T)                                                                                 \
   LOSS(tweedie_normal, tweedie_normal_f64, FL_T)                                                                         \
+  LOSS(tweedie_three_halves, tweedie_three_halves_f64, FL_T)                                                             \
   LOSS(tweedie_poisson, tweedie_poisson_brief_f64, FL_T)                                                                 \
   LOSS(sigmoid_focal, sigmoid_focal_brief_f64, FL_T)                                                                     \
   LOSS(sigmoid_focal_square, sigmoid_focal_square_brief_f64, FL_T)

@@ -67,17 +67,11 @@ FL_INLINE FN(point) narrowed(halves h) {
 #endif
 
 /* Adds the values of one register in double. A cheap float loss is evaluated in double for it (`wide`), so that its sum
-   is that of the exact inputs; the others add their float values. Lanes from `left` on are not there. */
+   is that of the exact inputs; so is, of course, a loss of FL_DOUBLE_LOSSES; the others add their float values. Lanes from
+   `left` on are not there. */
 #if FL_REAL_BITS == 32
-FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const fl_pointwise *job, const vd *p, V v, V x, V t, V z,
-                       V w, int weighted, ptrdiff_t i, ptrdiff_t left, int whole) {
-  vd low, high;
-  if (wide) {
-    halves h = in_halves(wide, job, p, x, t, z, i, whole);
-    low = h.low.value, high = h.high.value;
-  } else {
-    low = vlow(v), high = vhigh(v);
-  }
+FL_INLINE void FN(add)(FN(carry) *c, const halves *h, V v, V w, int weighted, ptrdiff_t left, int whole) {
+  vd low = h ? h->low.value : vlow(v), high = h ? h->high.value : vhigh(v);
   if (weighted) low *= vlow(w), high *= vhigh(w);
   if (!whole) {
     low = vdrop(vle(vset_f64((double)left), vlow(vload_f32(fl_iota_f32))), low);
@@ -86,9 +80,7 @@ FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const fl_pointwise
   c->sum[0] += low, c->sum[1] += high;
 }
 #else
-FL_INLINE void FN(add)(FN(carry) *c, point_function_f64 wide, const fl_pointwise *job, const vd *p, V v, V x, V t, V z,
-                       V w, int weighted, ptrdiff_t i, ptrdiff_t left, int whole) {
-  (void)wide, (void)job, (void)p, (void)x, (void)t, (void)z, (void)i;
+FL_INLINE void FN(add)(FN(carry) *c, V v, V w, int weighted, ptrdiff_t left, int whole) {
   if (weighted) v *= w;
   if (!whole) v = vdrop(vle(vset_f64((double)left), vload_f64(fl_iota_f64)), v);
   c->sum[0] += v;
@@ -106,8 +98,11 @@ FL_INLINE void FN(step)(FN(point_function) f, point_function_f64 wide, int range
   V z = job->z ? FN(read)(job->z, i, left, whole, (R)1) : one;
   V w = weighted ? FN(read)(job->w, i, left, whole, (R)0) : one;
 #if FL_REAL_BITS == 32
-  FN(point) at = f ? f(x, t, z, p) : narrowed(in_halves(wide, job, wide_p, x, t, z, i, whole));
+  halves h;
+  if (wide && (!f || (want & FL_VALUE))) h = in_halves(wide, job, wide_p, x, t, z, i, whole);
+  FN(point) at = f ? f(x, t, z, p) : narrowed(h);
 #else
+  (void)wide, (void)wide_p;
   FN(point) at = f(x, t, z, p);
 #endif
   if (ranged & FL_X) c->x_low = vmin(x, c->x_low), c->x_high = vmax(x, c->x_high);
@@ -115,7 +110,11 @@ FL_INLINE void FN(step)(FN(point_function) f, point_function_f64 wide, int range
   if (ranged & FL_SIZE_T) c->t_low = vmin(vabs(t), c->t_low), c->t_high = vmax(vabs(t), c->t_high);
   if (want & FL_VALUE) {
     if (job->value) FN(write)(job->value, i, left, whole, weighted ? FN(times)(at.value, w) : at.value);
-    FN(add)(c, wide, job, wide_p, at.value, x, t, z, w, weighted, i, left, whole);
+#if FL_REAL_BITS == 32
+    FN(add)(c, wide ? &h : 0, at.value, w, weighted, left, whole);
+#else
+    FN(add)(c, at.value, w, weighted, left, whole);
+#endif
   }
   const V s = weighted ? FN(times)(scale, w) : scale;
   if (want & FL_GRAD) FN(write)(job->grad, i, left, whole, at.grad * s);

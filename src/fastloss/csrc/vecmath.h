@@ -220,6 +220,29 @@ FL_INLINE vd vsqrt_f64(vd a) {
 }
 #define vsqrt(a) _Generic((a), vf: vsqrt_f32, vd: vsqrt_f64)(a)
 
+/* a b - p, where p is a b rounded: what rounding dropped. Without FMA by Dekker's splitting, for |a|, |b| below 2^990. */
+FL_INLINE vd vproduct_lost(vd a, vd b, vd p) {
+#if defined(FL_V3) || defined(FL_V4) || defined(__aarch64__)
+  return vfma(a, b, -p);
+#else
+  const vd a_wide = a * 134217729.0, b_wide = b * 134217729.0; /* 2^27 + 1: the upper half of the digits */
+  const vd a_high = a_wide - (a_wide - a), b_high = b_wide - (b_wide - b), a_low = a - a_high, b_low = b - b_high;
+  return ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low;
+#endif
+}
+
+/* 1 / a to the last bit or two, for a whose inverse is a normal number: Newton's method costs a fifth of a division. */
+FL_INLINE vd vinverse(vd a) {
+#if defined(FL_V4)
+  const vd one = vset_f64(1.0);
+  vd r = _mm512_rcp14_pd(a);
+  r = vfma(r, vfma(-a, r, one), r);
+  return vfma(r, vfma(-a, r, one), r);
+#else
+  return 1.0 / a;
+#endif
+}
+
 /* p 2^n for p near 1 and any whole n within twice the exponents of normal numbers. */
 FL_INLINE vf vscale_any_f32(vf p, vf n) {
   if (FL_SCALE_EXACT) return vscale(p, n);
@@ -285,15 +308,15 @@ FL_INLINE vd vexp_both_f64(vd x, vd *grow) {
 }
 #define vexp_both(x, grow) _Generic((x), vf: vexp_both_f32, vd: vexp_both_f64)(x, grow)
 
-/* phi(u) = e^u - 1 - u >= 0 without cancellation, and *e = e^u; to 1e-10 if `brief`. Near 0 through
+/* phi(u) = e^u - 1 - u >= 0 without cancellation, *e = e^u and *grow = e^u - 1; to 1e-10 if `brief`. Near 0 through
    phi(2 v) = (v + phi(v))^2 + 2 phi(v), twice: phi(u / 4) is where the polynomial is good. */
-FL_INLINE vd vphi(vd u, int brief, vd *e) {
+FL_INLINE vd vphi(vd u, int brief, vd *e, vd *grow) {
   vd k, far = vexp_reduce_f64(u, &k), one = vset_f64(1.0);
   md close = vlt(vabs(u), vset_f64(2 * FL_LN2));
   vd r = vselect(close, u * 0.25, far), f = r * r * (brief ? vexp_tail_short(r) : vexp_tail_f64(r));
   vd m = r + f, f2 = vfma(m, m, f + f), m2 = r + r + f2, f4 = vfma(m2, m2, f2 + f2);
   far = vscale_any_f64(one + m, k);
-  *e = vselect(close, one + (u + f4), far);
+  *e = vselect(close, one + (u + f4), far), *grow = vselect(close, u + f4, far - one);
   return vselect(close, f4, far - (vmin(vset_f64(0x1p1000), u) + 1.0)); /* inf - inf is not meant */
 }
 
@@ -302,11 +325,18 @@ FL_INLINE vd vlog_pair(vd w, vd *lost) {
   md small = vlt(w, vset_f64(0x1p-1022));
   vd k, f = vlog_reduce_f64(vselect(small, w * 0x1p64, w), vset_f64(0), &k);
   k = vselect(small, k - 64.0, k);
-  vd z = f / (f + 2.0), z2 = z * z, whole = k * FL_LN2_HIGH_F64; /* exact: 32 bits times 11 */
+  vd z = f * vinverse(f + 2.0), z2 = z * z, whole = k * FL_LN2_HIGH_F64; /* exact: 32 bits times 11 */
   vd rest = f - (z * (f - z2 * FL_POLY_F64(z2, FL_ATANH_F64)) - k * FL_LN2_LOW_F64);
   vd log = whole + rest;
   *lost = (whole - log) + rest;
   return log + (w - w);
+}
+
+FL_INLINE vd vlog1p_brief(vd s) { /* for s > -1, to 1e-10 */
+  vd k, w = s + 1.0;
+  vd f = vlog_reduce_f64(w, vselect(vlt(s, vset_f64(1.0)), s - (w - 1.0), 1.0 - (w - s)), &k);
+  vd z = f * vinverse(f + 2.0), z2 = z * z;
+  return vfma(k, vset_f64(FL_LN2), f - z * (f - z2 * FL_POLY_F64(z2, FL_ATANH_SHORT))) + (w - w);
 }
 
 /* log(1 + u) for 0 <= u <= 1 from z = u / (2 + u), to 1e-10. */
