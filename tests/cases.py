@@ -46,14 +46,25 @@ def _per_class_with_zero(rng: np.random.Generator, args: tuple[Any, ...]) -> Any
 
 # Option name -> the values it is tried at, beside its default. `axis` is moved about in test_layouts.
 OPTIONS: dict[str, dict[str, Make]] = {
+    "alpha": {"0.8": constant(0.8), "None": constant(None)},
     "axis": {},
     "beta": {"0.25": constant(0.25), "3": constant(3.0), "0": constant(0.0)},
     "class_weight": {"random": _per_class, "with_zero": _per_class_with_zero},
     "delta": {"0.25": constant(0.25), "3": constant(3.0)},
     "eps": {"1e-3": constant(1e-3)},
+    "full": {"True": constant(True)},
+    "gamma": {"1.7": constant(1.7), "0": constant(0.0), "5": constant(5.0)},
     "ignore_index": {"1": constant(1), "None": constant(None)},
     "label_smoothing": {"0.1": constant(0.1), "1": constant(1.0)},
+    "log_input": {"False": constant(False)},
+    "margin": {"0.25": constant(0.25), "0": constant(0.0)},
     "pos_weight": {"array": _per_class, "2.5": constant(2.5)},
+    "power": {
+        **{"0": constant(0.0), "1": constant(1.0), "1.01": constant(1.01), "1.9": constant(1.9)},
+        **{"2": constant(2.0), "2.5": constant(2.5), "3": constant(3.0)},
+    },
+    "q": {"0.1": constant(0.1), "0.75": constant(0.75)},
+    "tau": {"0.1": constant(0.1), "0.75": constant(0.75)},
 }
 
 

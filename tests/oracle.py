@@ -51,15 +51,17 @@ def spacing(x: np.ndarray, dtype: str) -> np.ndarray:
     return np.ldexp(1.0, np.maximum(exponent - digits, least))
 
 
-def ulp_error(got: ArrayLike, truth: Exact, dtype: str) -> np.ndarray:
-    """|got - truth| in ULPs of `dtype`; a truth past its largest number must come out infinite."""
+def ulp_error(got: ArrayLike, truth: Exact, dtype: str, scale: ArrayLike = 0.0) -> np.ndarray:
+    """|got - truth| in ULPs of `dtype` at the truth, or at `scale` where that is larger; a truth past the largest number must
+    come out infinite."""
     got = np.asarray(got).astype(np.float64)
     assert got.shape == truth.hi.shape, (got.shape, truth.hi.shape)
     if dtype != "float64":
         with np.errstate(over="ignore"):
             far = np.isinf(truth.hi.astype(dtype)) & np.isfinite(truth.hi)
         truth = Exact(np.where(far, np.copysign(np.inf, truth.hi), truth.hi), np.where(far, 0.0, truth.lo))
-    unit = np.where(np.isfinite(truth.hi), spacing(np.where(np.isfinite(truth.hi), truth.hi, 1.0), dtype), 1.0)
+    size = np.maximum(np.abs(np.where(np.isfinite(truth.hi), truth.hi, 1.0)), scale)
+    unit = np.where(np.isfinite(truth.hi), spacing(size, dtype), 1.0)
     error = np.abs(truth.minus(got)) / unit
     return np.where(np.isnan(truth.hi), np.where(np.isnan(got), 0.0, np.inf), np.where(np.isnan(error), np.inf, error))
 
@@ -132,23 +134,106 @@ def binary_cross_entropy_with_logits(x: mpf, t: mpf, pos_weight: mpf | None = No
     return weight * t * _softplus(-x) + (1 - t) * _softplus(x)
 
 
+def pseudo_huber(x: mpf, t: mpf, delta: mpf = 1) -> mpf:
+    with mp.workprec(mp.prec + 2 * 160):  # a small error leaves little of the difference
+        return mpf(delta) ** 2 * (mp.sqrt(1 + ((x - t) / delta) ** 2) - 1)
+
+
+def log_cosh(x: mpf, t: mpf) -> mpf:
+    with mp.workprec(mp.prec + 2 * 160):  # cosh of a small error is 1 + little
+        return mp.log(mp.cosh(x - t)) if abs(x - t) < 1e4 else abs(x - t) - mp.log(2)
+
+
+def quantile(x: mpf, t: mpf, q: mpf = 0.5) -> mpf:
+    return max(q * (t - x), (q - 1) * (t - x))
+
+
+def expectile(x: mpf, t: mpf, tau: mpf = 0.5) -> mpf:
+    return abs(tau - (t < x)) * (x - t) ** 2
+
+
+def mape(x: mpf, t: mpf, eps: mpf = 2.220446049250313e-16) -> mpf:
+    return abs(x - t) / max(abs(t), eps)
+
+
+def msle(x: mpf, t: mpf) -> mpf:
+    return (mp.log1p(x) - mp.log1p(t)) ** 2
+
+
+def poisson_nll(x: mpf, t: mpf, log_input: mpf = 1, full: mpf = 0, eps: mpf = 1e-8) -> mpf:
+    constant = t * mp.log(t) - t + mp.log(2 * mp.pi * t) / 2 if full and t > 1 else 0
+    if log_input:
+        return mp.exp(x) - t * x + constant
+    return x - (t * mp.log(x + eps) if t else 0) + constant
+
+
+def gamma(x: mpf, t: mpf) -> mpf:
+    return x + t * mp.exp(-x) - mp.log(t) - 1
+
+
+def tweedie(x: mpf, t: mpf, power: mpf = 1.5) -> mpf:
+    k = mpf(power)
+    if k == 1:
+        return (t * (mp.log(t) - x) if t else 0) - t + mp.exp(x)
+    if k == 2:
+        return gamma(x, t)
+    return t ** (2 - k) / ((1 - k) * (2 - k)) - t * mp.exp((1 - k) * x) / (1 - k) + mp.exp((2 - k) * x) / (2 - k)
+
+
+def sigmoid_focal(x: mpf, t: mpf, gamma: mpf = 2, alpha: mpf | None = 0.25) -> mpf:
+    one, zero = (1, 1) if alpha is None else (mpf(alpha), 1 - mpf(alpha))
+    log_p, log_q = -_softplus(-x), -_softplus(x)
+    return -t * one * mp.exp(gamma * log_q) * log_p - (1 - t) * zero * mp.exp(gamma * log_p) * log_q
+
+
+def hinge(x: mpf, t: mpf, margin: mpf = 1) -> mpf:
+    return max(mpf(0), margin - t * x)
+
+
+def squared_hinge(x: mpf, t: mpf, margin: mpf = 1) -> mpf:
+    return max(mpf(0), margin - t * x) ** 2
+
+
+def perceptron(x: mpf, t: mpf) -> mpf:
+    return max(mpf(0), -t * x)
+
+
+def soft_margin(x: mpf, t: mpf) -> mpf:
+    return _softplus(-t * x)
+
+
+def exponential(x: mpf, t: mpf) -> mpf:
+    return mp.exp(-t * x)
+
+
 POINTWISE: dict[str, Callable[..., mpf]] = {
-    f.__name__: f for f in (mse, mae, huber, smooth_l1, binary_cross_entropy, binary_cross_entropy_with_logits)
+    f.__name__: f
+    for f in (
+        *(mse, mae, huber, smooth_l1, binary_cross_entropy, binary_cross_entropy_with_logits),
+        *(pseudo_huber, log_cosh, quantile, expectile, mape, msle, poisson_nll, gamma, tweedie),
+        *(sigmoid_focal, hinge, squared_hinge, perceptron, soft_margin, exponential),
+    )
 }
+
+
+PIECEWISE_LINEAR = ("mape",)  # and divided by a number that mp.diff would see rounded
 
 
 def pointwise(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], wrt: int, order: int) -> Exact:
     """The loss (order 0), or its first or second derivative in the argument number `wrt`."""
     function = POINTWISE[name]
     keys = [k for k, v in options.items() if v is not None]
+    absent = dict.fromkeys(options.keys() - set(keys))
     arrays = np.broadcast_arrays(*args, *(options[k] for k in keys))
     arrays = [np.asarray(a).astype(np.float64) for a in arrays]
 
     def one(*numbers: float) -> mpf:
         x = [mpf(float(v)) for v in numbers]
-        at, extra = x[: len(args)], dict(zip(keys, x[len(args) :], strict=True))
+        at, extra = x[: len(args)], absent | dict(zip(keys, x[len(args) :], strict=True))
         if order == 0:
             return function(*at, **extra)
+        if order == 2 and name in PIECEWISE_LINEAR:
+            return mpf(0)
         return mp.diff(lambda v: function(*at[:wrt], v, *at[wrt + 1 :], **extra), at[wrt], order)
 
     return Exact.of(_objects(one, len(arrays))(*arrays).reshape(arrays[0].shape))
@@ -313,9 +398,11 @@ def truth(
 # -- The comparisons ---------------------------------------------------------------------------------
 
 
-def assert_ulps(got: ArrayLike, expected: Exact, dtype: str, bound: float, where: str = "") -> float:
+def assert_ulps(
+    got: ArrayLike, expected: Exact, dtype: str, bound: float, where: str = "", scale: ArrayLike = 0.0
+) -> float:
     """Every entry within `bound` ULPs of `dtype`; the worst error is returned, to be reported."""
-    error = ulp_error(got, expected, dtype)
+    error = ulp_error(got, expected, dtype, scale)
     if error.size == 0:
         return 0.0
     at = np.unravel_index(np.argmax(error), error.shape)
@@ -361,11 +448,87 @@ def _bce_logits_scale(
     return weight * t / (1.0 + np.exp(x)) + (1.0 - t) / (1.0 + np.exp(-x))
 
 
-# A soft target makes these gradients a difference of two terms: their sum is what rounding is relative to.
+def _float64(*arrays: ArrayLike) -> tuple[np.ndarray, ...]:
+    return tuple(np.asarray(a, dtype=np.float64) for a in arrays)
+
+
+def _poisson_scale(p: ArrayLike, t: ArrayLike, log_input: bool = True, full: bool = False, eps: float = 1e-8) -> np.ndarray:
+    p, t = _float64(p, t)
+    return np.exp(p) + t if log_input else 1.0 + t / (p + eps)
+
+
+def _tweedie_terms(p: ArrayLike, t: ArrayLike, power: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
+    p, t = _float64(p, t)
+    return np.exp((2.0 - power) * p), t * np.exp((1.0 - power) * p)
+
+
+def _tweedie_scale(p: ArrayLike, t: ArrayLike, power: float = 1.5) -> np.ndarray:
+    push, pull = _tweedie_terms(p, t, power)
+    return push + np.abs(pull)
+
+
+def _tweedie_curve(p: ArrayLike, t: ArrayLike, power: float = 1.5) -> np.ndarray:
+    push, pull = _tweedie_terms(p, t, power)
+    return abs(2.0 - power) * push + abs(1.0 - power) * np.abs(pull)
+
+
+def _focal_sides(x: ArrayLike, t: ArrayLike, gamma: float, alpha: float | None) -> list[tuple[np.ndarray, ...]]:
+    """For each label: its weight x (probability of the other)^gamma, its probability, the other's, minus its logarithm."""
+    x, t = _float64(x, t)
+    one, zero = (1.0, 1.0) if alpha is None else (alpha, 1.0 - alpha)
+    log_p, log_q = -np.logaddexp(0.0, -x), -np.logaddexp(0.0, x)
+    return [
+        (w * np.exp(gamma * other), np.exp(own), np.exp(other), -own)
+        for w, own, other in ((one * t, log_p, log_q), (zero * (1.0 - t), log_q, log_p))
+    ]
+
+
+def _focal_scale(x: ArrayLike, t: ArrayLike, gamma: float = 2.0, alpha: float | None = 0.25) -> np.ndarray:
+    return sum(w * (gamma * p * log + q) for w, p, q, log in _focal_sides(x, t, gamma, alpha))
+
+
+def _focal_curve(x: ArrayLike, t: ArrayLike, gamma: float = 2.0, alpha: float | None = 0.25) -> np.ndarray:
+    sides = _focal_sides(x, t, gamma, alpha)
+    return sum(w * p * (q * (1.0 + 2.0 * gamma) + gamma * log * (gamma * p + q)) for w, p, q, log in sides)
+
+
+def _msle_curve(p: ArrayLike, t: ArrayLike) -> np.ndarray:
+    p, t = _float64(p, t)
+    return 2.0 * (1.0 + np.abs(np.log1p(p) - np.log1p(t))) / (1.0 + p) ** 2
+
+
+# These gradients and Hessians are differences of two terms (with a soft target, or beside an optimum or an inflection): the
+# terms' sum is what rounding is relative to.
 SCALE = {
     "binary_cross_entropy": _bce_scale,
     "binary_cross_entropy_with_logits": _bce_logits_scale,
+    "poisson_nll": _poisson_scale,
+    "gamma": lambda p, t: _tweedie_scale(p, t, 2.0),
+    "tweedie": _tweedie_scale,
+    "sigmoid_focal": _focal_scale,
 }
+CURVE_SCALE = {"tweedie": _tweedie_curve, "sigmoid_focal": _focal_curve, "msle": _msle_curve}
+
+
+def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], dtype: str) -> np.ndarray | float:
+    """What a value's rounding is relative to, where that may exceed the value: the terms of a difference that is meant
+    (Poisson's likelihood without its constant); in float64 for deviances, as if the logarithms that are compared had
+    been rounded."""
+    stirling = options.get("full") and options.get("log_input", True)
+    if name == "poisson_nll":
+        p, t = _float64(*args)
+        rate, log = (np.exp(p), p) if options.get("log_input", True) else (p, np.log(p + options.get("eps", 1e-8)))
+        direct = rate + np.abs(t * log) + (np.abs(t * np.log(np.maximum(t, 1.0)) - t) if options.get("full") else 0.0)
+        return np.where(t > 1, _deviance_scale("tweedie", args, {"power": 1.0}, dtype), direct) if stirling else direct
+    return _deviance_scale(name, args, options, dtype) if name in ("gamma", "tweedie") else 0.0
+
+
+def _deviance_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], dtype: str) -> np.ndarray | float:
+    if dtype != "float64":
+        return 0.0
+    p, t = _float64(*args)
+    push, pull = _tweedie_terms(p, t, options.get("power", 1.5 if name == "tweedie" else 2.0))
+    return np.abs(push - pull) * (1.0 + np.abs(p) + np.abs(np.log(np.abs(np.where(t == 0, 1.0, t)))))
 
 
 def derivative_scale(
@@ -374,6 +537,7 @@ def derivative_scale(
     """What an error of a derivative is measured against: itself, its two terms, or its row's largest."""
     if name in ROWS:
         return row_scale(derivative)
-    if order == 1 and name in SCALE:
-        return SCALE[name](*args, **options)
+    scales = SCALE if order == 1 else CURVE_SCALE
+    if name in scales:
+        return scales[name](*args, **options)
     return np.abs(derivative.hi)

@@ -97,33 +97,34 @@ def test_softmax_oracle_agrees_with_mpmath_at_1000_bits() -> None:
 
 
 @cache
-def drawn(variant: Variant, dtype: str) -> tuple[Call, oracle.Exact]:
+def drawn(variant: Variant, dtype: str) -> tuple[Call, oracle.Exact, np.ndarray]:
     args, options = variant.draw(dtype, SAMPLES)
-    return (args, options), oracle.truth(variant.loss.name, args, options).value
+    truth = oracle.truth(variant.loss.name, args, options).value
+    return (args, options), truth, np.broadcast_to(oracle.value_scale(variant.loss.name, args, options, dtype), truth.hi.shape)
 
 
 @every_dtype
 @every_variant
 def test_every_length(variant: Variant, dtype: str, isa: str, note: Note) -> None:
-    call, truth = drawn(variant, dtype)
+    call, truth, scale = drawn(variant, dtype)
     for size in SIZES:
         (args, options), rows_ = repeat(call, size), np.arange(size) % SAMPLES
         got = variant.loss(*args, **options, reduction="none")
         assert got.dtype == dtype
         expected = oracle.Exact(truth.hi[rows_], truth.lo[rows_])
-        note(variant.loss.name, dtype, oracle.assert_ulps(got, expected, dtype, variant.loss.ulp[dtype]))
+        note(variant.loss.name, dtype, oracle.assert_ulps(got, expected, dtype, variant.loss.ulp[dtype], scale=scale[rows_]))
 
 
 @every_dtype
 @every_variant
 def test_every_alignment(variant: Variant, dtype: str, isa: str) -> None:
-    (args, options), truth = drawn(variant, dtype)
+    (args, options), truth, scale = drawn(variant, dtype)
     for start in range(1, 17):
         part = slice(start, start + 67)
         a, o = cut(args, options, part)
         got = variant.loss(*a, **o, reduction="none")
         expected = oracle.Exact(truth.hi[part], truth.lo[part])
-        oracle.assert_ulps(got, expected, dtype, variant.loss.ulp[dtype])
+        oracle.assert_ulps(got, expected, dtype, variant.loss.ulp[dtype], scale=scale[part])
 
 
 # -- Cross-entropy on the rows that hurt -------------------------------------------------------------

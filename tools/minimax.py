@@ -78,6 +78,8 @@ TABLE = [
      lambda p, w: (2 + w * p) / (2 + w * atanh_tail(w)) - 1),
     ("ATANH_SHORT", atanh_tail, mp.mpf(0), Z_MAX, 3, np.float64,
      lambda p, w: (2 + w * p) / (2 + w * atanh_tail(w)) - 1),
+    ("ATANH_THIRD_SHORT", atanh_tail, mp.mpf(0), mp.mpf(1) / 9, 5, np.float64,
+     lambda p, w: (2 + w * p) / (2 + w * atanh_tail(w)) - 1),
 ]  # fmt: skip
 
 

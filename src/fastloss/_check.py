@@ -169,11 +169,13 @@ def trailing(name: str, value: Any, shape: tuple[int, ...]) -> Array:
         refuse(ValueError, name, f"a shape that broadcasts to {shape}", a.shape)
 
 
-def first_outside(a: Array, low: float, high: float) -> tuple[int, ...] | None:
-    """The first index (C order) whose entry is outside [low, high]; nan is not."""
+def first_outside(a: Array, low: float, high: float, size: bool = False) -> tuple[int, ...] | None:
+    """The first index (C order) whose entry (`size`: its absolute value) is outside [low, high]; nan is not."""
     step = max(1, 2**20 // max(1, a[:1].size)) if a.ndim else 1
     for start in range(0, len(a) if a.ndim else 1, step):
-        part = a[start : start + step] if a.ndim else a
+        part = (a[start : start + step] if a.ndim else a).astype(FLOAT64)  # bounds may lie between two floats
+        if size:
+            part = np.abs(part)
         bad = (part < low) | (part > high)
         if bad.any():
             where = np.unravel_index(int(np.argmax(bad)), bad.shape)
@@ -181,9 +183,9 @@ def first_outside(a: Array, low: float, high: float) -> tuple[int, ...] | None:
     return None
 
 
-def inside(name: str, a: Array, low: float, high: float, expected: str) -> None:
-    """Refuse entries outside [low, high]."""
-    at = first_outside(a, low, high)
+def inside(name: str, a: Array, low: float, high: float, expected: str, size: bool = False) -> None:
+    """Refuse entries (`size`: absolute values) outside [low, high]."""
+    at = first_outside(a, low, high, size)
     if at is not None:
         refuse(ValueError, name, expected, a[at], at)
 
@@ -257,6 +259,21 @@ def between(name: str, value: Any, low: float, high: float) -> float:
     if not low <= x <= high:
         refuse(ValueError, name, expected, x)
     return x
+
+
+def within(name: str, value: Any, low: float, high: float) -> float:
+    """A number in (low, high)."""
+    expected = f"a number in ({low:g}, {high:g})"
+    x = number(name, value, expected)
+    if not low < x < high:
+        refuse(ValueError, name, expected, x)
+    return x
+
+
+def flag(name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        refuse(TypeError, name, "True or False", repr(value))
+    return bool(value)
 
 
 def integer(name: str, value: Any) -> int:

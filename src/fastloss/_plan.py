@@ -22,6 +22,7 @@ REDUCTIONS = ("mean", "sum", "none")
 VALUE, GRAD, HESS = _kernels.VALUE, _kernels.GRAD, _kernels.HESS
 _KIND = _rows.KINDS
 
+Domain = tuple[str, str, float, float] | tuple[str, str, float, float, bool]  # argument, what is expected, low, high, of its size
 Result = tuple[Any, Array | None, Array | None]  # value, gradient, Hessian; None where not asked for
 Terms = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
@@ -41,11 +42,23 @@ def _total(weights: Array) -> float:
     )[0]
 
 
-def _refuse_outside(name: str, a: Array, low: float, high: float, expected: str) -> None:
-    """Refuse entries outside [low, high]; the kernel looks, and only if it finds any are they searched for."""
-    least, most = _kernels.extremes(a, get_num_threads())
+def _refuse_outside(name: str, a: Array, low: float, high: float, expected: str, size: bool = False) -> None:
+    """Refuse entries (`size`: absolute values) outside [low, high]; the kernel looks, and only if it finds any are they
+    searched for."""
+    least, most = _sizes(a) if size else _kernels.extremes(a, get_num_threads())
     if least < low or most > high:
-        _check.inside(name, a, low, high, expected)
+        _check.inside(name, a, low, high, expected, size)
+
+
+def _sizes(a: Array) -> tuple[float, float]:
+    """Extremes of the absolute values: what the cheapest loss that looks at them has seen."""
+    if a.size == 0:
+        return math.inf, -math.inf
+    _, _, _, least, most = _kernels.pointwise(
+        _kernels.POINTWISE["perceptron"], VALUE, a, a, None, None, (), a.dtype != FLOAT32, 1.0, None, None, None,
+        get_num_threads(),
+    )  # fmt: skip
+    return least, most
 
 
 class Plan:
@@ -107,7 +120,7 @@ class Pointwise(Plan):
         reduction: str,
         *,
         third: Array | None = None,
-        domain: tuple[tuple[str, str, float, float], ...] = (),
+        domain: tuple[Domain, ...] = (),
     ) -> None:
         _check.one_of("reduction", reduction, REDUCTIONS)
         self.operation = operation
@@ -115,7 +128,7 @@ class Pointwise(Plan):
         self.parameters = parameters
         self.reduction = reduction
         self.third = third
-        self.domain = domain  # (argument, what is expected, low, high)
+        self.domain = domain
         self.sample_weight: Array | None = None
         self.total_weight = float(self.x.size)
         if sample_weight is not None:
@@ -167,15 +180,15 @@ class Pointwise(Plan):
             self.operation, want, self.x, self.t, self.third, self.sample_weight, self.parameters, wide, scale,
             values, grad, hess, get_num_threads(),
         )  # fmt: skip
-        for name, _, low, high in self.domain:
+        for name, _, low, high, *_ in self.domain:
             least, most = (t_low, t_high) if name == "target" else (x_low, x_high)
             if least < low or most > high:
                 self._check_domain()
         return float(total)
 
     def _check_domain(self) -> None:
-        for name, expected, low, high in self.domain:
-            _refuse_outside(name, self.t if name == "target" else self.x, low, high, expected)
+        for name, expected, low, high, *size in self.domain:
+            _refuse_outside(name, self.t if name == "target" else self.x, low, high, expected, *size)
 
     def _collapsed(self, full: Array | None, out: Any) -> Array | None:
         if full is None:

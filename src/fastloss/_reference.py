@@ -77,6 +77,78 @@ def smooth_l1(prediction: ArrayLike, target: ArrayLike, *, beta: float = 1.0) ->
     return _uniform(np.where(e < beta, 0.5 * e * (e / np.float64(beta)), e - 0.5 * beta))
 
 
+@_quiet
+def pseudo_huber(prediction: ArrayLike, target: ArrayLike, *, delta: float = 1.0) -> Terms:
+    """delta^2 (sqrt(1 + (e / delta)^2) - 1)."""
+    s = ((_float(prediction) - _float(target)) / delta) ** 2
+    return _uniform(delta**2 * s / (np.sqrt(1.0 + s) + 1.0))
+
+
+@_quiet
+def log_cosh(prediction: ArrayLike, target: ArrayLike) -> Terms:
+    """log cosh e, which is log1p(2 sinh(e / 2)^2)."""
+    e = np.abs(_float(prediction) - _float(target))
+    return _uniform(np.where(e < 1.0, np.log1p(2.0 * np.sinh(0.5 * e) ** 2), e + np.log1p(np.exp(-2.0 * e)) - np.log(2.0)))
+
+
+@_quiet
+def quantile(prediction: ArrayLike, target: ArrayLike, *, q: float = 0.5) -> Terms:
+    """max(q (t - p), (q - 1) (t - p))."""
+    d = _float(target) - _float(prediction)
+    return _uniform(np.maximum(q * d, (q - 1.0) * d))
+
+
+@_quiet
+def expectile(prediction: ArrayLike, target: ArrayLike, *, tau: float = 0.5) -> Terms:
+    """|tau - 1[t < p]| e^2."""
+    e = _float(prediction) - _float(target)
+    return _uniform(np.where(e > 0.0, 1.0 - tau, tau) * e**2)
+
+
+@_quiet
+def mape(prediction: ArrayLike, target: ArrayLike, *, eps: float = 2.220446049250313e-16) -> Terms:
+    """|e| / max(|t|, eps)."""
+    t = _float(target)
+    return _uniform(np.abs(_float(prediction) - t) / np.maximum(np.abs(t), eps))
+
+
+@_quiet
+def msle(prediction: ArrayLike, target: ArrayLike) -> Terms:
+    """(log1p p - log1p t)^2."""
+    return _uniform((np.log1p(_float(prediction)) - np.log1p(_float(target))) ** 2)
+
+
+@_quiet
+def poisson_nll(
+    prediction: ArrayLike, target: ArrayLike, *, log_input: bool = True, full: bool = False, eps: float = 1e-8
+) -> Terms:
+    """exp(p) - t p, or p - t log(p + eps); `full` adds t log t - t + log(2 pi t) / 2 where t > 1."""
+    p, t = _float(prediction), _float(target)
+    values = np.exp(p) - np.where(t == 0, 0.0, t * p) if log_input else p - np.where(t == 0, 0.0, t * np.log(p + eps))
+    if full:
+        values = values + np.where(t > 1, t * np.log(t) - t + 0.5 * np.log(2.0 * np.pi * t), 0.0)
+    return _uniform(values)
+
+
+@_quiet
+def gamma(prediction: ArrayLike, target: ArrayLike) -> Terms:
+    """p + t exp(-p) - log t - 1."""
+    p, t = _float(prediction), _float(target)
+    return _uniform(p + t * np.exp(-p) - np.log(t) - 1.0)
+
+
+@_quiet
+def tweedie(prediction: ArrayLike, target: ArrayLike, *, power: float = 1.5) -> Terms:
+    """t^(2-k) / ((1-k) (2-k)) - t exp((1-k) p) / (1-k) + exp((2-k) p) / (2-k), and its limits at k = 1 and 2."""
+    p, t, k = _float(prediction), _float(target), power
+    if k == 1:
+        return _uniform(np.where(t == 0, 0.0, t * np.log(t) - t * p) - t + np.exp(p))
+    if k == 2:
+        return gamma(p, t)
+    constant = t**2.0 / 2.0 if k == 0 else t ** (2.0 - k) / ((1.0 - k) * (2.0 - k))
+    return _uniform(constant - t * np.exp((1.0 - k) * p) / (1.0 - k) + np.exp((2.0 - k) * p) / (2.0 - k))
+
+
 # -- Binary classification: one value per element --------------------------------------------------
 
 
@@ -104,6 +176,49 @@ def binary_cross_entropy_with_logits(
     tail = np.log1p(np.exp(-np.abs(x)))
     if_one, if_zero = np.maximum(-x, 0.0) + tail, np.maximum(x, 0.0) + tail
     return _uniform(_times(positive, if_one) + _times(1.0 - t, if_zero))
+
+
+@_quiet
+def sigmoid_focal(logits: ArrayLike, target: ArrayLike, *, gamma: float = 2.0, alpha: float | None = 0.25) -> Terms:
+    """-t alpha (1 - p)^gamma log p - (1 - t) (1 - alpha) p^gamma log(1 - p), with p the sigmoid of the logit."""
+    x, t = _float(logits), _float(target)
+    one, zero = (1.0, 1.0) if alpha is None else (alpha, 1.0 - alpha)
+    tail = np.log1p(np.exp(-np.abs(x)))
+    if_one, if_zero = np.maximum(-x, 0.0) + tail, np.maximum(x, 0.0) + tail  # -log p, -log(1 - p)
+    positive = np.exp(-gamma * if_zero) * if_one if gamma else if_one
+    negative = np.exp(-gamma * if_one) * if_zero if gamma else if_zero
+    return _uniform(_times(one * t, positive) + _times(zero * (1.0 - t), negative))
+
+
+@_quiet
+def hinge(score: ArrayLike, target: ArrayLike, *, margin: float = 1.0) -> Terms:
+    """max(0, margin - t s)."""
+    return _uniform(np.maximum(0.0, margin - _float(target) * _float(score)))
+
+
+@_quiet
+def squared_hinge(score: ArrayLike, target: ArrayLike, *, margin: float = 1.0) -> Terms:
+    """max(0, margin - t s)^2."""
+    return _uniform(np.maximum(0.0, margin - _float(target) * _float(score)) ** 2)
+
+
+@_quiet
+def perceptron(score: ArrayLike, target: ArrayLike) -> Terms:
+    """max(0, -t s)."""
+    return _uniform(np.maximum(0.0, 0.0 - _float(target) * _float(score)))
+
+
+@_quiet
+def soft_margin(score: ArrayLike, target: ArrayLike) -> Terms:
+    """log(1 + exp(-t s))."""
+    m = _float(target) * _float(score)
+    return _uniform(np.maximum(-m, 0.0) + np.log1p(np.exp(-np.abs(m))))
+
+
+@_quiet
+def exponential(score: ArrayLike, target: ArrayLike) -> Terms:
+    """exp(-t s)."""
+    return _uniform(np.exp(-_float(target) * _float(score)))
 
 
 # -- Rows of C classes along `axis` ----------------------------------------------------------------

@@ -44,3 +44,26 @@ def class_log_probabilities(rng: np.random.Generator, dtype: str, size: int) -> 
     logits = rng.normal(scale=3, size=(size, CLASSES))
     logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
     return logits.astype(dtype), rng.integers(0, CLASSES, size)
+
+
+def margin_scores(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Scores of a few units and labels -1 or 1."""
+    return rng.normal(scale=3, size=size).astype(dtype), rng.choice([-1.0, 1.0], size).astype(dtype)
+
+
+def log_pair(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Predictions and targets > -1, two-byte floats too, whose logarithms of one plus differ by up to 2."""
+    log_target = rng.uniform(-3.0, 4.0, size)
+    return np.expm1(log_target + rng.uniform(-1.0, 2.0, size)).astype(dtype), np.expm1(log_target).astype(dtype)
+
+
+def log_counts(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Logarithms of rates, and counts; the logarithms are > 0, and so rates too."""
+    log_rate = rng.uniform(0.1, 3.0, size)
+    return log_rate.astype(dtype), rng.poisson(np.exp(log_rate)).astype(dtype)
+
+
+def log_positives(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Logarithms of means, and positive targets about them."""
+    log_mean = rng.normal(size=size)
+    return log_mean.astype(dtype), rng.gamma(2.0, 0.5 * np.exp(log_mean)).astype(dtype)

@@ -16,6 +16,7 @@ from fastloss._loss import loss
 from fastloss._plan import Plan, Pointwise, Rows
 
 _UNIT_TARGET = ("target", "targets in [0, 1]", 0.0, 1.0)
+_LABELS = ("target", "labels -1 or 1 (from 0 and 1: 2 * t - 1)", 1.0, 1.0, True)
 
 
 @loss(
@@ -335,9 +336,369 @@ def binary_cross_entropy_with_logits(
     )
 
 
+@loss(
+    wrt=("logits",),
+    max_order=2,
+    formula="-t alpha (1 - p)^gamma log p - (1 - t) (1 - alpha) p^gamma log(1 - p), p = sigmoid(x)",
+    range="[0, inf)",
+    citation="Lin et al., Focal Loss for Dense Object Detection, 2017",
+    sampler="binary_logits",
+)
+def sigmoid_focal(
+    logits: Any,
+    target: Any,
+    *,
+    gamma: float = 2.0,
+    alpha: float | None = 0.25,
+    sample_weight: Any = None,
+    reduction: str = "mean",
+) -> Plan:
+    """Focal loss of binary labels, from logits.
+
+    .. math:: \\ell = - t \\, \\alpha (1 - p)^\\gamma \\log p - (1 - t) (1 - \\alpha) \\, p^\\gamma \\log(1 - p)
+              \\qquad p = \\sigma(x)
+
+    Binary cross-entropy in which easy samples count little. As torchvision's ``sigmoid_focal_loss`` for labels 0 and 1; a soft
+    target mixes the losses of the two labels (torchvision mixes probabilities, and then raises them to the power). Where its
+    ``alpha`` is -1, ours is None. ``gamma=0, alpha=None`` is `binary_cross_entropy_with_logits`.
+
+    The Hessian is exact, and finite at every logit. Value and derivatives keep their digits where p is within 1e-300 of 1.
+
+    Parameters
+    ----------
+    logits : array_like
+        Scores of any size; +-inf where the label agrees is fine.
+    target : array_like
+        Targets in [0, 1], in the same shape.
+    gamma : float
+        How much easy samples are discounted; >= 0.
+    alpha : float or None
+        Weight of label 1 in [0, 1], that of label 0 being 1 - alpha; None weighs both by 1.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the logits or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, inf) nats. Not convex: the Hessian is negative for confident mistakes.
+
+    Raises
+    ------
+    ValueError
+        Targets outside [0, 1], gamma below 0, alpha outside [0, 1], shapes that differ, negative or non-finite weights, an
+        unknown reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Lin, Goyal, Girshick, He and Dollár, *Focal Loss for Dense Object Detection*, ICCV 2017.
+
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.sigmoid_focal([0.0, 3.0], [1, 1], reduction="none").round(6)
+    array([4.3322e-02, 2.7000e-05])
+    """
+    pair = _check.real_pair(("logits", "target"), logits, target)
+    gamma = _check.at_least_zero("gamma", gamma)
+    one, zero = 1.0, 1.0
+    if alpha is not None:
+        one = _check.between("alpha", alpha, 0.0, 1.0)
+        zero = 1.0 - one
+    operation = _FOCAL_SQUARE if gamma == 2 else _FOCAL
+    return Pointwise(operation, pair, (gamma, one, zero), sample_weight, reduction, domain=(_UNIT_TARGET,))
+
+
+@loss(
+    wrt=("score",),
+    max_order=2,
+    formula="max(0, margin - t s)",
+    range="[0, inf)",
+    citation="Cortes and Vapnik, Support-Vector Networks, 1995",
+    sampler="margin_scores",
+)
+def hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = None, reduction: str = "mean") -> Plan:
+    """Hinge loss: what a score lacks of the margin.
+
+    .. math:: \\ell = \\max(0, m - t s)
+
+    As optax's ``hinge_loss``, scikit-learn's ``hinge_loss`` and Keras's ``Hinge`` (which also takes labels 0 and 1).
+    ``margin=0`` is `perceptron`. Not PyTorch's ``hinge_embedding_loss``, which is of distances.
+
+    Parameters
+    ----------
+    score : array_like
+        Real numbers; their sign is the predicted class.
+    target : array_like
+        Labels -1 or 1, in the same shape. From labels 0 and 1: ``2 * t - 1``.
+    margin : float
+        The margin m that a score is asked for; >= 0.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the score or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, inf). Convex; the gradient is -t inside the margin, 0 outside and on its border. The Hessian is 0.
+
+    Raises
+    ------
+    ValueError
+        Labels other than -1 and 1, margin below 0, shapes that differ, negative or non-finite weights, an unknown reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Cortes and Vapnik, *Support-Vector Networks*, Machine Learning 20, 1995.
+
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.hinge([0.5, 2.0, 0.5], [1, 1, -1], reduction="none")
+    array([0.5, 0. , 1.5])
+    """
+    return _margin_loss(_HINGE, score, target, (_check.at_least_zero("margin", margin),), sample_weight, reduction)
+
+
+@loss(
+    wrt=("score",),
+    max_order=2,
+    formula="max(0, margin - t s)^2",
+    range="[0, inf)",
+    citation="Lee and Mangasarian, SSVM: A Smooth Support Vector Machine, 2001",
+    sampler="margin_scores",
+)
+def squared_hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = None, reduction: str = "mean") -> Plan:
+    """Square of the hinge loss.
+
+    .. math:: \\ell = \\max(0, m - t s)^2
+
+    As Keras's ``SquaredHinge`` and the default of scikit-learn's ``LinearSVC``, without a factor of 1/2.
+
+    Parameters
+    ----------
+    score : array_like
+        Real numbers; their sign is the predicted class.
+    target : array_like
+        Labels -1 or 1, in the same shape. From labels 0 and 1: ``2 * t - 1``.
+    margin : float
+        The margin m that a score is asked for; >= 0.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the score or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, inf). Convex with a continuous gradient; the Hessian is 2 inside the margin, 0 outside and on its border.
+
+    Raises
+    ------
+    ValueError
+        Labels other than -1 and 1, margin below 0, shapes that differ, negative or non-finite weights, an unknown reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Lee and Mangasarian, *SSVM: A Smooth Support Vector Machine for Classification*, Computational Optimization and Applications
+    20, 2001.
+
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.squared_hinge([0.5, 2.0, 0.5], [1, 1, -1], reduction="none")
+    array([0.25, 0.  , 2.25])
+    """
+    return _margin_loss(_SQUARED_HINGE, score, target, (_check.at_least_zero("margin", margin),), sample_weight, reduction)
+
+
+@loss(
+    wrt=("score",),
+    max_order=2,
+    formula="max(0, -t s)",
+    range="[0, inf)",
+    citation="Rosenblatt, The Perceptron, 1958",
+    sampler="margin_scores",
+)
+def perceptron(score: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
+    """Perceptron loss: how far a score is on the wrong side.
+
+    .. math:: \\ell = \\max(0, -t s)
+
+    `hinge` without a margin; optax's ``perceptron_loss``.
+
+    Parameters
+    ----------
+    score : array_like
+        Real numbers; their sign is the predicted class.
+    target : array_like
+        Labels -1 or 1, in the same shape. From labels 0 and 1: ``2 * t - 1``.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the score or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, inf). Convex; the gradient is -t for a score on the wrong side, 0 on the right one and at 0. The Hessian is 0.
+
+    Raises
+    ------
+    ValueError
+        Labels other than -1 and 1, shapes that differ, negative or non-finite weights, an unknown reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Rosenblatt, *The Perceptron: A Probabilistic Model for Information Storage and Organization in the Brain*, Psychological
+    Review 65, 1958.
+
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.perceptron([0.5, 2.0, 0.5], [1, 1, -1], reduction="none")
+    array([0. , 0. , 0.5])
+    """
+    return _margin_loss(_PERCEPTRON, score, target, (), sample_weight, reduction)
+
+
+@loss(
+    wrt=("score",),
+    max_order=2,
+    formula="log(1 + exp(-t s))",
+    range="[0, inf)",
+    citation="Friedman, Hastie and Tibshirani, Additive Logistic Regression, 2000",
+    sampler="margin_scores",
+)
+def soft_margin(score: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
+    """Soft margin loss: the logistic loss of labels -1 and 1.
+
+    .. math:: \\ell = \\log(1 + e^{-t s})
+
+    `binary_cross_entropy_with_logits` in other labels. As PyTorch's ``soft_margin_loss``, which is inf where t s = -200, and 0
+    in float32 where it is 17; here every score has its digits.
+
+    Parameters
+    ----------
+    score : array_like
+        Real numbers; their sign is the predicted class.
+    target : array_like
+        Labels -1 or 1, in the same shape. From labels 0 and 1: ``2 * t - 1``.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the score or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, inf) nats. Convex; the gradient -t sigmoid(-t s) does not vanish for confident mistakes.
+
+    Raises
+    ------
+    ValueError
+        Labels other than -1 and 1, shapes that differ, negative or non-finite weights, an unknown reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Friedman, Hastie and Tibshirani, *Additive Logistic Regression: A Statistical View of Boosting*, Annals of Statistics 28,
+    2000.
+
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.soft_margin([0.0, -200.0], [1, 1], reduction="none").round(4)
+    array([  0.6931, 200.    ])
+    """
+    return _margin_loss(_SOFT_MARGIN, score, target, (), sample_weight, reduction)
+
+
+@loss(
+    wrt=("score",),
+    max_order=2,
+    formula="exp(-t s)",
+    range="(0, inf]",
+    citation="Freund and Schapire, A Decision-Theoretic Generalization of On-Line Learning, 1997",
+    sampler="margin_scores",
+)
+def exponential(score: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
+    """Exponential loss, which AdaBoost minimises.
+
+    .. math:: \\ell = e^{-t s}
+
+    As scikit-learn's ``ExponentialLoss`` with its labels 0 and 1 made -1 and 1.
+
+    Parameters
+    ----------
+    score : array_like
+        Real numbers; their sign is the predicted class.
+    target : array_like
+        Labels -1 or 1, in the same shape. From labels 0 and 1: ``2 * t - 1``.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the score or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        In (0, inf]. Convex; the gradient is -t times the value, the Hessian the value. Past the largest number of the type (a
+        score on the wrong side by 88.7 in float32, 709.8 in float64) all three are infinite, in a sum too, without a warning.
+
+    Raises
+    ------
+    ValueError
+        Labels other than -1 and 1, shapes that differ, negative or non-finite weights, an unknown reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Freund and Schapire, *A Decision-Theoretic Generalization of On-Line Learning and an Application to Boosting*, Journal of
+    Computer and System Sciences 55, 1997.
+
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.exponential([0.0, 1.0, 1.0], [1, 1, -1], reduction="none").round(4)
+    array([1.    , 0.3679, 2.7183])
+    """
+    return _margin_loss(_EXPONENTIAL, score, target, (), sample_weight, reduction)
+
+
+def _margin_loss(
+    operation: int, score: Any, target: Any, parameters: tuple[float, ...], sample_weight: Any, reduction: str
+) -> Plan:
+    pair = _check.real_pair(("score", "target"), score, target)
+    if pair[1].dtype.kind == "b":
+        _check.refuse(ValueError, "target", _LABELS[1], "bools")
+    return Pointwise(operation, pair, parameters, sample_weight, reduction, domain=(_LABELS,))
+
+
 _BCE, _BCE_LOGITS, _LOGISTIC = (
     POINTWISE[name] for name in ("binary_cross_entropy", "binary_cross_entropy_with_logits", "logistic")
 )
+_FOCAL, _FOCAL_SQUARE = POINTWISE["sigmoid_focal"], POINTWISE["sigmoid_focal_square"]
+_HINGE, _SQUARED_HINGE, _PERCEPTRON = (POINTWISE[name] for name in ("hinge", "squared_hinge", "perceptron"))
+_SOFT_MARGIN, _EXPONENTIAL = POINTWISE["soft_margin"], POINTWISE["exponential"]
 
 
 def perplexity(logits: Any, target: Any, *, axis: int = -1, ignore_index: int | None = -100, sample_weight: Any = None) -> float:

@@ -6,6 +6,7 @@ Imports `_check`, `_plan` and `_loss` only.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fastloss import _check
@@ -14,6 +15,9 @@ from fastloss._loss import loss
 from fastloss._plan import Plan, Pointwise
 
 _NAMES = ("prediction", "target")
+_COUNTS = ("target", "targets >= 0", 0.0, math.inf)
+_POSITIVE = ("target", "targets > 0", math.nextafter(0.0, 1.0), math.inf)
+_ABOVE_MINUS_ONE = (math.nextafter(-1.0, 0.0), math.inf)
 
 
 @loss(
@@ -229,4 +233,555 @@ def smooth_l1(prediction: Any, target: Any, *, beta: float = 1.0, sample_weight:
     return Pointwise(_SMOOTH_L1, pair, (beta, 1.0 / beta), sample_weight, reduction)
 
 
+@loss(
+    wrt=("prediction",),
+    max_order=2,
+    formula="delta^2 (sqrt(1 + (e/delta)^2) - 1), e = prediction - target",
+    range="[0, inf)",
+    citation="Charbonnier et al., Deterministic Edge-Preserving Regularization in Computed Imaging, 1997",
+    sampler="real_pair",
+)
+def pseudo_huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_weight: Any = None, reduction: str = "mean") -> Plan:
+    """Pseudo-Huber loss: Huber's with one formula and derivatives of every order.
+
+    .. math:: \\ell = \\delta^2 \\left( \\sqrt{1 + (e / \\delta)^2} - 1 \\right) \\qquad e = p - t
+
+    About ``e**2 / 2`` for small errors and ``delta * |e|`` for large ones. As SciPy's ``special.pseudo_huber``; computed as
+    ``e**2 / (1 + sqrt(1 + (e / delta)**2))``, which neither cancels for small errors nor overflows for large ones.
+
+    Parameters
+    ----------
+    prediction, target : array_like
+        Real arrays of the same shape; one of them may be a scalar.
+    delta : float
+        Scale on which the error turns from small to large; > 0, in the units of the data.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the prediction or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, inf). Strictly convex; the gradient :math:`e / \\sqrt{1 + (e / \\delta)^2}` stays within (-delta, delta); the
+        Hessian :math:`(1 + (e / \\delta)^2)^{-3/2}` is > 0 everywhere, as second-order methods like it.
+
+    Raises
+    ------
+    ValueError
+        delta not > 0, shapes that differ, negative or non-finite weights, an unknown reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Charbonnier, Blanc-Féraud, Aubert and Barlaud, *Deterministic Edge-Preserving Regularization in Computed Imaging*, IEEE
+    Transactions on Image Processing 6, 1997.
+
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.pseudo_huber([0.75, 2.4], [0.0, 0.0], reduction="none")
+    array([0.25, 1.6 ])
+    """
+    pair = _check.real_pair(_NAMES, prediction, target)
+    return Pointwise(_PSEUDO_HUBER, pair, (_check.positive("delta", delta),), sample_weight, reduction)
+
+
+@loss(
+    wrt=("prediction",),
+    max_order=2,
+    formula="log cosh(prediction - target)",
+    range="[0, inf)",
+    citation="Green, Bayesian Reconstructions from Emission Tomography Data, 1990",
+    sampler="real_pair",
+)
+def log_cosh(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
+    """Logarithm of the hyperbolic cosine of the error.
+
+    .. math:: \\ell = \\log \\cosh (p - t)
+
+    About ``e**2 / 2`` for small errors and ``|e| - log 2`` for large ones, between which it always lies. As in Keras and optax.
+    Nothing overflows or cancels, whatever the error: optax's formula is 0, or noise, for float32 errors below 1e-4.
+
+    Parameters
+    ----------
+    prediction, target : array_like
+        Real arrays of the same shape; one of them may be a scalar.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the prediction or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, inf). Strictly convex; the gradient is tanh(e), the Hessian 1 / cosh(e)^2.
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ, negative or non-finite weights, an unknown reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Green, *Bayesian Reconstructions from Emission Tomography Data Using a Modified EM Algorithm*, IEEE Transactions on Medical
+    Imaging 9, 1990.
+
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.log_cosh([1.0, 10.0], [0.0, 0.0], reduction="none").round(4)
+    array([0.4338, 9.3069])
+    """
+    return Pointwise(_LOG_COSH, _check.real_pair(_NAMES, prediction, target), (), sample_weight, reduction)
+
+
+@loss(
+    wrt=("prediction",),
+    max_order=2,
+    formula="max(q (t - p), (q - 1) (t - p))",
+    range="[0, inf)",
+    citation="Koenker and Bassett, Regression Quantiles, 1978",
+    sampler="real_pair",
+)
+def quantile(prediction: Any, target: Any, *, q: float = 0.5, sample_weight: Any = None, reduction: str = "mean") -> Plan:
+    """Quantile or pinball loss: its mean is least at the q-quantile of the target.
+
+    .. math:: \\ell = \\max( q (t - p), (q - 1) (t - p) )
+
+    ``quantile(q=0.5)`` is half of `mae`. As scikit-learn's ``mean_pinball_loss`` and ``PinballLoss``, whose gradient where the
+    prediction is exact is `-q`, and whose Hessian is 1 by convention.
+
+    Parameters
+    ----------
+    prediction, target : array_like
+        Real arrays of the same shape; one of them may be a scalar.
+    q : float
+        The quantile, in (0, 1). A prediction that is too low costs q per unit, one that is too high 1 - q.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the prediction or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, inf). Convex; the gradient is -q below the target, 1 - q above, and 0 where the prediction is exact. The Hessian
+        is 0.
+
+    Raises
+    ------
+    ValueError
+        q outside (0, 1), shapes that differ, negative or non-finite weights, an unknown reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Koenker and Bassett, *Regression Quantiles*, Econometrica 46, 1978.
+
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.quantile([1.0, 5.0], [3.0, 3.0], q=0.75, reduction="none")
+    array([1.5, 0.5])
+    """
+    q = _check.within("q", q, 0.0, 1.0)
+    return Pointwise(_QUANTILE, _check.real_pair(_NAMES, prediction, target), (q, 1.0 - q), sample_weight, reduction)
+
+
+@loss(
+    wrt=("prediction",),
+    max_order=2,
+    formula="|tau - 1[t < p]| (p - t)^2",
+    range="[0, inf)",
+    citation="Newey and Powell, Asymmetric Least Squares Estimation and Testing, 1987",
+    sampler="real_pair",
+)
+def expectile(prediction: Any, target: Any, *, tau: float = 0.5, sample_weight: Any = None, reduction: str = "mean") -> Plan:
+    """Expectile loss: squared error with a weight for each side.
+
+    .. math:: \\ell = |\\tau - 1[t < p]| \\, (p - t)^2
+
+    ``expectile(tau=0.5)`` is half of `mse`.
+
+    Parameters
+    ----------
+    prediction, target : array_like
+        Real arrays of the same shape; one of them may be a scalar.
+    tau : float
+        In (0, 1). A squared unit costs tau where the prediction is too low, 1 - tau where it is too high.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the prediction or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, inf). Strictly convex; the gradient is continuous, the Hessian 2 tau below the target and at it, 2 (1 - tau)
+        above.
+
+    Raises
+    ------
+    ValueError
+        tau outside (0, 1), shapes that differ, negative or non-finite weights, an unknown reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Newey and Powell, *Asymmetric Least Squares Estimation and Testing*, Econometrica 55, 1987.
+
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.expectile([1.0, 5.0], [3.0, 3.0], tau=0.75, reduction="none")
+    array([3., 1.])
+    """
+    tau = _check.within("tau", tau, 0.0, 1.0)
+    return Pointwise(_EXPECTILE, _check.real_pair(_NAMES, prediction, target), (tau, 1.0 - tau), sample_weight, reduction)
+
+
+@loss(
+    wrt=("prediction",),
+    max_order=2,
+    formula="|prediction - target| / max(|target|, eps)",
+    range="[0, inf)",
+    citation="Makridakis, Accuracy measures: theoretical and practical concerns, 1993",
+    sampler="real_pair",
+)
+def mape(
+    prediction: Any,
+    target: Any,
+    *,
+    eps: float = 2.220446049250313e-16,
+    sample_weight: Any = None,
+    reduction: str = "mean",
+) -> Plan:
+    """Absolute percentage error, as a fraction.
+
+    .. math:: \\ell = \\frac{|p - t|}{\\max(|t|, \\epsilon)}
+
+    As scikit-learn's ``mean_absolute_percentage_error``; Keras multiplies by 100, and floors the target at 1e-7.
+
+    Parameters
+    ----------
+    prediction, target : array_like
+        Real arrays of the same shape; one of them may be a scalar.
+    eps : float
+        The least size of a target to divide by; > 0.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the prediction or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, inf); 1 is an error as large as the target. Convex in the prediction; the gradient is the sign of the error over
+        the size of the target, 0 where the error is 0, so that small targets dominate. The Hessian is 0.
+
+    Raises
+    ------
+    ValueError
+        eps not > 0, shapes that differ, negative or non-finite weights, an unknown reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Makridakis, *Accuracy measures: theoretical and practical concerns*, International Journal of Forecasting 9, 1993.
+
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.mape([1.0, 9.0], [2.0, 10.0], reduction="none")
+    array([0.5, 0.1])
+    """
+    pair = _check.real_pair(_NAMES, prediction, target)
+    return Pointwise(_MAPE, pair, (_check.positive("eps", eps),), sample_weight, reduction)
+
+
+@loss(
+    wrt=("prediction",),
+    max_order=2,
+    formula="(log(1 + prediction) - log(1 + target))^2",
+    range="[0, inf)",
+    citation="Kaggle, Root Mean Squared Logarithmic Error, 2011; Jadon, Patil and Jadon, 2022",
+    sampler="log_pair",
+)
+def msle(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
+    """Squared error of the logarithms of one plus prediction and target.
+
+    .. math:: \\ell = \\left( \\log(1 + p) - \\log(1 + t) \\right)^2
+
+    As scikit-learn's ``mean_squared_log_error``. Computed from ``log1p(|p - t| / (1 + min(p, t)))``: the difference of two nearly
+    equal logarithms is never formed. Keras raises arguments below 1e-7 to that, and so never sees what is refused here.
+
+    Parameters
+    ----------
+    prediction, target : array_like
+        Real arrays of the same shape, > -1; one of them may be a scalar.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the prediction or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, inf). With d the difference of the logarithms, the gradient is 2 d / (1 + p) and the Hessian
+        2 (1 - d) / (1 + p)^2: convex up to d = 1, where the prediction is e times too large.
+
+    Raises
+    ------
+    ValueError
+        Predictions or targets not > -1, shapes that differ, negative or non-finite weights, an unknown reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Jadon, Patil and Jadon, *A Comprehensive Survey of Regression Based Loss Functions for Time Series Forecasting*, 2022.
+
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.msle([1.0, 3.0], [3.0, 3.0], reduction="none").round(4)
+    array([0.4805, 0.    ])
+    """
+    domain = (("prediction", "predictions > -1", *_ABOVE_MINUS_ONE), ("target", "targets > -1", *_ABOVE_MINUS_ONE))
+    return Pointwise(_MSLE, _check.real_pair(_NAMES, prediction, target), (), sample_weight, reduction, domain=domain)
+
+
+@loss(
+    wrt=("prediction",),
+    max_order=2,
+    formula="exp(p) - t p, or p - t log(p + eps) for rates",
+    range="(-inf, inf)",
+    citation="Nelder and Wedderburn, Generalized Linear Models, 1972",
+    sampler="log_counts",
+)
+def poisson_nll(
+    prediction: Any,
+    target: Any,
+    *,
+    log_input: bool = True,
+    full: bool = False,
+    eps: float = 1e-8,
+    sample_weight: Any = None,
+    reduction: str = "mean",
+) -> Plan:
+    """Negative log-likelihood of counts under Poisson's distribution.
+
+    .. math:: \\ell = e^p - t p \\qquad \\text{or, of rates,} \\qquad \\ell = p - t \\log(p + \\epsilon)
+
+    As PyTorch's, with its constant: ``full=True`` adds Stirling's ``t log t - t + log(2 pi t) / 2`` for ``log t!``, for t > 1
+    only. scikit-learn's ``HalfPoissonLoss`` is this with the defaults. The two terms may have opposite signs and cancel, so that
+    the last digits are those of the larger; not with ``full=True``, where what cancels is added up beforehand (for t > 1).
+
+    Parameters
+    ----------
+    prediction : array_like
+        Logarithms of the rate; with ``log_input=False`` rates, >= 0.
+    target : array_like
+        Counts, or other numbers >= 0, in the same shape.
+    log_input : bool
+        Whether the prediction is a logarithm.
+    full : bool
+        Whether Stirling's approximation of the constant is added.
+    eps : float
+        Added to a rate before its logarithm is taken; >= 0.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the prediction or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        Nats, of either sign. Convex; the gradient of a logarithm is rate - t, its Hessian the rate.
+
+    Raises
+    ------
+    ValueError
+        Targets below 0, rates below 0, eps below 0, shapes that differ, negative or non-finite weights, an unknown
+        reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Nelder and Wedderburn, *Generalized Linear Models*, Journal of the Royal Statistical Society A 135, 1972.
+
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.poisson_nll([0.0, 1.0], [1.0, 0.0], reduction="none").round(4)
+    array([1.    , 2.7183])
+    >>> round(fl.poisson_nll([2.0], [2.0], log_input=False, full=True), 4)  # -log(2^2 e^-2 / 2!) is 1.3069
+    1.2655
+    """
+    pair = _check.real_pair(_NAMES, prediction, target)
+    of_log, stirling = _check.flag("log_input", log_input), _check.flag("full", full)
+    eps = _check.at_least_zero("eps", eps)
+    domain = (_COUNTS,) if of_log else (("prediction", "rates >= 0", 0.0, math.inf), _COUNTS)
+    operation = _POISSON_NLL[of_log, stirling]
+    return Pointwise(operation, pair, () if of_log else (eps,), sample_weight, reduction, domain=domain)
+
+
+@loss(
+    wrt=("prediction",),
+    max_order=2,
+    formula="p + t exp(-p) - log t - 1",
+    range="[0, inf)",
+    citation="Nelder and Wedderburn, Generalized Linear Models, 1972",
+    sampler="log_positives",
+)
+def gamma(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
+    """Half the deviance of the gamma distribution, with a logarithmic link.
+
+    .. math:: \\ell = p + t e^{-p} - \\log t - 1
+
+    For positive targets whose spread is proportional to their mean ``exp(p)``: waiting times, sizes of claims. scikit-learn's
+    ``HalfGammaLoss`` leaves the constant ``-log t - 1`` out; ``mean_gamma_deviance`` is twice this. Equal to
+    :math:`e^u - 1 - u` with :math:`u = \\log t - p`, computed without cancellation; next to the optimum the last digits are
+    those of `u`.
+
+    Parameters
+    ----------
+    prediction : array_like
+        Logarithms of the mean.
+    target : array_like
+        Numbers > 0, in the same shape.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the prediction or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        Nats, in [0, inf); 0 where ``exp(p) = t``. Strictly convex; the gradient is 1 - t exp(-p), the Hessian t exp(-p).
+
+    Raises
+    ------
+    ValueError
+        Targets not > 0, shapes that differ, negative or non-finite weights, an unknown reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Nelder and Wedderburn, *Generalized Linear Models*, Journal of the Royal Statistical Society A 135, 1972.
+
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.gamma([0.0, 0.0], [1.0, 2.0], reduction="none").round(4)
+    array([0.    , 0.3069])
+    """
+    pair = _check.real_pair(_NAMES, prediction, target)
+    return Pointwise(_GAMMA, pair, (), sample_weight, reduction, domain=(_POSITIVE,))
+
+
+@loss(
+    wrt=("prediction",),
+    max_order=2,
+    formula="t^(2-power) / ((1-power) (2-power)) - t e^((1-power) p) / (1-power) + e^((2-power) p) / (2-power)",
+    range="[0, inf)",
+    citation="Tweedie, An index which distinguishes between some important exponential families, 1984",
+    sampler="log_positives",
+)
+def tweedie(prediction: Any, target: Any, *, power: float = 1.5, sample_weight: Any = None, reduction: str = "mean") -> Plan:
+    """Half the deviance of Tweedie's distributions, with a logarithmic link.
+
+    .. math:: \\ell = \\frac{t^{2-k}}{(1-k)(2-k)} - \\frac{t \\, e^{(1-k) p}}{1-k} + \\frac{e^{(2-k) p}}{2-k}
+              \\qquad k = \\text{power}
+
+    The variance is the mean ``exp(p)`` to the power k. Limits: power 0 is half the squared error of ``exp(p)``, 1 Poisson's
+    ``t log t - t p + exp(p) - t``, 2 `gamma`. scikit-learn's ``HalfTweedieLoss`` leaves the constants (the terms without `p`)
+    out; ``mean_tweedie_deviance`` is twice this. Powers below 1 other than 0 are no distribution's and are refused.
+
+    Parameters
+    ----------
+    prediction : array_like
+        Logarithms of the mean.
+    target : array_like
+        In the same shape; any real numbers for power 0, >= 0 for powers in [1, 2), > 0 from 2 on.
+    power : float
+        0, or at least 1: how the variance grows with the mean. Between 1 and 2, sums of a Poisson number of gamma variables:
+        amounts that are often 0.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the prediction or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, inf), 0 where ``exp(p) = t``. Convex for powers in [1, 2]. The gradient is e^((2-k) p) - t e^((1-k) p).
+
+    Raises
+    ------
+    ValueError
+        Targets outside the power's domain, power other than 0 and below 1, shapes that differ, negative or non-finite weights,
+        an unknown reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Tweedie, *An index which distinguishes between some important exponential families*, 1984. Jørgensen, *Exponential Dispersion
+    Models*, Journal of the Royal Statistical Society B 49, 1987.
+
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.tweedie([0.0, 0.0], [0.0, 4.0], reduction="none")
+    array([2., 2.])
+    """
+    pair = _check.real_pair(_NAMES, prediction, target)
+    k = _check.number("power", power, "0 or a number >= 1")
+    if k == 0:
+        return Pointwise(_TWEEDIE_NORMAL, pair, (), sample_weight, reduction)
+    if k == 1:
+        return Pointwise(_TWEEDIE_POISSON, pair, (), sample_weight, reduction, domain=(_COUNTS,))
+    if k == 2:
+        return Pointwise(_GAMMA, pair, (), sample_weight, reduction, domain=(_POSITIVE,))
+    if k < 1:
+        _check.refuse(ValueError, "power", "0 or a number >= 1", k)
+    a, b = 1.0 - k, 2.0 - k
+    if k == 1.5:
+        return Pointwise(_TWEEDIE_THREE_HALVES, pair, (), sample_weight, reduction, domain=(_COUNTS,))
+    domain = (_COUNTS,) if k < 2 else (_POSITIVE,)
+    return Pointwise(_TWEEDIE, pair, (a, b, 1.0 / a, 1.0 / b), sample_weight, reduction, domain=domain)
+
+
 _MSE, _MAE, _HUBER, _SMOOTH_L1 = (POINTWISE[name] for name in ("mse", "mae", "huber", "smooth_l1"))
+_PSEUDO_HUBER, _LOG_COSH, _QUANTILE, _EXPECTILE = (
+    POINTWISE[name] for name in ("pseudo_huber", "log_cosh", "quantile", "expectile")
+)
+_MAPE, _MSLE, _GAMMA = (POINTWISE[name] for name in ("mape", "msle", "gamma"))
+_POISSON_NLL = {  # of a logarithm, full
+    (True, False): POINTWISE["poisson_nll"],
+    (True, True): POINTWISE["poisson_nll_full"],
+    (False, False): POINTWISE["poisson_nll_rate"],
+    (False, True): POINTWISE["poisson_nll_rate_full"],
+}
+_TWEEDIE, _TWEEDIE_NORMAL, _TWEEDIE_POISSON, _TWEEDIE_THREE_HALVES = (
+    POINTWISE[name] for name in ("tweedie", "tweedie_normal", "tweedie_poisson", "tweedie_three_halves")
+)

@@ -47,7 +47,7 @@ typedef struct {
   double par[4], scale;
   int want;
   double sum;                          /* out: the weighted values' sum, in double */
-  double x_low, x_high, t_low, t_high; /* out, where wanted: extremes of x and t, nan passed over */
+  double x_low, x_high, t_low, t_high; /* out, where wanted: extremes of x and t (or |t|), nan passed over */
 } fl_pointwise;
 
 /* A stretch of one row for the soft kernels: weights a_j = class_weight_j (mix t_j + floor), t and class_weight may be null. */
@@ -120,18 +120,42 @@ typedef struct {
 } fl_table;
 
 /* The pointwise losses: name, how a float's sum is made (through its double twin, or 0: from float values), and which operands'
-   extremes are wanted, to check that they lie in the loss's domain. */
-enum { FL_X = 1, FL_T = 2 };
+   extremes are wanted, to check that they lie in the loss's domain (FL_SIZE_T: those of |t|, for labels of -1 and 1). */
+enum { FL_X = 1, FL_T = 2, FL_SIZE_T = 16 };
 #define FL_REGRESSION_LOSSES(LOSS)                                                                                       \
   LOSS(mse, mse_f64, 0)                                                                                                  \
   LOSS(mae, mae_f64, 0)                                                                                                  \
   LOSS(huber, huber_f64, 0)                                                                                              \
-  LOSS(smooth_l1, smooth_l1_f64, 0)
+  LOSS(smooth_l1, smooth_l1_f64, 0)                                                                                      \
+  LOSS(pseudo_huber, 0, 0)                                                                                               \
+  LOSS(log_cosh, 0, 0)                                                                                                   \
+  LOSS(quantile, quantile_f64, 0)                                                                                        \
+  LOSS(expectile, expectile_f64, 0)                                                                                      \
+  LOSS(mape, 0, 0)                                                                                                       \
+  LOSS(poisson_nll, 0, FL_T)
 #define FL_CLASSIFICATION_LOSSES(LOSS)                                                                                   \
   LOSS(binary_cross_entropy, 0, FL_X | FL_T)                                                                             \
   LOSS(binary_cross_entropy_with_logits, 0, FL_T)                                                                        \
-  LOSS(logistic, 0, FL_T)
-#define FL_POINTWISE_LOSSES(LOSS) FL_REGRESSION_LOSSES(LOSS) FL_CLASSIFICATION_LOSSES(LOSS)
+  LOSS(logistic, 0, FL_T)                                                                                                \
+  LOSS(hinge, hinge_f64, FL_SIZE_T)                                                                                      \
+  LOSS(squared_hinge, squared_hinge_f64, FL_SIZE_T)                                                                      \
+  LOSS(perceptron, perceptron_f64, FL_SIZE_T)                                                                            \
+  LOSS(soft_margin, 0, FL_SIZE_T)                                                                                        \
+  LOSS(exponential, 0, FL_SIZE_T)
+/* Losses that floats too compute in double, value and derivatives: name, the function that floats use, extremes. */
+#define FL_DOUBLE_LOSSES(LOSS)                                                                                           \
+  LOSS(msle, msle_brief_f64, FL_X | FL_T)                                                                                \
+  LOSS(poisson_nll_full, poisson_nll_full_brief_f64, FL_T)                                                               \
+  LOSS(poisson_nll_rate, poisson_nll_rate_f64, FL_X | FL_T)                                                              \
+  LOSS(poisson_nll_rate_full, poisson_nll_rate_full_f64, FL_X | FL_T)                                                    \
+  LOSS(gamma, gamma_brief_f64, FL_T)                                                                                     \
+  LOSS(tweedie, tweedie_brief_f64, FL_T)                                                                                 \
+  LOSS(tweedie_normal, tweedie_normal_f64, FL_T)                                                                         \
+  LOSS(tweedie_three_halves, tweedie_three_halves_f64, FL_T)                                                             \
+  LOSS(tweedie_poisson, tweedie_poisson_brief_f64, FL_T)                                                                 \
+  LOSS(sigmoid_focal, sigmoid_focal_brief_f64, FL_T)                                                                     \
+  LOSS(sigmoid_focal_square, sigmoid_focal_square_brief_f64, FL_T)
+#define FL_POINTWISE_LOSSES(LOSS) FL_REGRESSION_LOSSES(LOSS) FL_CLASSIFICATION_LOSSES(LOSS) FL_DOUBLE_LOSSES(LOSS)
 
 /* dispatch.c */
 const char *fl_pointwise_name(int op);  /* NULL past the last */

@@ -230,4 +230,163 @@ FL_INLINE vd vlog_f64(vd p) {
 }
 #define vlog(p) _Generic((p), vf: vlog_f32, vd: vlog_f64)(p)
 
+/* ---- for regression and margin losses ----------------------------------------------------------------------------- */
+
+/* relative error 9.9e-12 up to 1/9 */
+#define FL_ATANH_THIRD_SHORT                                                                                             \
+  {0.66666666650023609, 0.40000010769949662, 0.2857030572188366,                                                         \
+   0.22264711209001325, 0.17464702465440773, 0.20787616855746752}
+#define FL_LOG_2PI 1.8378770664093453
+
+FL_INLINE vf vsqrt_f32(vf a) {
+#if defined(FL_V4)
+  return _mm512_sqrt_ps(a);
+#elif defined(FL_V3)
+  return _mm256_sqrt_ps(a);
+#elif defined(__SSE2__)
+  return _mm_sqrt_ps(a);
+#else
+  for (int i = 0; i < LANES_F32; i++) a[i] = __builtin_sqrtf(a[i]);
+  return a;
+#endif
+}
+FL_INLINE vd vsqrt_f64(vd a) {
+#if defined(FL_V4)
+  return _mm512_sqrt_pd(a);
+#elif defined(FL_V3)
+  return _mm256_sqrt_pd(a);
+#elif defined(__SSE2__)
+  return _mm_sqrt_pd(a);
+#else
+  for (int i = 0; i < LANES_F64; i++) a[i] = __builtin_sqrt(a[i]);
+  return a;
+#endif
+}
+#define vsqrt(a) _Generic((a), vf: vsqrt_f32, vd: vsqrt_f64)(a)
+
+/* a b - p, where p is a b rounded: what rounding dropped. Without FMA by Dekker's splitting, for |a|, |b| below 2^990. */
+FL_INLINE vd vproduct_lost(vd a, vd b, vd p) {
+#if defined(FL_V3) || defined(FL_V4) || defined(__aarch64__)
+  return vfma(a, b, -p);
+#else
+  const vd a_wide = a * 134217729.0, b_wide = b * 134217729.0; /* 2^27 + 1: the upper half of the digits */
+  const vd a_high = a_wide - (a_wide - a), b_high = b_wide - (b_wide - b), a_low = a - a_high, b_low = b - b_high;
+  return ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low;
+#endif
+}
+
+/* 1 / a to the last bit or two, for a whose inverse is a normal number: Newton's method costs a fifth of a division. */
+FL_INLINE vd vinverse(vd a) {
+#if defined(FL_V4)
+  const vd one = vset_f64(1.0);
+  vd r = _mm512_rcp14_pd(a);
+  r = vfma(r, vfma(-a, r, one), r);
+  return vfma(r, vfma(-a, r, one), r);
+#else
+  return 1.0 / a;
+#endif
+}
+
+/* p 2^n for p near 1 and any whole n within twice the exponents of normal numbers. */
+FL_INLINE vf vscale_any_f32(vf p, vf n) {
+  if (FL_SCALE_EXACT) return vscale(p, n);
+  vf half = vfma(n, vset_f32(0.5f), vset_f32(FL_ROUND_F32)) - FL_ROUND_F32;
+  return vscale(vscale(p, half), n - half);
+}
+FL_INLINE vd vscale_any_f64(vd p, vd n) {
+  if (FL_SCALE_EXACT) return vscale(p, n);
+  vd half = vfma(n, vset_f64(0.5), vset_f64(FL_ROUND_F64)) - FL_ROUND_F64;
+  return vscale(vscale(p, half), n - half);
+}
+
+/* e^x for any x, denormal and infinite results too. */
+FL_INLINE vf vexp_f32(vf x) {
+  vf n, p = vexp_parts_f32(vmin(vset_f32(90.0f), vmax(vset_f32(-110.0f), x)), &n);
+  return vscale_any_f32(p, n);
+}
+FL_INLINE vd vexp_f64(vd x) {
+  vd n, p = vexp_parts_f64(vmin(vset_f64(711.0), vmax(vset_f64(-760.0), x)), &n);
+  return vscale_any_f64(p, n);
+}
+#define vexp(x) _Generic((x), vf: vexp_f32, vd: vexp_f64)(x)
+
+FL_INLINE vd vexp_reduce_f64(vd x, vd *n) { /* r with x = n ln 2 + r, |r| <= ln 2 / 2 */
+  x = vmin(vset_f64(711.0), vmax(vset_f64(-760.0), x));
+  vd k = vfma(x, vset_f64(FL_LOG2E), vset_f64(FL_ROUND_F64)) - FL_ROUND_F64;
+  *n = k;
+  return vfma(k, vset_f64(-FL_LN2_LOW_F64), vfma(k, vset_f64(-FL_LN2_HIGH_F64), x));
+}
+FL_INLINE vd vexp_short(vd x) { /* to 5e-12 */
+  vd n, r = vexp_reduce_f64(x, &n);
+  return vscale_any_f64(FL_POLY_F64(r, FL_EXP_SHORT), n);
+}
+
+/* (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2: the tails of the polynomials for e^r. */
+FL_INLINE vf vexp_tail_f32(vf r) {
+  static const float c[] = FL_EXP_F32;
+  return vpoly_f32(r, c + 2, sizeof c / sizeof *c - 2);
+}
+FL_INLINE vd vexp_tail_f64(vd r) {
+  static const double c[] = FL_EXP_F64;
+  return vpoly_f64(r, c + 2, sizeof c / sizeof *c - 2);
+}
+FL_INLINE vd vexp_tail_short(vd r) { /* to 1e-10 */
+  static const double c[] = FL_EXP_SHORT;
+  return vpoly_f64(r, c + 2, sizeof c / sizeof *c - 2);
+}
+
+/* e^x for x <= 0, and *grow = e^x - 1. */
+FL_INLINE vf vexp_both_f32(vf x, vf *grow) {
+  x = vmax(vset_f32(-110.0f), x);
+  vf k = vfma(x, vset_f32((float)FL_LOG2E), vset_f32(FL_ROUND_F32)) - FL_ROUND_F32;
+  vf r = vfma(k, vset_f32(-FL_LN2_LOW_F32), vfma(k, vset_f32(-FL_LN2_HIGH_F32), x));
+  vf t = vfma(r * r, vexp_tail_f32(r), r), one = vset_f32(1.0f), unit = vscale(one, vmax(vset_f32(-64.0f), k));
+  *grow = vfma(t, unit, unit - one);
+  return vscale_any_f32(t + one, k);
+}
+FL_INLINE vd vexp_both_f64(vd x, vd *grow) {
+  vd k, r = vexp_reduce_f64(x, &k);
+  vd t = vfma(r * r, vexp_tail_f64(r), r), one = vset_f64(1.0), unit = vscale(one, vmax(vset_f64(-64.0), k));
+  *grow = vfma(t, unit, unit - one);
+  return vscale_any_f64(t + one, k);
+}
+#define vexp_both(x, grow) _Generic((x), vf: vexp_both_f32, vd: vexp_both_f64)(x, grow)
+
+/* phi(u) = e^u - 1 - u >= 0 without cancellation, *e = e^u and *grow = e^u - 1; to 1e-10 if `brief`. Near 0 through
+   phi(2 v) = (v + phi(v))^2 + 2 phi(v), twice: phi(u / 4) is where the polynomial is good. */
+FL_INLINE vd vphi(vd u, int brief, vd *e, vd *grow) {
+  vd k, far = vexp_reduce_f64(u, &k), one = vset_f64(1.0);
+  md close = vlt(vabs(u), vset_f64(2 * FL_LN2));
+  vd r = vselect(close, u * 0.25, far), f = r * r * (brief ? vexp_tail_short(r) : vexp_tail_f64(r));
+  vd m = r + f, f2 = vfma(m, m, f + f), m2 = r + r + f2, f4 = vfma(m2, m2, f2 + f2);
+  far = vscale_any_f64(one + m, k);
+  *e = vselect(close, one + (u + f4), far), *grow = vselect(close, u + f4, far - one);
+  return vselect(close, f4, far - (vmin(vset_f64(0x1p1000), u) + 1.0)); /* inf - inf is not meant */
+}
+
+/* log(w) for w > 0 as a sum: what is returned, and what rounding dropped from it. nan where w is infinite. */
+FL_INLINE vd vlog_pair(vd w, vd *lost) {
+  md small = vlt(w, vset_f64(0x1p-1022));
+  vd k, f = vlog_reduce_f64(vselect(small, w * 0x1p64, w), vset_f64(0), &k);
+  k = vselect(small, k - 64.0, k);
+  vd z = f * vinverse(f + 2.0), z2 = z * z, whole = k * FL_LN2_HIGH_F64; /* exact: 32 bits times 11 */
+  vd rest = f - (z * (f - z2 * FL_POLY_F64(z2, FL_ATANH_F64)) - k * FL_LN2_LOW_F64);
+  vd log = whole + rest;
+  *lost = (whole - log) + rest;
+  return log + (w - w);
+}
+
+FL_INLINE vd vlog1p_brief(vd s) { /* for s > -1, to 1e-10 */
+  vd k, w = s + 1.0;
+  vd f = vlog_reduce_f64(w, vselect(vlt(s, vset_f64(1.0)), s - (w - 1.0), 1.0 - (w - s)), &k);
+  vd z = f * vinverse(f + 2.0), z2 = z * z;
+  return vfma(k, vset_f64(FL_LN2), f - z * (f - z2 * FL_POLY_F64(z2, FL_ATANH_SHORT))) + (w - w);
+}
+
+/* log(1 + u) for 0 <= u <= 1 from z = u / (2 + u), to 1e-10. */
+FL_INLINE vd vlog1p_ratio_short(vd u, vd z) {
+  vd z2 = z * z;
+  return u - z * (u - z2 * FL_POLY_F64(z2, FL_ATANH_THIRD_SHORT));
+}
+
 #endif
