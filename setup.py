@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
@@ -76,17 +77,20 @@ class BuildKernels(build_ext):
             wanted = os.environ.get("FASTLOSS_LEVELS", "v3,v4").split(",")
             known = [level for level in ("v3", "v4") if level in wanted]
             levels += [level for level in known if self.compiles("int main(void){return 0;}", LEVEL_FLAGS[level])]
-        for level in levels:
-            extension.extra_objects += self.compiler.compile(
-                [str(CSRC / "level.c")],
-                output_dir=str(Path(self.build_temp) / level),
-                macros=[("FL_LEVEL", level)],
-                include_dirs=[str(CSRC)],
-                extra_postargs=LOOP_FLAGS + LEVEL_FLAGS[level] + compile_flags,
-                depends=HEADERS,
-            )
-            if level != "baseline":
-                extension.define_macros.append((f"FL_HAVE_{level.upper()}", "1"))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # each runs a compiler of its own
+            for objects in pool.map(lambda level: self.compile_level(level, compile_flags), levels):
+                extension.extra_objects += objects
+        extension.define_macros += [(f"FL_HAVE_{level.upper()}", "1") for level in levels[1:]]
+
+    def compile_level(self, level: str, compile_flags: list[str]) -> list[str]:
+        return self.compiler.compile(
+            [str(CSRC / "level.c")],
+            output_dir=str(Path(self.build_temp) / level),
+            macros=[("FL_LEVEL", level)],
+            include_dirs=[str(CSRC)],
+            extra_postargs=LOOP_FLAGS + LEVEL_FLAGS[level] + compile_flags,
+            depends=HEADERS,
+        )
 
     def openmp_flags(self) -> tuple[list[str], list[str]]:
         if switched_on("FASTLOSS_OPENMP", "1"):

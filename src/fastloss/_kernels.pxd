@@ -8,6 +8,7 @@ cdef extern from "kernels.h" nogil:
     enum:
         FL_VALUE, FL_GRAD, FL_HESS
         FL_PIECE_BYTES
+        FL_PLAIN, FL_FOCAL, FL_POLY1, FL_GENERALIZED
         FL_F16, FL_BF16, FL_F32, FL_F64, FL_I8, FL_I16, FL_I32, FL_I64, FL_U8, FL_U16, FL_U32, FL_U64
 
     ctypedef struct fl_view:
@@ -56,6 +57,8 @@ cdef extern from "kernels.h" nogil:
         void (*log1p)(Py_ssize_t, const double *, double *) noexcept nogil
         double (*hard_values)(Py_ssize_t, const double *, const double *, const double *, double *, double *,
                               double *) noexcept nogil
+        double (*linked_values)(Py_ssize_t, int, double, const double *, const double *, const double *, double *, double *,
+                                double *, double *) noexcept nogil
         void (*hard_slopes)(Py_ssize_t, const double *, const double *, const double *, const double *, const double *,
                             const double *, double, double *, double *) noexcept nogil
         Py_ssize_t (*census)(Py_ssize_t, const int64_t *, int64_t, int, int64_t, int *) noexcept nogil
@@ -63,6 +66,13 @@ cdef extern from "kernels.h" nogil:
         void (*log_softmax)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
         void (*soft_sums)(Py_ssize_t, const void *, double, const fl_soft *, double *, double *) noexcept nogil
         void (*soft_grad)(Py_ssize_t, const void *, double, double, double, double, const fl_soft *, void *) noexcept nogil
+        void (*link_sums)(Py_ssize_t, const void *, double, double, const fl_soft *, int, double, double *,
+                          double *) noexcept nogil
+        void (*link_grad)(Py_ssize_t, const void *, double, double, double, double, const fl_soft *, int, double,
+                          void *) noexcept nogil
+        void (*negentropy)(Py_ssize_t, const void *, int, double *) noexcept nogil
+        void (*exps)(Py_ssize_t, const void *, void *) noexcept nogil
+        void (*temper)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
         void (*softmax_hess)(Py_ssize_t, const void *, double, double, double, void *) noexcept nogil
         void (*extremes)(Py_ssize_t, const void *, double *, double *) noexcept nogil
         void (*tile_load)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, void *) noexcept nogil
@@ -77,6 +87,8 @@ cdef extern from "kernels.h" nogil:
                                const double *, const double *, const fl_soft *) noexcept nogil
         void (*tile_hess)(Py_ssize_t, Py_ssize_t, const void *, void *, const double *, const double *,
                           const double *, const double *) noexcept nogil
+        void (*tile_negentropy)(Py_ssize_t, Py_ssize_t, const void *, int, double *) noexcept nogil
+        void (*tile_temper)(Py_ssize_t, Py_ssize_t, void *, double) noexcept nogil
         int lanes
         int size
 

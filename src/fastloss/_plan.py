@@ -202,9 +202,12 @@ class Pointwise(Plan):
 
 
 class Rows(Plan):
-    """A loss with one value per row along `axis`; `kind` of _rows.KINDS."""
+    """A loss with one value per row along `axis`; `kind` of _rows.KINDS, `link` of _rows.LINKS with its parameter."""
 
-    __slots__ = ("axis", "class_weight", "ignore", "kind", "sample_weight", "shape", "smoothing", "target", "total_weight")
+    __slots__ = (
+        "axis", "class_weight", "divergence", "ignore", "kind", "link", "log_target", "parameter", "sample_weight", "shape",
+        "smoothing", "target", "temperature", "total_weight",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -219,8 +222,15 @@ class Rows(Plan):
         class_weight: Any = None,
         ignore: int | None = None,
         smoothing: float = 0.0,
+        link: str = "plain",
+        parameter: float = 0.0,
+        divergence: bool = False,
+        log_target: bool = False,
+        temperature: float = 1.0,
     ) -> None:
         _check.one_of("reduction", reduction, REDUCTIONS)
+        self.link, self.parameter = _rows.LINKS[link], parameter
+        self.divergence, self.log_target, self.temperature = divergence, log_target, temperature
         self.kind, self.x, self.axis, self.target = kind, x, axis, target
         self.wide, self.ignore, self.smoothing, self.reduction = wide, ignore, smoothing, reduction
         self.shape = x.shape[:axis] + x.shape[axis + 1 :]
@@ -247,7 +257,7 @@ class Rows(Plan):
         scale = 1.0
         if (grad or hess) and (self.reduction == "mean" or out is not None):
             scale = self._scale(self._denominator(out is not None))
-        total, weight = self._kernel(scale, values, None, gradient, hessian)
+        total, weight = self._kernel(scale / self.temperature, values, None, gradient, hessian)
         if not value:
             return None, gradient, hessian
         return (self._reduced(total, weight) if values is None else values), gradient, hessian
@@ -260,7 +270,7 @@ class Rows(Plan):
     def _denominator(self, careful: bool) -> float:
         """The sum of weights, known before the first derivative is written. `careful` also checks the whole target."""
         if self.kind == "soft":
-            if careful:
+            if careful and not self.log_target:
                 _refuse_outside("target", self.target, 0.0, 1.0, "probabilities in [0, 1]")
             return self.total_weight if self.class_weight is None else self._kernel(1.0, None, None, None, None)[1]
         counts = self.ignore is not None or self.class_weight is not None
@@ -283,7 +293,8 @@ class Rows(Plan):
         total, weight, bad, low, high = _rows.rows(
             _KIND[kind or self.kind], self.x, self.axis, target=self.target, class_weight=self.class_weight,
             ignore_index=self.ignore, smoothing=self.smoothing, sample_weight=self.sample_weight, wide=self.wide,
-            scale=scale, values=values, weights=weights, grad=grad, hess=hess, threads=get_num_threads(),
+            scale=scale, values=values, weights=weights, grad=grad, hess=hess, link=self.link, parameter=self.parameter,
+            divergence=self.divergence, log_target=self.log_target, temperature=self.temperature, threads=get_num_threads(),
         )  # fmt: skip
         if bad >= 0:
             self._refuse_label(bad)

@@ -302,7 +302,14 @@ def cross_entropy(
 ) -> Terms:
     """-sum of t log softmax(logits), where smoothing has made t into (1 - s) t + s / C."""
     loss = 0.0 - log_softmax(logits, axis=axis)
-    classes, s = loss.shape[axis], label_smoothing
+    return _spread(loss, target, axis, class_weight, ignore_index, label_smoothing)
+
+
+def _spread(
+    loss: Array, target: ArrayLike, axis: int, class_weight: ArrayLike | None, ignore_index: int | None, s: float
+) -> Terms:
+    """Each row's losses of the single classes, weighed by its target (smoothed by s) and the classes' weights."""
+    classes = loss.shape[axis]
     weight = _class_weight(class_weight, classes)
     along_axis = weight.reshape((-1,) + (1,) * (loss.ndim - 1 - axis % loss.ndim))
 
@@ -316,6 +323,53 @@ def cross_entropy(
     if s:
         values = values + _times(s / classes * along_axis, loss).sum(axis)
     return np.where(counted, values, 0.0), np.where(counted, weight, 0.0)
+
+
+@_quiet
+def softmax_focal(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    gamma: float = 2.0,
+    axis: int = -1,
+    class_weight: ArrayLike | None = None,
+    ignore_index: int | None = -100,
+    label_smoothing: float = 0.0,
+) -> Terms:
+    """-sum of t (1 - p)^gamma log p over the classes, t smoothed as in cross_entropy."""
+    loss = 0.0 - log_softmax(logits, axis=axis)
+    focused = (0.0 - np.expm1(-loss)) ** gamma * loss
+    return _spread(focused, target, axis, class_weight, ignore_index, label_smoothing)
+
+
+@_quiet
+def poly1_cross_entropy(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    epsilon: float = 1.0,
+    axis: int = -1,
+    class_weight: ArrayLike | None = None,
+    ignore_index: int | None = -100,
+) -> Terms:
+    """-log p + epsilon (1 - p), p the label's probability."""
+    loss = 0.0 - log_softmax(logits, axis=axis)
+    return _spread(loss - epsilon * np.expm1(-loss), target, axis, class_weight, ignore_index, 0.0)
+
+
+@_quiet
+def generalized_cross_entropy(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    q: float = 0.7,
+    axis: int = -1,
+    class_weight: ArrayLike | None = None,
+    ignore_index: int | None = -100,
+) -> Terms:
+    """(1 - p^q) / q, p the label's probability."""
+    log_p = log_softmax(logits, axis=axis)
+    return _spread(-np.expm1(q * log_p) / q, target, axis, class_weight, ignore_index, 0.0)
 
 
 def perplexity(

@@ -23,7 +23,11 @@ from libc.string cimport memcpy, memset
 from fastloss._kernels cimport (
     FL_F32,
     FL_F64,
+    FL_FOCAL,
+    FL_GENERALIZED,
     FL_PIECE_BYTES,
+    FL_PLAIN,
+    FL_POLY1,
     SPAN,
     RunningSum,
     Workspace,
@@ -59,6 +63,8 @@ KINDS = {
     "labels": LABELS,  # nothing but the labels' check and the weights' sum
 }
 
+LINKS = {"plain": FL_PLAIN, "focal": FL_FOCAL, "poly1": FL_POLY1, "generalized": FL_GENERALIZED}  # csrc/links.h
+
 cdef enum:
     BLOCK_WORK = 32768  # elements per block of rows
     BLOCK_ROWS = 256  # rows per block at the most
@@ -90,7 +96,9 @@ cdef struct RowsCall:
     int64_t ignore
     const double *class_weight
     const void *class_weight_real  # the same in the computation type
-    double smoothing, scale
+    double smoothing, scale, parameter, temperature
+    int link  # the loss is a function of cross-entropy; `parameter` is its own
+    bint divergence, log_target  # (SOFT) less the targets' entropy; the targets are logarithms
     char *values
     double *weights
     double *sums  # per block: weighted loss, weight
@@ -202,9 +210,15 @@ cdef void finish_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t sta
     cdef Py_ssize_t i
     call.weight_sums[b] = 0
     if call.kind == HARD and call.smoothing == 0:
-        call.sums[b] = call.table.hard_values(
-            n, desk.top, desk.picked, desk.log1p, desk.weight, desk.value, &call.weight_sums[b]
-        )
+        if call.link == FL_PLAIN:
+            call.sums[b] = call.table.hard_values(
+                n, desk.top, desk.picked, desk.log1p, desk.weight, desk.value, &call.weight_sums[b]
+            )
+        else:
+            call.sums[b] = call.table.linked_values(
+                n, call.link, call.parameter, desk.top, desk.picked, desk.log1p, desk.weight, desk.value, desk.factor,
+                &call.weight_sums[b]
+            )
     else:
         finish_other_values(call, desk, b, n)
     if call.values != NULL:
@@ -215,6 +229,9 @@ cdef void finish_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t sta
                 (<float *>call.values)[start + i] = <float>desk.value[i]
     if call.weights != NULL:
         memcpy(call.weights + start, desk.weight, n * sizeof(double))
+    if call.link != FL_PLAIN and not is_spread(call):
+        for i in range(n):  # what cross-entropy's gradient is multiplied by
+            desk.weight[i] *= desk.factor[i]
 
 
 cdef void finish_other_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t n) noexcept nogil:
@@ -229,6 +246,8 @@ cdef void finish_other_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize
             value = -desk.weight[i] * desk.picked[i]
         elif not isfinite(desk.top[i]):
             value = NAN  # softmax of such a row is undefined
+        elif call.link != FL_PLAIN:
+            value = desk.sample[i] * desk.soft_loss[i]
         else:
             value = desk.soft_loss[i] + desk.soft_weight[i] * desk.log1p[i]
             if call.kind == HARD:
@@ -330,7 +349,7 @@ cdef inline bint give_up(RowsCall *call, int thread, Py_ssize_t piece) noexcept 
 
 cdef inline bint walks_straight(const RowsCall *call, const Plane *plane) noexcept nogil:
     """Whether whole rows are single pieces that can be read or written in place, a fixed stride apart."""
-    return call.pieces == 1 and plane.direct and plane.rows.ndim == 1
+    return call.pieces == 1 and plane.direct and plane.rows.ndim == 1 and call.temperature == 1
 
 
 cdef void row_statistics(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, int thread) noexcept nogil:
@@ -377,10 +396,34 @@ cdef bint one_row_statistics(RowsCall *call, Desk *desk, char *row, Py_ssize_t i
         if keeps_exponentials(call):
             e = desk.kept + i * call.kept_stride + first * call.size
         call.table.pieces(
-            1, m, read_piece(call, &call.x, row, first, m, desk.x), 0, e, 0,
+            1, m, logits_piece(call, desk, row, first, m), 0, e, 0,
             &desk.piece_top[at], &desk.piece_part[at], &desk.piece_unit[at],
         )
     return True
+
+
+cdef inline const char *logits_piece(
+    RowsCall *call, Desk *desk, char *row, Py_ssize_t first, Py_ssize_t n
+) noexcept nogil:
+    """Classes [first, first + n) of a row of logits, divided by the temperature."""
+    cdef const char *x = read_piece(call, &call.x, row, first, n, desk.x)
+    cdef double reference
+    if call.temperature == 1:
+        return x
+    reference = fl_load_one(row, call.x.rows.type)
+    call.table.temper(n, x, reference if isfinite(reference) else 0, call.temperature, desk.x)
+    return desk.x
+
+
+cdef inline const char *target_piece(
+    RowsCall *call, Desk *desk, Py_ssize_t i, Py_ssize_t first, Py_ssize_t n
+) noexcept nogil:
+    """The same of the row's target probabilities."""
+    cdef const char *t = read_piece(call, &call.t, line_at(&call.t, i), first, n, desk.t)
+    if not call.log_target:
+        return t
+    call.table.exps(n, t, desk.t)
+    return desk.t
 
 
 cdef fl_soft soft_of(RowsCall *call, const char *t, Py_ssize_t first) noexcept nogil:
@@ -401,7 +444,6 @@ cdef void row_soft_sums(
     cdef fl_soft soft
     cdef double plain, ignored
     cdef char *row
-    cdef char *t_row
     cdef const char *x
     cdef const char *t = NULL
     for i in range(n):
@@ -411,19 +453,53 @@ cdef void row_soft_sums(
         row, plain, first = line_at(&call.x, start + i), 0, 0
         while first < call.classes and not give_up(call, thread, first // call.piece):
             m = min(call.piece, call.classes - first)
-            x = read_piece(call, &call.x, row, first, m, desk.x)
+            x = logits_piece(call, desk, row, first, m)
+            if call.divergence:
+                t = read_piece(call, &call.t, line_at(&call.t, start + i), first, m, desk.t)
+                call.table.negentropy(m, t, call.log_target, &desk.soft_loss[i])
             if call.kind == SOFT:
-                t_row = line_at(&call.t, start + i)
-                t = read_piece(call, &call.t, t_row, first, m, desk.t)
-                call.table.extremes(m, t, &call.ranges[2 * b], &call.ranges[2 * b + 1])
+                t = target_piece(call, desk, start + i, first, m)
+                if not call.log_target:
+                    call.table.extremes(m, t, &call.ranges[2 * b], &call.ranges[2 * b + 1])
             soft = soft_of(call, t, first)
-            call.table.soft_sums(m, x, desk.top[i], &soft, &desk.soft_loss[i], &desk.soft_weight[i])
+            if call.link == FL_PLAIN:
+                call.table.soft_sums(m, x, desk.top[i], &soft, &desk.soft_loss[i], &desk.soft_weight[i])
+            else:
+                call.table.link_sums(
+                    m, x, desk.top[i], desk.log1p[i], &soft, call.link, call.parameter, &desk.soft_loss[i],
+                    &desk.soft_weight[i]
+                )
             if call.kind == SOFT and call.class_weight != NULL:
                 soft.mix, soft.floor, ignored = 1, 0, 0
                 call.table.soft_sums(m, x, desk.top[i], &soft, &ignored, &plain)
             first += m
         if call.kind == SOFT:
             desk.down[i] = desk.sample[i] * (plain if call.class_weight != NULL else 1)
+        elif call.link != FL_PLAIN:
+            add_label_link(call, desk, i)
+
+
+cdef void add_label_link(RowsCall *call, Desk *desk, Py_ssize_t i) noexcept nogil:
+    """The label's own share of a smoothed target; leaves its slope in desk.slope."""
+    cdef double weight = 1, ignored = 0, value, slope
+    call.table.linked_values(
+        1, call.link, call.parameter, &desk.top[i], &desk.picked[i], &desk.log1p[i], &weight, &value, &slope, &ignored
+    )
+    desk.soft_loss[i] += hard_part(call, desk, i) * value
+    desk.soft_weight[i] += hard_part(call, desk, i) * slope
+    desk.slope[i] = slope
+
+
+cdef double linked_label_slope(RowsCall *call, Desk *desk, Py_ssize_t i, double p) noexcept nogil:
+    """As label_slope, for a smoothed target: soft_weight is the sum of all slopes, desk.slope the label's."""
+    cdef double floor = call.smoothing / call.classes, own, others
+    if call.class_weight != NULL:
+        floor *= call.class_weight[desk.label[i]]
+    own = (floor + hard_part(call, desk, i)) * desk.slope[i]
+    if desk.picked[i] == desk.top[i]:
+        others = desk.rest[i] / (1 + desk.rest[i])
+        return call.scale * desk.sample[i] * ((desk.soft_weight[i] - own) - desk.soft_weight[i] * others)
+    return call.scale * desk.sample[i] * (desk.soft_weight[i] * p - own)
 
 
 cdef void hard_gradients(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
@@ -452,7 +528,7 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
     cdef const char *x
     cdef const char *t = NULL
     cdef double weight, z, slope = 0, p
-    cdef bint spread = is_spread(call), labelled = call.kind == HARD
+    cdef bint spread = is_spread(call), labelled = call.kind == HARD, linked
     cdef bint kept = keeps_exponentials(call)
     cdef fl_soft soft
     for i in range(n):
@@ -462,7 +538,8 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
         weight, z = whole_weight(call, desk, i), 1 + desk.rest[i]
         if labelled and desk.label[i] >= 0:
             p = exp(desk.picked[i] - desk.top[i]) / z
-            slope = label_slope(call, desk, i, p)
+            linked = spread and call.link != FL_PLAIN
+            slope = linked_label_slope(call, desk, i, p) if linked else label_slope(call, desk, i, p)
         first = 0
         while first < call.classes and not give_up(call, thread, first // call.piece):
             m = min(call.piece, call.classes - first)
@@ -471,7 +548,7 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
             elif kept and hess == NULL:
                 x = row  # not read
             else:
-                x = read_piece(call, &call.x, row, first, m, desk.x)
+                x = logits_piece(call, desk, row, first, m)
             if hess != NULL:
                 out = result_piece(call, &call.hess, hess, first, desk.e)
                 if x == NULL:
@@ -485,11 +562,17 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
                     memset(out, 0, m * call.size)
                 elif spread:
                     if call.kind == SOFT:
-                        t = read_piece(call, &call.t, line_at(&call.t, start + i), first, m, desk.t)
+                        t = target_piece(call, desk, start + i, first, m)
                     soft = soft_of(call, t, first)
-                    call.table.soft_grad(
-                        m, x, desk.top[i], desk.rest[i], call.scale * weight, call.scale * desk.sample[i], &soft, out
-                    )
+                    if call.link == FL_PLAIN:
+                        call.table.soft_grad(
+                            m, x, desk.top[i], desk.rest[i], call.scale * weight, call.scale * desk.sample[i], &soft, out
+                        )
+                    else:
+                        call.table.link_grad(
+                            m, x, desk.top[i], desk.log1p[i], call.scale * desk.sample[i], desk.soft_weight[i], &soft,
+                            call.link, call.parameter, out
+                        )
                 elif call.kind == LOG_SOFTMAX:
                     call.table.log_softmax(m, x, desk.top[i], desk.log1p[i] if isfinite(desk.top[i]) else NAN, out)
                 elif kept:
@@ -589,10 +672,20 @@ cdef inline void set_tile_entry(const RowsCall *call, char *tile, Py_ssize_t i, 
 cdef void tile_soft_sums(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
     cdef fl_soft soft = soft_of(call, desk.t if call.kind == SOFT else NULL, 0)
     cdef Py_ssize_t i, c
+    if call.log_target:
+        call.table.fill(lanes, 0, desk.part)
+        call.table.tile_negentropy(call.classes, lanes, desk.t, True, desk.part)
+        call.table.exps(call.classes * lanes, desk.t, desk.t)
+    elif call.divergence:
+        call.table.fill(lanes, 0, desk.part)
+        call.table.tile_negentropy(call.classes, lanes, desk.t, False, desk.part)
     call.table.tile_soft_sums(call.classes, lanes, desk.x, desk.top, &soft, desk.soft_loss, desk.soft_weight)
     if call.kind != SOFT:
         return
-    for c in range(call.classes):
+    if call.divergence:
+        for i in range(n):
+            desk.soft_loss[i] += desk.part[i]
+    for c in range(0 if call.log_target else call.classes):
         call.table.extremes(n, desk.t + c * lanes * call.size, &call.ranges[2 * b], &call.ranges[2 * b + 1])
     if call.class_weight == NULL:
         for i in range(n):
@@ -678,6 +771,8 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     lay_desk(call, thread, &desk)
     read_samples(call, &desk, start, n, &call.bad[b])
     read_tile(call, &call.x, start, n, lanes, desk.x)
+    if call.temperature != 1:
+        call.table.tile_temper(call.classes, lanes, desk.x, call.temperature)
     if call.kind == HARD:
         pick_from_tile(call, &desk, desk.x, n, lanes, desk.picked)
     if not call.grad.given and not call.hess.given:
@@ -794,13 +889,16 @@ cdef int set_plane(Plane *plane, cnp.ndarray a, int axis, const fl_real_table *t
 def rows(
     int kind, cnp.ndarray x, int axis, *, cnp.ndarray target=None, cnp.ndarray class_weight=None, ignore_index=None,
     double smoothing=0.0, cnp.ndarray sample_weight=None, bint wide=False, double scale=1.0, cnp.ndarray values=None,
-    cnp.ndarray weights=None, cnp.ndarray grad=None, cnp.ndarray hess=None, int threads=1,
+    cnp.ndarray weights=None, cnp.ndarray grad=None, cnp.ndarray hess=None, int link=FL_PLAIN, double parameter=0.0,
+    bint divergence=False, bint log_target=False, double temperature=1.0, int threads=1,
 ):
     """Run one of KINDS over the rows of `x` along `axis`.
 
     target: labels of x's shape without the axis ("hard", "pick"), or probabilities of x's shape ("soft"). class_weight: float64.
     values, weights: C-contiguous, one per row (values float32 or float64, weights float64). grad and hess have x's shape;
     "softmax" and "log_softmax" put their result in grad. `wide` computes in float64.
+    link, parameter: the loss is this function of the row's cross-entropy. divergence, log_target, temperature ("soft"): the
+    targets' entropy is taken off, they are given as logarithms, logits are divided first (derivatives are of the quotient).
 
     Returns (sum of weighted losses, sum of weights, first row with a bad label or -1, extremes of the probabilities).
     """
@@ -813,6 +911,8 @@ def rows(
     cdef block_work work
     call.table = real_table(wide)
     call.kind, call.size, call.scale, call.smoothing = kind, call.table.size, scale, smoothing
+    call.link, call.parameter, call.temperature = link, parameter, temperature
+    call.divergence, call.log_target = divergence, log_target
     call.classes = cnp.PyArray_DIM(x, axis)
     call.n = cnp.PyArray_SIZE(x) // call.classes
     set_plane(&call.x, x, axis, call.table)
@@ -839,7 +939,8 @@ def rows(
     call.piece = FL_PIECE_BYTES // call.size
     call.pieces = (call.classes + call.piece - 1) // call.piece
     call.kept_stride = (call.classes * call.size + 63) // 64 * 64
-    call.tiled = kind != PICK and kind != LABELS and (
+    spread_link = link != FL_PLAIN and (kind == SOFT or smoothing > 0)  # row by row only
+    call.tiled = kind != PICK and kind != LABELS and not spread_link and (
         call.classes < ROWS_FROM or (call.x.step != cnp.PyArray_ITEMSIZE(x) and call.classes <= STRIDED_TO)
     )
     if call.tiled:

@@ -98,6 +98,24 @@ def cross_entropy(
     array([[-0.156,  0.114,  0.042],
            [ 0.333,  0.333, -0.667]])
     """
+    return _softmax_rows(
+        logits, target, axis, class_weight, ignore_index, label_smoothing, sample_weight, reduction
+    )
+
+
+def _softmax_rows(
+    logits: Any,
+    target: Any,
+    axis: int,
+    class_weight: Any,
+    ignore_index: int | None,
+    label_smoothing: float,
+    sample_weight: Any,
+    reduction: str,
+    link: str = "plain",
+    parameter: float = 0.0,
+) -> Plan:
+    """A function of softmax cross-entropy: targets are class indices, or probabilities in the logits' shape."""
     x = _check.array("logits", logits)
     index = _check.axis_of(x, axis, "logits")
     ignore = _check.ignored_label(ignore_index)
@@ -110,8 +128,9 @@ def cross_entropy(
     else:
         t, kind = _class_indices(x, t, index), "hard"
     return Rows(
-        kind, x, index, t, sample_weight, reduction, wide=wide, class_weight=class_weight, ignore=ignore, smoothing=smoothing
-    )
+        kind, x, index, t, sample_weight, reduction, wide=wide, class_weight=class_weight, ignore=ignore,
+        smoothing=smoothing, link=link, parameter=parameter,
+    )  # fmt: skip
 
 
 def _class_indices(x: Array, t: Array, axis: int) -> Array:
@@ -121,6 +140,261 @@ def _class_indices(x: Array, t: Array, axis: int) -> Array:
     except Refusal as refusal:
         text = refusal.text.replace(", got", f" or probabilities of shape {x.shape}, got", 1)
         raise Refusal(refusal.kind, refusal.argument, text) from None
+
+
+@loss(
+    wrt=("logits",),
+    max_order=1,
+    pointwise=False,
+    formula="-(1 - p)^gamma log p, p = softmax(logits)[target]",
+    range="[0, inf)",
+    citation="Lin et al., Focal Loss for Dense Object Detection, 2017",
+    sampler="class_logits",
+)
+def softmax_focal(
+    logits: Any,
+    target: Any,
+    *,
+    gamma: float = 2.0,
+    axis: int = -1,
+    class_weight: Any = None,
+    ignore_index: int | None = -100,
+    label_smoothing: float = 0.0,
+    sample_weight: Any = None,
+    reduction: str = "mean",
+) -> Plan:
+    """Focal loss of softmax probabilities: cross-entropy that counts easy samples for less.
+
+    .. math:: \\ell_i = - \\sum_j w_j t'_{ij} (1 - p_{ij})^\\gamma \\log p_{ij}
+              \\qquad p_i = \\mathrm{softmax}(x_i), \\quad t' = (1 - s) t + s / C
+
+    with the target class as a one-hot `t`, or with the probabilities given; `w` is `class_weight`, `s` is `label_smoothing`.
+    ``gamma=0`` is `cross_entropy`. For independent labels see `sigmoid_focal`. Spread targets are focused class by class, as in
+    Keras's ``CategoricalFocalCrossentropy`` (whose ``alpha=0.25`` is a `class_weight` here).
+
+    Parameters
+    ----------
+    logits : array_like
+        Scores with the `C` classes along `axis`; ``-inf`` masks a class. Rows are read in place whatever their strides.
+    target : array_like
+        Class indices of any integer type, in the shape of the logits without `axis`; or probabilities in [0, 1] in the shape
+        of the logits.
+    gamma : float
+        >= 0; how fast a sample fades as its probability grows.
+    axis : int
+        The class axis.
+    class_weight : array_like, optional
+        `C` weights >= 0.
+    ignore_index : int or None
+        Samples with this target are 0 in "none", and are not counted; None turns it off. For class indices only.
+    label_smoothing : float
+        Share in [0, 1] of every target that is spread evenly over the classes.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the class-index target or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        "mean" divides by the sum of the weights, as `cross_entropy` does.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, inf) nats; inf if the label is a masked class. Not convex. The gradient is cross-entropy's times
+        :math:`(1 - p)^\\gamma - \\gamma p (1 - p)^{\\gamma - 1} \\log p`: nearly 0 for samples that are clearly right.
+
+    Raises
+    ------
+    IndexError
+        A label outside [0, C) that is not `ignore_index`.
+    ValueError
+        Shapes that do not fit, probabilities outside [0, 1], no classes, options outside their range.
+    TypeError
+        Arrays that are not real numbers, float labels.
+
+    References
+    ----------
+    Lin, Goyal, Girshick, He and Dollar, *Focal Loss for Dense Object Detection*, ICCV 2017.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.softmax_focal([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]], [0, 2], reduction="none").round(4)
+    array([0.0041, 0.4883])
+    """
+    gamma = _check.at_least_zero("gamma", gamma)
+    return _softmax_rows(
+        logits, target, axis, class_weight, ignore_index, label_smoothing, sample_weight, reduction, "focal", gamma
+    )
+
+
+@loss(
+    wrt=("logits",),
+    max_order=1,
+    pointwise=False,
+    formula="-log p + epsilon (1 - p), p = softmax(logits)[target]",
+    range="[0, inf) for epsilon >= -1",
+    citation="Leng et al., PolyLoss, 2022",
+    sampler="class_logits",
+)
+def poly1_cross_entropy(
+    logits: Any,
+    target: Any,
+    *,
+    epsilon: float = 1.0,
+    axis: int = -1,
+    class_weight: Any = None,
+    ignore_index: int | None = -100,
+    sample_weight: Any = None,
+    reduction: str = "mean",
+) -> Plan:
+    """Poly-1 loss: cross-entropy with the first term of its expansion in 1 - p weighed anew.
+
+    .. math:: \\ell_i = w_{y_i} \\left( - \\log p_i + \\epsilon (1 - p_i) \\right)
+              \\qquad p_i = \\mathrm{softmax}(x_i)_{y_i}
+
+    ``epsilon=0`` is `cross_entropy`; ``epsilon=-1`` takes the leading term away.
+
+    Parameters
+    ----------
+    logits : array_like
+        Scores with the `C` classes along `axis`; ``-inf`` masks a class. Rows are read in place whatever their strides.
+    target : array_like
+        Class indices of any integer type, in the shape of the logits without `axis`.
+    epsilon : float
+        What is added to the coefficient 1 of (1 - p); any finite number.
+    axis : int
+        The class axis.
+    class_weight : array_like, optional
+        `C` weights >= 0.
+    ignore_index : int or None
+        Samples with this target are 0 in "none", and are not counted; None turns it off.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the target or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        "mean" divides by the sum of sample weight x class weight.
+
+    Returns
+    -------
+    float or ndarray
+        Nats; at least 0 for epsilon >= -1, inf if the label is a masked class. The gradient is cross-entropy's times
+        :math:`1 + \\epsilon p`.
+
+    Raises
+    ------
+    IndexError
+        A label outside [0, C) that is not `ignore_index`.
+    ValueError
+        Shapes that do not fit, no classes, options outside their range.
+    TypeError
+        Arrays that are not real numbers, labels that are not integers.
+
+    References
+    ----------
+    Leng et al., *PolyLoss: A Polynomial Expansion Perspective of Classification Loss Functions*, ICLR 2022.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.poly1_cross_entropy([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]], [0, 2], reduction="none").round(4)
+    array([0.3261, 1.7653])
+    """
+    epsilon = _check.number("epsilon", epsilon, "a finite number")
+    return _linked_labels(logits, target, axis, class_weight, ignore_index, sample_weight, reduction, "poly1", epsilon)
+
+
+@loss(
+    wrt=("logits",),
+    max_order=1,
+    pointwise=False,
+    formula="(1 - p^q) / q, p = softmax(logits)[target]",
+    range="[0, 1/q]",
+    citation="Zhang and Sabuncu, Generalized Cross Entropy Loss, 2018",
+    sampler="class_logits",
+)
+def generalized_cross_entropy(
+    logits: Any,
+    target: Any,
+    *,
+    q: float = 0.7,
+    axis: int = -1,
+    class_weight: Any = None,
+    ignore_index: int | None = -100,
+    sample_weight: Any = None,
+    reduction: str = "mean",
+) -> Plan:
+    """Generalized cross-entropy: between cross-entropy (q towards 0) and the mean absolute error (q = 1).
+
+    .. math:: \\ell_i = w_{y_i} \\, \\frac{1 - p_i^q}{q} \\qquad p_i = \\mathrm{softmax}(x_i)_{y_i}
+
+    For noisy labels: the loss of a sample is bounded by 1/q.
+
+    Parameters
+    ----------
+    logits : array_like
+        Scores with the `C` classes along `axis`; ``-inf`` masks a class. Rows are read in place whatever their strides.
+    target : array_like
+        Class indices of any integer type, in the shape of the logits without `axis`.
+    q : float
+        In (0, 1].
+    axis : int
+        The class axis.
+    class_weight : array_like, optional
+        `C` weights >= 0.
+    ignore_index : int or None
+        Samples with this target are 0 in "none", and are not counted; None turns it off.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the target or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        "mean" divides by the sum of sample weight x class weight.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, 1/q], also where the label is a masked class. Not convex. The gradient is cross-entropy's times :math:`p^q`: it
+        vanishes for samples that are hopelessly wrong.
+
+    Raises
+    ------
+    IndexError
+        A label outside [0, C) that is not `ignore_index`.
+    ValueError
+        Shapes that do not fit, no classes, q outside (0, 1], other options outside their range.
+    TypeError
+        Arrays that are not real numbers, labels that are not integers.
+
+    References
+    ----------
+    Zhang and Sabuncu, *Generalized Cross Entropy Loss for Training Deep Neural Networks with Noisy Labels*, NeurIPS 2018.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.generalized_cross_entropy([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]], [0, 2], reduction="none").round(4)
+    array([0.1601, 0.7665])
+    """
+    q = _check.number("q", q, "a number in (0, 1]")
+    if not 0 < q <= 1:
+        _check.refuse(ValueError, "q", "a number in (0, 1]", q)
+    return _linked_labels(logits, target, axis, class_weight, ignore_index, sample_weight, reduction, "generalized", q)
+
+
+def _linked_labels(
+    logits: Any,
+    target: Any,
+    axis: int,
+    class_weight: Any,
+    ignore_index: int | None,
+    sample_weight: Any,
+    reduction: str,
+    link: str,
+    parameter: float,
+) -> Plan:
+    """The same with class indices only."""
+    x = _check.array("logits", logits)
+    index = _check.axis_of(x, axis, "logits")
+    t = _check.labels("target", target, x.shape[:index] + x.shape[index + 1 :], x.shape)
+    return Rows(
+        "hard", x, index, t, sample_weight, reduction, wide=_check.is_wide(x.dtype, x.dtype), class_weight=class_weight,
+        ignore=_check.ignored_label(ignore_index), link=link, parameter=parameter,
+    )  # fmt: skip
 
 
 @loss(

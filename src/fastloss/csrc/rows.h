@@ -26,6 +26,15 @@
 #endif
 #define FL_UNBIAS (1.0 / (double)((FL_BIAS) == 60 ? 0x1p60 : 0x1p500))
 
+/* The doubles of one register, as two (float) or one (double) registers. */
+#if FL_REAL_BITS == 32
+#define FL_HALVES 2
+#define FL_HALF(v, h) ((h) ? vhigh(v) : vlow(v))
+#else
+#define FL_HALVES 1
+#define FL_HALF(v, h) (v)
+#endif
+
 /* How a row's exponentials are scaled: everything follows from its top. */
 typedef struct {
   R shift;     /* subtracted from the logits: 0, or top if that is large */
@@ -346,6 +355,88 @@ static void FN(soft_grad)(ptrdiff_t n, const void *x_, double top, double rest, 
       n, x, out,
       vselect(veq(v, best), won * (whole - FL_AIM) - lost * FL_AIM, FN(term)(v, shift, low, exponent) * factor - FL_AIM));
 #undef FL_AIM
+}
+
+/* a_j of one half register in double; 0 beyond the row's end. */
+FL_INLINE vd FN(wide_weight)(const fl_soft *soft, ptrdiff_t i, ptrdiff_t left, int half) {
+  vd a = vset_f64(soft->floor);
+  if (soft->t) {
+    const V t = FN(read)(soft->t, i, left, left >= LANES, 0);
+    a = vfma(vset_f64(soft->mix), FL_HALF(t, half), a);
+  }
+  if (soft->class_weight) {
+    const V w = FN(read)(soft->class_weight, i, left, left >= LANES, 0);
+    a *= FL_HALF(w, half);
+  }
+  return vdrop(vle(vset_f64((double)(left - half * LANES_F64)), vload_f64(fl_iota_f64)), a);
+}
+
+static void FN(link_sums)(ptrdiff_t n, const void *x, double top, double log1p_rest, const fl_soft *soft, int link,
+                          double parameter, double *value, double *pull) {
+  const vd zero = vset_f64(0), tail = vset_f64(log1p_rest + (top - top));
+  vd sum = zero, slopes = zero;
+  for (ptrdiff_t i = 0; i < n; i += LANES) {
+    const V v = FN(read)(x, i, n - i, n - i >= LANES, 0);
+    for (int h = 0; h < FL_HALVES; h++) {
+      const vd a = FN(wide_weight)(soft, i, n - i, h);
+      vd f, s;
+      vlink(link, parameter, (vset_f64(top) - FL_HALF(v, h)) + tail, &f, &s);
+      sum += vselect(veq(a, zero), tail - tail, a * f); /* 0 log 0 = 0; nan for an infinite top */
+      slopes += vselect(veq(a, zero), zero, a * s);
+    }
+  }
+  *value += vsum_f64(sum), *pull += vsum_f64(slopes);
+}
+
+static void FN(link_grad)(ptrdiff_t n, const void *x, double top, double log1p_rest, double scale, double pull,
+                          const fl_soft *soft, int link, double parameter, void *out) {
+  const vd all = vset_f64(pull), tail = vset_f64(log1p_rest + (top - top));
+  for (ptrdiff_t i = 0; i < n; i += LANES) {
+    const V v = FN(read)(x, i, n - i, n - i >= LANES, 0);
+    vd g[2];
+    for (int h = 0; h < FL_HALVES; h++) {
+      const vd l = (vset_f64(top) - FL_HALF(v, h)) + tail;
+      vd f, s, grow;
+      vlink(link, parameter, l, &f, &s);
+      const vd own = FN(wide_weight)(soft, i, n - i, h) * s, p = vexp_both(-l, &grow);
+      g[h] = scale * vselect(vlt(vset_f64(0.5), p), (all - own) + grow * all, p * all - own);
+    }
+#if FL_REAL_BITS == 32
+    FN(write)(out, i, n - i, n - i >= LANES, vnarrow(g[0], g[1]));
+#else
+    FN(write)(out, i, n - i, n - i >= LANES, g[0]);
+#endif
+  }
+}
+
+/* sum += t log t, of t or of log t. */
+FL_INLINE void FN(t_log_t)(V t, int is_log, vd sum[2]) {
+  const V zero = FN(vset)(0), log = is_log ? t : vlog(t), p = is_log ? vexp(t) : t;
+  const M none = veq(p, zero);
+  for (int h = 0; h < FL_HALVES; h++) {
+    const V kept = vdrop(none, log), present = p;
+    sum[h] += FL_HALF(present, h) * FL_HALF(kept, h);
+  }
+}
+
+static void FN(negentropy)(ptrdiff_t n, const void *t, int is_log, double *sum) {
+  vd part[2] = {vset_f64(0), vset_f64(0)};
+  const R nothing = is_log ? (R)-INFINITY : 0;
+  for (ptrdiff_t i = 0; i < n; i += LANES) FN(t_log_t)(FN(read)(t, i, n - i, n - i >= LANES, nothing), is_log, part);
+  *sum += vsum_f64(part[0] + part[1]);
+}
+
+static void FN(exps)(ptrdiff_t n, const void *x_, void *out_) {
+  const R *x = x_;
+  R *out = out_;
+  FL_ROW_MAP(n, x, out, vexp(v));
+}
+
+static void FN(temper)(ptrdiff_t n, const void *x_, double reference, double temperature, void *out_) {
+  const R *x = x_;
+  R *out = out_;
+  const V from = FN(vset)((R)reference), by = FN(vset)((R)temperature);
+  FL_ROW_MAP(n, x, out, (v - from) / by);
 }
 
 /* scale p (1 - p); for the top entry 1 - p is rest / (1 + rest), which keeps its digits. */

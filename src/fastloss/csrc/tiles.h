@@ -2,15 +2,6 @@
  * class axis strided over an image, fill the registers. Included by level.c once per type, after rows.h whose scheme it shares.
  */
 
-/* Per-position doubles of one register of positions, as two (float) or one (double) registers. */
-#if FL_REAL_BITS == 32
-#define FL_HALVES 2
-#define FL_HALF(v, h) ((h) ? vhigh(v) : vlow(v))
-#else
-#define FL_HALVES 1
-#define FL_HALF(v, h) (v)
-#endif
-
 FL_INLINE V FN(load_narrow)(const double *p) {
 #if FL_REAL_BITS == 32
   return vnarrow(vload(p), vload(p + LANES_F64));
@@ -217,6 +208,30 @@ static void FN(tile_hess)(ptrdiff_t C, ptrdiff_t P, const void *x_, void *e_, co
       const V p = vload(e) * f;
       vstore(e, w * p * vselect(veq(vload((const R *)x_ + c * P + q), m), o, one - p));
     }
+  }
+}
+
+/* Per position, sum += t log t. */
+static void FN(tile_negentropy)(ptrdiff_t C, ptrdiff_t P, const void *t_, int is_log, double *sum) {
+  for (ptrdiff_t q = 0; q < P; q += LANES)
+    for (ptrdiff_t c = 0; c < C; c++) {
+      const V t = vload((const R *)t_ + c * P + q);
+      vd part[2] = {vset_f64(0), vset_f64(0)};
+      FN(t_log_t)(t, is_log, part);
+      for (int h = 0; h < FL_HALVES; h++) {
+        double *at = sum + q + h * LANES_F64;
+        vstore(at, vload(at) + part[h]);
+      }
+    }
+}
+
+/* (x - first class) / temperature: the difference is exact where it matters, whatever the logits' offset. */
+static void FN(tile_temper)(ptrdiff_t C, ptrdiff_t P, void *x_, double temperature) {
+  const V by = FN(vset)((R)temperature);
+  for (ptrdiff_t q = 0; q < P; q += LANES) {
+    R *x = (R *)x_ + q;
+    const V first = vload(x), reference = vselect(vlt(vabs(first), FN(vset)((R)INFINITY)), first, FN(vset)(0));
+    for (ptrdiff_t c = 0; c < C; c++) vstore(x + c * P, (vload(x + c * P) - reference) / by);
   }
 }
 
