@@ -51,6 +51,7 @@ OPTIONS: dict[str, dict[str, Make]] = {
     "beta": {"0.25": constant(0.25), "3": constant(3.0), "0": constant(0.0)},
     "class_weight": {"random": _per_class, "with_zero": _per_class_with_zero},
     "delta": {"0.25": constant(0.25), "3": constant(3.0)},
+    "epsilon": {"-0.5": constant(-0.5), "3": constant(3.0)},
     "eps": {"1e-3": constant(1e-3)},
     "full": {"True": constant(True)},
     "gamma": {"1.7": constant(1.7), "0": constant(0.0), "5": constant(5.0)},

@@ -127,11 +127,20 @@ static void FN(tile_stats)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, dou
     FN(tile_stats_loop)(C, P, x, e, 0, top, rest, unit, next, next_step);
 }
 
+/* e factor; in two steps where the factor itself would lose bits. */
 static void FN(tile_scale)(ptrdiff_t C, ptrdiff_t P, void *e_, const double *factor) {
+  const V down = FN(vset)((R)FL_UNBIAS);
   for (ptrdiff_t q = 0; q < P; q += LANES) {
     R *e = (R *)e_ + q;
     const V f = FN(load_narrow)(factor + q);
-    for (ptrdiff_t c = 0; c < C; c++) vstore(e + c * P, vload(e + c * P) * f);
+    if (__builtin_expect(!FN(vany)(vlt(vabs(f), FN(vset)((R)FL_SMALL))), 1)) {
+      for (ptrdiff_t c = 0; c < C; c++) vstore(e + c * P, vload(e + c * P) * f);
+      continue;
+    }
+    double up[LANES];
+    for (int j = 0; j < LANES; j++) up[j] = factor[q + j] / FL_UNBIAS;
+    const V g = FN(load_narrow)(up);
+    for (ptrdiff_t c = 0; c < C; c++) vstore(e + c * P, vload(e + c * P) * down * g);
   }
 }
 
