@@ -91,6 +91,7 @@ cdef extern from "kernels.h" nogil:
         void (*tile_temper)(Py_ssize_t, Py_ssize_t, void *, double) noexcept nogil
         int lanes
         int size
+        double unbias
 
     ctypedef struct fl_table:
         const char *name

@@ -746,7 +746,9 @@ cdef void spread_gradient(RowsCall *call, Desk *desk, Py_ssize_t n, Py_ssize_t l
     sample_factors(call, desk, n)
     for i in range(n):
         if call.kind == HARD and desk.label[i] >= 0:
-            desk.slope[i] = label_slope(call, desk, i, desk.value[i] * desk.unit[i] / (1 + desk.rest[i]))
+            desk.slope[i] = label_slope(
+                call, desk, i, desk.value[i] * (desk.unit[i] * call.table.unbias) / (1 + desk.rest[i])
+            )
         if call.kind == SOFTMAX:
             desk.factor[i] *= desk.unit[i] / (1 + desk.rest[i])
         desk.down[i] = call.scale * desk.sample[i]

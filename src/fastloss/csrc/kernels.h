@@ -67,7 +67,7 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
   /* Softmax statistics. A piece (a row, or a stretch of a long one) has top = its largest logit and
      rest = sum over the others of e^(x - top): log sum e^x = top + log1p(rest), without cancellation. `pieces` does one of n
      elements in each of some rows, `stride` bytes apart, and leaves scaled exponentials in `e` (null if nobody wants them).
-     `finish` makes rest of part, and unit into the factor by which e becomes e^(x - top); `rescale` multiplies. */
+     `finish` makes rest of part, and unit into the factor by which e becomes e^(x - top) 2^bias; `rescale` multiplies. */
   void (*pieces)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride, double *top,
                  double *part, double *unit);
   void (*finish)(ptrdiff_t pieces, const double *part, double *unit, double *rest);
@@ -112,7 +112,7 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
   void (*extremes)(ptrdiff_t n, const void *x, double *low, double *high); /* widens [low, high]; nan passed over */
 
   /* The same for a tile of C x P logits, P a multiple of `lanes`, positions along the vector; every per-position array
-     has P entries. tile_stats leaves e^(x - top) / unit in `e` (which may be x, or null if nobody wants it), and meanwhile
+     has P entries. tile_stats leaves e^(x - top) 2^bias / unit in `e` (which may be x, or null if nobody wants it), and meanwhile
      fetches what is read next, C runs of P elements `next_step` bytes apart; a wrong guess does no harm. */
   void (*tile_load)(ptrdiff_t C, ptrdiff_t P, ptrdiff_t n, const char *x, ptrdiff_t stride, void *tile);
   void (*tile_save)(ptrdiff_t C, ptrdiff_t P, ptrdiff_t n, const void *tile, char *x, ptrdiff_t stride);
@@ -129,6 +129,7 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
   void (*tile_negentropy)(ptrdiff_t C, ptrdiff_t P, const void *t, int is_log, double *sum);
   void (*tile_temper)(ptrdiff_t C, ptrdiff_t P, void *x, double temperature);
   int lanes, size; /* elements per register; bytes per element */
+  double unbias;   /* 2^-bias */
 } fl_real_table;
 
 typedef struct {

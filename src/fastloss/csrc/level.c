@@ -14,6 +14,9 @@
 static const float fl_iota_f32[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 static const double fl_iota_f64[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 
+#define FL_UNBIAS_f32 0x1p-60 /* how far exponentials are scaled down again: rows.h */
+#define FL_UNBIAS_f64 0x1p-500
+
 #define FN_JOIN(name, suffix) name##_##suffix
 #define FN_OF(name, suffix) FN_JOIN(name, suffix)
 #define FN(name) FN_OF(name, FL_SUFFIX)
@@ -106,6 +109,7 @@ static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int 
       .tile_negentropy = tile_negentropy_##suffix,                                                                       \
       .tile_temper = tile_temper_##suffix,                                                                               \
       .linked_values = linked_values,                                                                                    \
+      .unbias = FL_UNBIAS_##suffix,                                                                                      \
       .lanes = register_lanes,                                                                                           \
       .size = bytes,                                                                                                     \
   }

@@ -9,6 +9,7 @@
 
 #if FL_REAL_BITS == 32
 #define FL_BIAS 60
+#define FL_UNBIAS FL_UNBIAS_f32
 #define FL_RANGE 128
 #define FL_SMALL 0x1p-100
 #define FL_FLUSH 0x1p-170 /* what clamped terms can add up to */
@@ -17,6 +18,7 @@
 #define FL_LOG1P_ROW vlog1p_short
 #else
 #define FL_BIAS 500
+#define FL_UNBIAS FL_UNBIAS_f64
 #define FL_RANGE 1050
 #define FL_SMALL 0x1p-990
 #define FL_FLUSH 0.0
@@ -24,7 +26,6 @@
 #define FL_EXP_UNIT vexp_small
 #define FL_LOG1P_ROW vlog1p_f64
 #endif
-#define FL_UNBIAS (1.0 / (double)((FL_BIAS) == 60 ? 0x1p60 : 0x1p500))
 
 /* The doubles of one register, as two (float) or one (double) registers. */
 #if FL_REAL_BITS == 32
@@ -184,7 +185,7 @@ static void FN(pieces)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t str
 static void FN(finish)(ptrdiff_t pieces, const double *part, double *unit, double *rest) {
   for (ptrdiff_t i = 0; i < pieces; i += LANES_F64) {
     const ptrdiff_t left = pieces - i;
-    const vd u = FL_EXP_UNIT(vload_up_to(unit + i, left, 0.0)) * FL_UNBIAS, r = vload_up_to(part + i, left, 0.0) * u;
+    const vd u = FL_EXP_UNIT(vload_up_to(unit + i, left, 0.0)), r = vload_up_to(part + i, left, 0.0) * (u * FL_UNBIAS);
     vstore_up_to(unit + i, left, u);
     vstore_up_to(rest + i, left, vdrop(vlt(r, vset_f64(FL_FLUSH)), r));
   }
@@ -222,7 +223,7 @@ static void FN(hard_slopes)(ptrdiff_t n, const double *top, const double *picked
     const vd t = vload_up_to(top + i, left, 0.0), r = vload_up_to(rest + i, left, 0.0);
     const vd w = vload_up_to(weight + i, left, 0.0) * scale, z = 1.0 / (r + 1.0);
     const vd u = vload_up_to(unit + i, left, 0.0) * z;
-    const vd p = vload_up_to(e + i, left, 0.0) * u;
+    const vd p = vload_up_to(e + i, left, 0.0) * (u * FL_UNBIAS);
     const md won = veq(t, vload_up_to(picked + i, left, 0.0));
     vstore_up_to(factor + i, left, w * u);
     vstore_up_to(slope + i, left, w * (vselect(won, -r * z, p - 1.0) + (t - t)));
@@ -245,15 +246,15 @@ static void FN(hard_slopes)(ptrdiff_t n, const double *top, const double *picked
     }                                                                                                                    \
   } while (0)
 
-/* out = e factor. A factor that would lose bits itself goes in two steps. */
+/* out = e factor / 2^bias. A factor that would lose bits itself goes in two steps. */
 static void FN(rescale)(ptrdiff_t n, const void *e_, double factor, void *out_) {
   const R *e = e_;
   R *out = out_;
-  if (fabs(factor) < FL_SMALL) {
-    const V f = FN(vset)((R)(factor / FL_UNBIAS)), down = FN(vset)((R)FL_UNBIAS);
+  if (fabs(factor * FL_UNBIAS) < FL_SMALL) {
+    const V f = FN(vset)((R)factor), down = FN(vset)((R)FL_UNBIAS);
     FL_ROW_MAP(n, e, out, v * down * f);
   } else {
-    const V f = FN(vset)((R)factor);
+    const V f = FN(vset)((R)(factor * FL_UNBIAS));
     FL_ROW_MAP(n, e, out, v * f);
   }
 }

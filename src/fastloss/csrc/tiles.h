@@ -105,8 +105,8 @@ FL_INLINE void FN(tile_stats_loop)(ptrdiff_t C, ptrdiff_t P, const void *x_, voi
 #endif
     for (int h = 0; h < FL_HALVES; h++) {
       const vd kd = FL_HALF(k, h), yd = FL_HALF(y, h);
-      const vd u = FL_EXP_UNIT((kd * FL_LN2_HIGH_F64 - yd) + kd * FL_LN2_LOW_F64) * FL_UNBIAS;
-      vd r = sum[h] * u;
+      const vd u = FL_EXP_UNIT((kd * FL_LN2_HIGH_F64 - yd) + kd * FL_LN2_LOW_F64);
+      vd r = sum[h] * (u * FL_UNBIAS);
       r = vdrop(vlt(r, vset_f64(FL_FLUSH)), r) + FL_HALF(ties, h);
       vstore(top + q + h * LANES_F64, FL_HALF(m, h));
       vstore(rest + q + h * LANES_F64, r);
@@ -127,20 +127,16 @@ static void FN(tile_stats)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, dou
     FN(tile_stats_loop)(C, P, x, e, 0, top, rest, unit, next, next_step);
 }
 
-/* e factor; in two steps where the factor itself would lose bits. */
+/* e factor / 2^bias; in two steps where the factor itself would lose bits. */
 static void FN(tile_scale)(ptrdiff_t C, ptrdiff_t P, void *e_, const double *factor) {
   const V down = FN(vset)((R)FL_UNBIAS);
   for (ptrdiff_t q = 0; q < P; q += LANES) {
     R *e = (R *)e_ + q;
-    const V f = FN(load_narrow)(factor + q);
-    if (__builtin_expect(!FN(vany)(vlt(vabs(f), FN(vset)((R)FL_SMALL))), 1)) {
-      for (ptrdiff_t c = 0; c < C; c++) vstore(e + c * P, vload(e + c * P) * f);
-      continue;
-    }
-    double up[LANES];
-    for (int j = 0; j < LANES; j++) up[j] = factor[q + j] / FL_UNBIAS;
-    const V g = FN(load_narrow)(up);
-    for (ptrdiff_t c = 0; c < C; c++) vstore(e + c * P, vload(e + c * P) * down * g);
+    const V f = FN(load_narrow)(factor + q), g = f * down;
+    if (__builtin_expect(FN(vany)(vlt(vabs(g), FN(vset)((R)FL_SMALL))), 0))
+      for (ptrdiff_t c = 0; c < C; c++) vstore(e + c * P, vload(e + c * P) * down * f);
+    else
+      for (ptrdiff_t c = 0; c < C; c++) vstore(e + c * P, vload(e + c * P) * g);
   }
 }
 
@@ -186,7 +182,7 @@ static void FN(tile_soft_grad)(ptrdiff_t C, ptrdiff_t P, const void *x_, void *e
     for (int j = 0; j < LANES; j++) {
       won[j] = 1 / (1 + rest[q + j]);
       lost[j] = rest[q + j] * won[j] + (top[q + j] - top[q + j]);
-      factor[j] = scale[q + j] * unit[q + j] * won[j];
+      factor[j] = scale[q + j] * unit[q + j] * won[j] * FL_UNBIAS;
     }
     const V f = FN(load_narrow)(factor), m = FN(load_narrow)(top + q), w = FN(load_narrow)(won),
             l = FN(load_narrow)(lost);
@@ -209,7 +205,7 @@ static void FN(tile_hess)(ptrdiff_t C, ptrdiff_t P, const void *x_, void *e_, co
   for (ptrdiff_t q = 0; q < P; q += LANES) {
     double factor[LANES], others[LANES];
     for (int j = 0; j < LANES; j++)
-      factor[j] = unit[q + j] / (1 + rest[q + j]), others[j] = rest[q + j] / (1 + rest[q + j]);
+      factor[j] = unit[q + j] * FL_UNBIAS / (1 + rest[q + j]), others[j] = rest[q + j] / (1 + rest[q + j]);
     const V m = FN(load_narrow)(top + q), f = FN(load_narrow)(factor), o = FN(load_narrow)(others);
     const V w = FN(load_narrow)(scale + q);
     for (ptrdiff_t c = 0; c < C; c++) {
