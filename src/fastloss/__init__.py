@@ -25,8 +25,10 @@ from fastloss.classification import (
     nll,
     perplexity,
 )
+from fastloss.divergence import gaussian_kl, js_divergence, kl_div
+from fastloss.energy import contrastive_divergence
 from fastloss.functional import log_softmax, logsumexp, softmax
-from fastloss.regression import huber, mae, mse, smooth_l1
+from fastloss.regression import gaussian_nll, huber, mae, mse, smooth_l1
 
 __all__ = [
     "LOSSES",
@@ -35,10 +37,15 @@ __all__ = [
     "__version__",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "contrastive_divergence",
     "cross_entropy",
     "evaluate",
+    "gaussian_kl",
+    "gaussian_nll",
     "get_num_threads",
     "huber",
+    "js_divergence",
+    "kl_div",
     "log_softmax",
     "logsumexp",
     "mae",

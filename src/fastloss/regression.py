@@ -6,7 +6,10 @@ Imports `_check`, `_plan` and `_loss` only.
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from fastloss import _check
 from fastloss._kernels import POINTWISE
@@ -229,4 +232,80 @@ def smooth_l1(prediction: Any, target: Any, *, beta: float = 1.0, sample_weight:
     return Pointwise(_SMOOTH_L1, pair, (beta, 1.0 / beta), sample_weight, reduction)
 
 
+@loss(
+    wrt=("prediction", "variance"),
+    max_order=2,
+    formula="(log v + e^2 / v) / 2, v = max(variance, eps)",
+    range="[log(eps) / 2, inf)",
+    citation="Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994",
+    sampler="gaussian_observations",
+)
+def gaussian_nll(
+    prediction: Any,
+    target: Any,
+    variance: Any,
+    *,
+    full: bool = False,
+    eps: float = 1e-6,
+    sample_weight: Any = None,
+    reduction: str = "mean",
+) -> Plan:
+    """Negative log-likelihood of a Gaussian whose mean and variance are predicted.
+
+    .. math:: \\ell = \\tfrac{1}{2} \\left( \\log v + \\frac{(p - t)^2}{v} \\right) \\qquad v = \\max(\\mathrm{variance}, \\epsilon)
+
+    `full` adds :math:`\\tfrac{1}{2} \\log 2 \\pi`, which makes it -log of the density.
+
+    Parameters
+    ----------
+    prediction, target : array_like
+        Real arrays of the same shape; one of them may be a scalar.
+    variance : array_like
+        Variances >= 0 in that shape, without its last axis or with length 1 there (one variance per row), or a scalar. The
+        gradient has the shape that was given: slopes of a shared variance are added.
+    full : bool
+        Whether to add the constant.
+    eps : float
+        Positive: what smaller variances are raised to.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the prediction or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        Nats. Below 0 where the density exceeds 1: the logarithm and the quotient then have opposite signs, and the value is exact
+        to the rounding of the larger (float32: of the value itself, the sum being made in double). Convex in the prediction, not
+        in the variance. The gradient with respect to a variance below `eps` is 0; PyTorch's is that of `eps`.
+
+    Raises
+    ------
+    ValueError
+        Negative variances, shapes that do not fit, eps <= 0, bad weights or reduction.
+    TypeError
+        Arrays that are not real numbers, a `full` that is no bool.
+
+    References
+    ----------
+    Nix and Weigend, *Estimating the Mean and Variance of the Target Probability Distribution*, ICNN 1994.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.gaussian_nll([1.0, 2.0], [1.0, 4.0], [1.0, 1.0], reduction="none")
+    array([0., 2.])
+    >>> fl.gaussian_nll.grad([0.0, 2.0], [0.0, 0.0], 2.0, reduction="sum")
+    (array([0., 1.]), array(0.))
+    """
+    pair = _check.real_pair(_NAMES, prediction, target)
+    pair, spread, own = _check.variances("variance", variance, pair, "prediction")
+    constant = 0.5 * math.log(2.0 * math.pi) if _check.flag("full", full) else 0.0
+    rest = 0.0 if pair[2] else constant - float(np.float32(constant))  # what a float does not hold of it
+    parameters = (_check.positive("eps", eps), constant, rest)
+    domain = (("variance", "variances >= 0", 0.0, math.inf),)
+    return Pointwise(_GAUSSIAN, pair, parameters, sample_weight, reduction, third=spread, second=own, domain=domain)
+
+
 _MSE, _MAE, _HUBER, _SMOOTH_L1 = (POINTWISE[name] for name in ("mse", "mae", "huber", "smooth_l1"))
+_GAUSSIAN = POINTWISE["gaussian_nll"]

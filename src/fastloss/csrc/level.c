@@ -52,6 +52,7 @@ static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int 
       .gather = gather_##suffix,                                                                                         \
       .scatter = scatter_##suffix,                                                                                       \
       .pointwise = pointwise_table_##suffix,                                                                             \
+      .sums = sums_table_##suffix,                                                                                       \
       .piece = piece_##suffix,                                                                                           \
       .rescale = rescale_##suffix,                                                                                       \
       .finish = finish_##suffix,                                                                                         \

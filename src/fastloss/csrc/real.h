@@ -1,6 +1,7 @@
 /* All loops of one computation type, in reading order; level.c includes this for double, then for float. */
 #include "convert.h"
 #include "pointwise.h"
+#include "sums.h"
 #include "rows.h"
 #include "tiles.h"
 
@@ -12,6 +13,7 @@
 #undef FL_FLUSH
 #undef FL_SMALL
 #undef FL_ROUND
+#undef FL_JENSEN_NEAR
 #undef FL_UNBIAS
 #undef FL_EXP_UNIT
 #undef FL_LOG1P_ROW

@@ -1,0 +1,22 @@
+/* The energy losses as point functions (see pointwise.h): x is the energy of the answer, t that of a contrastive sample. */
+
+/* x - t + a (x^2 + t^2) with a = p[0]; the parts may have opposite signs, so that floats are added in double. */
+FL_INLINE vd FN(contrast)(vd x, vd t, vd a) { return vfma(a, vfma(x, x, t * t), x - t); }
+
+POINT(contrastive_divergence) {
+  (void)z;
+  V one = FN(vset)(1), twice = p[0] + p[0];
+#if FL_REAL_BITS == 32
+  V value = vnarrow(FN(contrast)(vlow(x), vlow(t), vlow(p[0]) + vlow(p[1])),
+                    FN(contrast)(vhigh(x), vhigh(t), vhigh(p[0]) + vhigh(p[1])));
+#else
+  V value = FN(contrast)(x, t, p[0]);
+#endif
+  return (FN(point)){
+      value,
+      vfma(twice, x, one),
+      FN(unless_nan)(x, twice),
+      vfma(twice, t, -one),
+      FN(unless_nan)(t, twice),
+  };
+}
