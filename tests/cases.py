@@ -24,6 +24,7 @@ THREADS = (1, 2, 3, 7, 16)
 LOSSES = tuple(fl.LOSSES.values())
 POINTWISE = tuple(loss for loss in LOSSES if loss.pointwise)
 ROWWISE = tuple(loss for loss in LOSSES if not loss.pointwise)
+LABELLED = tuple(loss for loss in ROWWISE if "ignore_index" in loss.options)  # whose targets are class indices
 DIFFERENTIABLE = tuple(loss for loss in LOSSES if loss.max_order >= 1)
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -54,6 +55,12 @@ OPTIONS: dict[str, dict[str, Make]] = {
     "ignore_index": {"1": constant(1), "None": constant(None)},
     "label_smoothing": {"0.1": constant(0.1), "1": constant(1.0)},
     "pos_weight": {"array": _per_class, "2.5": constant(2.5)},
+    "alpha": {"0.1": constant(0.1)},
+    "free_nats": {"0.3": constant(0.3)},
+    "full": {"True": constant(True)},
+    "log_target": {"True": constant(True)},
+    "prior_log_variance": {"array": _per_class, "-1": constant(-1.0)},
+    "prior_mean": {"array": _per_class, "2.5": constant(2.5)},
 }
 
 
@@ -86,6 +93,7 @@ VARIANTS = tuple(v for loss in LOSSES for v in variants(loss))
 
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 every_rowwise = pytest.mark.parametrize("loss", ROWWISE, ids=lambda loss: loss.name)
+every_labelled = pytest.mark.parametrize("loss", LABELLED, ids=lambda loss: loss.name)
 every_differentiable = pytest.mark.parametrize("loss", DIFFERENTIABLE, ids=lambda loss: loss.name)
 every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: f"{v.loss.name}-{v.label}")
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)

@@ -132,14 +132,48 @@ def binary_cross_entropy_with_logits(x: mpf, t: mpf, pos_weight: mpf | None = No
     return weight * t * _softplus(-x) + (1 - t) * _softplus(x)
 
 
+def gaussian_nll(x: mpf, t: mpf, variance: mpf, full: mpf = 0, eps: mpf = mpf(10) ** -6) -> mpf:
+    v = max(variance, eps)
+    return (mp.log(v) + (x - t) ** 2 / v + (mp.log(2 * mp.pi) if full else 0)) / 2
+
+
+def contrastive_divergence(x: mpf, t: mpf, alpha: mpf = 0) -> mpf:
+    return x - t + alpha * (x**2 + t**2)
+
+
 POINTWISE: dict[str, Callable[..., mpf]] = {
-    f.__name__: f for f in (mse, mae, huber, smooth_l1, binary_cross_entropy, binary_cross_entropy_with_logits)
+    f.__name__: f
+    for f in (
+        *(mse, mae, huber, smooth_l1, binary_cross_entropy, binary_cross_entropy_with_logits),
+        *(gaussian_nll, contrastive_divergence),
+    )
 }
 
 
+# -- Losses that sum terms along rows: the function of one term ----------------------------------------
+
+
+def kl_div(x: mpf, t: mpf, log_target: mpf = 0) -> mpf:
+    if log_target:
+        return _mp_exp(t) * (t - x)
+    return t * (mp.log(t) - x) if t else mpf(0)
+
+
+def js_divergence(p: mpf, q: mpf) -> mpf:
+    return sum((v * mp.log(2 * v / (p + q)) if v else mpf(0) for v in (p, q)), mpf(0)) / 2
+
+
+def gaussian_kl(m: mpf, s: mpf, prior_mean: mpf = 0, prior_log_variance: mpf = 0, free_nats: mpf = 0) -> mpf:
+    d = s - prior_log_variance
+    return max((mp.expm1(d) - d + (m - prior_mean) ** 2 * mp.exp(-prior_log_variance)) / 2, free_nats)
+
+
+SUMS: dict[str, Callable[..., mpf]] = {f.__name__: f for f in (kl_div, js_divergence, gaussian_kl)}
+
+
 def pointwise(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], wrt: int, order: int) -> Exact:
-    """The loss (order 0), or its first or second derivative in the argument number `wrt`."""
-    function = POINTWISE[name]
+    """The loss, or a term of it, (order 0), or the first or second derivative in the argument number `wrt`."""
+    function = (POINTWISE | SUMS)[name]
     keys = [k for k, v in options.items() if v is not None]
     arrays = np.broadcast_arrays(*args, *(options[k] for k in keys))
     arrays = [np.asarray(a).astype(np.float64) for a in arrays]
@@ -298,6 +332,10 @@ def truth(
         value = pointwise(name, args, options, 0, 0)
         derivatives = tuple(tuple(pointwise(name, args, options, i, k) for i in wrt) for k in orders)
         return Truth(value, np.ones(value.hi.shape), derivatives)
+    if name in SUMS:
+        terms = _objects(lambda hi, lo: mpf(hi) + mpf(lo), 2)(*pointwise(name, args, options, 0, 0))
+        derivatives = tuple(tuple(pointwise(name, args, options, i, k) for i in wrt) for k in orders)
+        return Truth(Exact.of(terms.sum(axis=-1)), np.ones(terms.shape[:-1]), derivatives)
     x, target = np.asarray(args[0]), np.asarray(args[1])
     flat = target.reshape((-1, x.shape[-1]) if target.ndim == x.ndim else -1)
     r = ROWS[name](x.reshape(-1, x.shape[-1]), flat, field, **options)
@@ -361,19 +399,40 @@ def _bce_logits_scale(
     return weight * t / (1.0 + np.exp(x)) + (1.0 - t) / (1.0 + np.exp(-x))
 
 
+def _contrastive_scale(sign: int) -> Callable[..., np.ndarray]:
+    return lambda x, t, alpha=0.0: 1.0 + 2 * alpha * np.abs(np.asarray((x, t)[sign], dtype=np.float64))
+
+
+def _variance_scale(order: int) -> Callable[..., np.ndarray]:
+    def scale(x: ArrayLike, t: ArrayLike, variance: ArrayLike, full: bool = False, eps: float = 1e-6) -> np.ndarray:
+        e, v = np.asarray(x, dtype=np.float64) - t, np.asarray(variance, dtype=np.float64)
+        return (0.5 / v + 0.5 * e * e / v**2) if order == 1 else (0.5 / v**2 + e * e / v**3)
+
+    return scale
+
+
 # A soft target makes these gradients a difference of two terms: their sum is what rounding is relative to.
 SCALE = {
     "binary_cross_entropy": _bce_scale,
     "binary_cross_entropy_with_logits": _bce_logits_scale,
 }
+# The same by (loss, order, number of the argument among those in `wrt`).
+SCALE_OF = {
+    ("contrastive_divergence", 1, 0): _contrastive_scale(0),
+    ("contrastive_divergence", 1, 1): _contrastive_scale(1),
+    ("gaussian_nll", 1, 1): _variance_scale(1),
+    ("gaussian_nll", 2, 1): _variance_scale(2),
+}
 
 
 def derivative_scale(
-    name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], derivative: Exact, order: int
+    name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], derivative: Exact, order: int, argument: int = 0
 ) -> np.ndarray:
     """What an error of a derivative is measured against: itself, its two terms, or its row's largest."""
     if name in ROWS:
         return row_scale(derivative)
+    if (name, order, argument) in SCALE_OF:
+        return SCALE_OF[name, order, argument](*args, **options)
     if order == 1 and name in SCALE:
         return SCALE[name](*args, **options)
     return np.abs(derivative.hi)
