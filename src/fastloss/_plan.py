@@ -60,10 +60,8 @@ def _unpacked(slopes: Sequence[Array]) -> Slopes | None:
 
 
 def _fold(full: Array, into: Array) -> None:
-    """Add up the slopes of an argument that was broadcast: of a scalar all of them, else those along its missing axes."""
-    lead = full.ndim - into.ndim
-    axes = [k for k, n in enumerate(full.shape) if k < lead or (n != 1 and into.shape[k - lead] == 1)]
-    into[...] = full.sum(axis=tuple(axes), dtype=FLOAT64).reshape(into.shape)
+    """Add up the slopes of an argument that was broadcast: of a scalar all of them, else those along the last axis."""
+    into[...] = full.sum(axis=-1 if into.ndim else None, dtype=FLOAT64).reshape(into.shape)
 
 
 class Plan:

@@ -1,7 +1,10 @@
 /* The energy losses as point functions (see pointwise.h): x is the energy of the answer, t that of a contrastive sample. */
 
 /* x - t + a (x^2 + t^2) with a = p[0]; the parts may have opposite signs, so that floats are added in double. */
-FL_INLINE vd FN(contrast)(vd x, vd t, vd a) { return vfma(a, vfma(x, x, t * t), x - t); }
+FL_INLINE vd FN(contrast)(vd x, vd t, vd a) {
+  const vd d = x - t, q = vfma(x, x, t * t);
+  return vselect(veq(a, vset_f64(0)), d, vselect(veq(q, vset_f64(INFINITY)), q, vfma(a, q, d)));
+}
 
 POINT(contrastive_divergence) {
   (void)z;

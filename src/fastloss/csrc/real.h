@@ -13,7 +13,6 @@
 #undef FL_FLUSH
 #undef FL_SMALL
 #undef FL_ROUND
-#undef FL_JENSEN_NEAR
 #undef FL_UNBIAS
 #undef FL_EXP_UNIT
 #undef FL_LOG1P_ROW
