@@ -399,8 +399,8 @@ def _bce_logits_scale(
     return weight * t / (1.0 + np.exp(x)) + (1.0 - t) / (1.0 + np.exp(-x))
 
 
-def _contrastive_scale(sign: int) -> Callable[..., np.ndarray]:
-    return lambda x, t, alpha=0.0: 1.0 + 2 * alpha * np.abs(np.asarray((x, t)[sign], dtype=np.float64))
+def _contrastive_scale(argument: int) -> Callable[..., np.ndarray]:
+    return lambda x, t, alpha=0.0: 1.0 + 2 * alpha * np.abs(np.asarray((x, t)[argument], dtype=np.float64))
 
 
 def _variance_scale(order: int) -> Callable[..., np.ndarray]:

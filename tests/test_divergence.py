@@ -71,7 +71,8 @@ def test_rows_of_any_length(name: str, dtype: str) -> None:
             assert got.shape == (rows,)
             error = np.abs(got - exact) / (oracle.spacing(scale.astype(float), dtype))
             assert error.max() <= BOUND[dtype], (level, length, error.max())
-            assert np.array_equal(loss(a, b, reduction="none", sample_weight=weight), (weight * wide(loss, a, b)).astype(dtype))
+            weighed = loss(a, b, reduction="none", sample_weight=weight)
+            np.testing.assert_allclose(weighed, weight * loss.terms(a, b)[0], rtol=2 * EPS[dtype], atol=1e-44)
             assert loss(a, b, sample_weight=weight) == pytest.approx(
                 float((weight * exact).sum() / weight.sum()), rel=1e-6 if dtype == "float32" else 1e-13
             )
@@ -80,11 +81,6 @@ def test_rows_of_any_length(name: str, dtype: str) -> None:
                 np.testing.assert_allclose(g, p * (weight / weight.sum())[:, None], rtol=4 * EPS[dtype])
             for g, e in zip(plain, exact_slopes(name, a, b), strict=True):
                 np.testing.assert_allclose(g, e, rtol=1e-6 if dtype == "float32" else 1e-13)
-
-
-def wide(loss: fl.Loss, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The rows' values before they are rounded to the type."""
-    return loss.terms(a, b)[0]
 
 
 def exact_slopes(name: str, a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
@@ -155,24 +151,23 @@ def mp_rows(terms: Callable[..., mpf], *arrays: np.ndarray) -> tuple[list[mpf], 
 @pytest.mark.parametrize("apart", [1e-1, 1e-2, 1e-4, 1e-6])
 @every_dtype
 def test_kl_div_of_nearly_equal_distributions(apart: float, dtype: str, isa: str) -> None:
-    """The terms cancel: what is left is exact to the terms' rounding; for float32 to 1e-10 of the terms, and its own."""
+    """The terms cancel. What is left is exact to their rounding, or (float32) to its own, but for 1e-11 (float32) or 1e-17 of a
+    logarithm."""
     rng = RNG(3)
     x = log_probabilities(rng, (9, 33))
     t = np.exp(fl.log_softmax(x + rng.normal(0, apart, x.shape)))
     x, t = x.astype(dtype), t.astype(dtype)
-    exact, size = mp_rows(oracle.kl_div, x, t)
-    got = fl.kl_div(x, t, reduction="none")
-    for g, e, s in zip(got, exact, size, strict=True):
-        own = oracle.spacing(np.float64(abs(e)), dtype)
-        allowed = 4 * own + 1e-10 * s if dtype == "float32" else 8 * oracle.spacing(np.float64(s), dtype)
-        assert abs(mpf(float(g)) - e) <= allowed
     log_t = np.log(t)
-    exact, size = mp_rows(lambda a, b: oracle.kl_div(a, b, 1), x, log_t)
-    got = fl.kl_div(x, log_t, log_target=True, reduction="none")
-    for g, e, s in zip(got, exact, size, strict=True):
-        own = oracle.spacing(np.float64(abs(e)), dtype)
-        allowed = 4 * own + 1e-10 * s if dtype == "float32" else 8 * oracle.spacing(np.float64(s), dtype)
-        assert abs(mpf(float(g)) - e) <= allowed
+    for target, given_as_log in ((t, False), (log_t, True)):
+        exact, size = mp_rows(lambda a, b, log=given_as_log: oracle.kl_div(a, b, log), x, target)
+        logarithms = (t * -log_t).sum(axis=1)
+        got = fl.kl_div(x, target, log_target=given_as_log, reduction="none")
+        for g, e, s, logs in zip(got, exact, size, logarithms, strict=True):
+            if dtype == "float32":
+                allowed = 4 * oracle.spacing(np.float64(abs(e)), dtype) + 1e-11 * logs
+            else:
+                allowed = 8 * oracle.spacing(np.float64(s), dtype) + 1e-17 * logs
+            assert abs(mpf(float(g)) - e) <= allowed
 
 
 @pytest.mark.parametrize("apart", [2.0, 0.5, 1e-1, 1e-3, 1e-6, 1e-7])
@@ -192,7 +187,7 @@ def test_js_divergence_of_nearly_equal_distributions(apart: float, dtype: str, i
     oracle.assert_derivative(grad, truth, dtype, {"float32": 1e-6, "float64": 1e-13}[dtype], np.abs(truth.hi))
 
 
-@pytest.mark.parametrize("prior", [(0.0, 0.0), (1.5, -2.5), (-0.3, 7.25)], ids=str)
+@pytest.mark.parametrize("prior", [(0.0, 0.0), (1.5, -2.5), (-0.375, 7.25)], ids=str)
 @every_dtype
 def test_gaussian_kl_near_and_far_from_its_prior(prior: tuple[float, float], dtype: str, isa: str) -> None:
     """Single dimensions, log-variances from 1e-12 to 80 off the prior's: the value and both slopes keep their digits."""

@@ -90,7 +90,7 @@ TABLE = [
      lambda p, x: (x - x**2 / 2 + x**3 * p) / mp.log1p(x) - 1 if x else mp.mpf(0)),
     ("EXCESS_F32", excess, mp.mpf(-1), mp.mpf(2), 8, np.float32, lambda p, x: p / excess(x) - 1),
     ("EXCESS_F64", excess, mp.mpf(-1), mp.mpf("1.5"), 15, np.float64, lambda p, x: p / excess(x) - 1),
-    ("JENSEN_SHORT", jensen, mp.mpf(0), mp.mpf("0.0626"), 4, np.float64, lambda p, w: p / jensen(w) - 1),
+    ("JENSEN_F32", jensen, mp.mpf(0), mp.mpf("0.491"), 9, np.float32, lambda p, w: p / jensen(w) - 1),
     ("JENSEN_F64", jensen, mp.mpf(0), mp.mpf("0.26"), 13, np.float64, lambda p, w: p / jensen(w) - 1),
 ]  # fmt: skip
 

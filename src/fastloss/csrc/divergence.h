@@ -47,37 +47,40 @@ SUMMAND(kl_div_log_short) {
 /* The mean of p log(p / m) and q log(q / m), m = (p + q) / 2. With d = (p - q) / (p + q) this is
    (p + q) / 4 ((1 + d) log(1 + d) + (1 - d) log(1 - d)), where the bracket is d^2 (1 + d^2 / 6 + ...): >= 0 and without
    cancellation. Farther apart, a log(2 a / (a + b)) + b log(2 b / (a + b)) does, for a the larger. Every step treats p and q alike. */
+#if FL_REAL_BITS == 64
+#define FL_JENSEN_NEAR 0.5
+#else
+#define FL_JENSEN_NEAR 0.7f
+#endif
+#define FL_SMALLISH (FL_REAL_BITS == 64 ? (R)0x1p-1000 : (R)0x1p-110)
 #define FL_LEAST (FL_REAL_BITS == 64 ? (R)0x1p-1022 : (R)0x1p-126)
 #define FL_UP (FL_REAL_BITS == 64 ? (R)0x1p64 : (R)0x1p32)
 #define FL_LOG_UP (FL_REAL_BITS == 64 ? (R)(64 * FL_LN2) : (R)(32 * FL_LN2))
 SUMMAND(js_divergence) {
   (void)z, (void)u, (void)p;
-  V zero = FN(vset)(0), one = FN(vset)(1), half = FN(vset)((R)0.5), value = zero;
-  V b = vmin(x, t), h = x + t, e = vabs(x - t), d = e / h, w = one + d;
-  M near = vle(d, half), swapped = vlt(x, t), nothing = veq(h, zero);
-  V log_a = FN(vlog_parts)(w, d - (w - one));
+  V zero = FN(vset)(0), one = FN(vset)(1), half = FN(vset)((R)0.5), two = FN(vset)(2);
+  V a = vmax(x, t), b = vmin(x, t), h = x + t, e = vabs(x - t);
+  V scale = vselect(vlt(h, FN(vset)(FL_SMALLISH)), FN(vset)(FL_UP), one); /* 1 / h must be finite */
+  V inverse = one / (h * scale), d = e * scale * inverse;
+  /* what d, and the sum and difference before it, lost by rounding (a >= b: Dekker's fast sums) */
+  V e_lost = (a - e) - b, h_lost = b - (h - a);
+  V lost = (vresidual(d, h, e) + (e_lost - d * h_lost)) * scale * inverse;
+  M near = vle(d, FN(vset)(FL_JENSEN_NEAR)), close = vle(d, FN(vset)((R)0.9)), swapped = vlt(x, t), nothing = veq(h, zero);
+  V w = one + d, log_a = FN(vlog_parts)(w, (d - (w - one)) + lost);
   /* log(2 b / h) = log(1 - d), of which the better-known form */
-  V y = one - d, v = vselect(near, y, b / h * (R)2), rest = vselect(near, (one - y) - d, zero);
+  V y = one - d, v = vselect(close, y, b * scale * inverse * two), rest = vselect(close, ((one - y) - d) - lost, zero);
   M small = vlt(v, FN(vset)(FL_LEAST));
   V log_b = FN(vlog_parts)(vselect(small, v * FL_UP, v), rest) - vselect(small, FN(vset)(FL_LOG_UP), zero);
   log_b = vselect(veq(b, zero), (h - h) - (R)INFINITY, log_b);
-#if FL_REAL_BITS == 64
-  value = vselect(near, half * half * e * d * vjensen(d * d), half * vfma(vmax(x, t), log_a, vdrop(veq(b, zero), b * log_b)));
-  value = vdrop(nothing, value);
-#endif
+  V series = vfma(e, lost, vfma(e, d, e_lost * d)) * (half * half) * vjensen(d * d);
+  V logs = half * vfma(a, log_a, vdrop(veq(b, zero), b * log_b));
   log_a = vdrop(nothing, log_a), log_b = vdrop(nothing, log_b); /* a class that neither knows has no slope */
-  return (FN(point)){value, half * vselect(swapped, log_b, log_a), zero, half * vselect(swapped, log_a, log_b), zero};
+  return (FN(point)){
+      .value = vdrop(nothing, vselect(near, series, logs)),
+      .grad = half * vselect(swapped, log_b, log_a),
+      .grad2 = half * vselect(swapped, log_a, log_b),
+  };
 }
-
-#if FL_REAL_BITS == 64
-SUMMAND(js_divergence_short) { /* where 1 - d has no digits left, b is nothing to a */
-  (void)z, (void)u, (void)p;
-  V one = FN(vset)(1), a = vmax(x, t), b = vmin(x, t), h = x + t, e = vabs(x - t), d = e / h;
-  V far = vfma(a, vlog_short(one + d), b * vlog_short(one - d)) * 0.5, near = e * 0.25 * d * vjensen_short(d * d);
-  V value = vdrop(veq(h, FN(vset)(0)), vselect(vle(d, FN(vset)(0.25)), near, far));
-  return (FN(point)){.value = value};
-}
-#endif
 
 /* max(p[0], (e^d - 1 - d + (x - z)^2 e^-u) / 2): x and t the mean and log-variance, z and u the prior's, d = t - u and the part of it
    that rounding lost. */
@@ -92,6 +95,8 @@ SUMMAND(gaussian_kl) {
   return (FN(point)){vmax(p[0], value), vdrop(floored, pull), zero, vdrop(floored, half * grow), zero};
 }
 #undef SUMMAND
+#undef FL_JENSEN_NEAR
+#undef FL_SMALLISH
 #undef FL_LEAST
 #undef FL_UP
 #undef FL_LOG_UP

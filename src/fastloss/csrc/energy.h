@@ -8,7 +8,8 @@ FL_INLINE vd FN(contrast)(vd x, vd t, vd a) {
 
 POINT(contrastive_divergence) {
   (void)z;
-  V one = FN(vset)(1), twice = p[0] + p[0];
+  V zero = FN(vset)(0), one = FN(vset)(1), twice = p[0] + p[0];
+  M bare = veq(p[0], zero); /* 0 x infinity is 0 then */
 #if FL_REAL_BITS == 32
   V value = vnarrow(FN(contrast)(vlow(x), vlow(t), vlow(p[0]) + vlow(p[1])),
                     FN(contrast)(vhigh(x), vhigh(t), vhigh(p[0]) + vhigh(p[1])));
@@ -17,9 +18,9 @@ POINT(contrastive_divergence) {
 #endif
   return (FN(point)){
       value,
-      vfma(twice, x, one),
+      vselect(bare, FN(unless_nan)(x, one), vfma(twice, x, one)),
       FN(unless_nan)(x, twice),
-      vfma(twice, t, -one),
+      vselect(bare, FN(unless_nan)(t, -one), vfma(twice, t, -one)),
       FN(unless_nan)(t, twice),
   };
 }

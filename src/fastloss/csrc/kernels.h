@@ -143,7 +143,7 @@ enum { FL_X = 1, FL_T = 2, FL_Z = 4, FL_TWO = 8 };
 #define FL_DIVERGENCE_LOSSES(LOSS)                                                                                       \
   LOSS(kl_div, kl_div_short_f64, FL_T)                                                                                   \
   LOSS(kl_div_log, kl_div_log_short_f64, 0)                                                                              \
-  LOSS(js_divergence, js_divergence_short_f64, FL_X | FL_T | FL_TWO)                                                     \
+  LOSS(js_divergence, 0, FL_X | FL_T | FL_TWO)                                                                           \
   LOSS(gaussian_kl, 0, FL_TWO)
 
 /* dispatch.c */
