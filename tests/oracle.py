@@ -132,7 +132,7 @@ def binary_cross_entropy_with_logits(x: mpf, t: mpf, pos_weight: mpf | None = No
     return weight * t * _softplus(-x) + (1 - t) * _softplus(x)
 
 
-def gaussian_nll(x: mpf, t: mpf, variance: mpf, full: mpf = 0, eps: mpf = mpf(10) ** -6) -> mpf:
+def gaussian_nll(x: mpf, t: mpf, variance: mpf, full: mpf = 0, eps: mpf = 1e-6) -> mpf:
     v = max(variance, eps)
     return (mp.log(v) + (x - t) ** 2 / v + (mp.log(2 * mp.pi) if full else 0)) / 2
 

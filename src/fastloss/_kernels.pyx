@@ -297,8 +297,8 @@ def pointwise(
     """Run one pointwise loss over equal-shaped arrays (absent ones None).
 
     `grad2` and `hess2` are given with `grad` and `hess` if the loss has two differentiable arguments, and only then.
-    Returns (sum of weighted values, x_low, x_high, t_low, t_high, z_low, z_high); the extremes pass nan over and are meant for losses with a
-    domain. `wide` computes in float64. Derivatives are multiplied by `scale` and by the weights.
+    Returns (sum of weighted values, x_low, x_high, t_low, t_high, z_low, z_high); the extremes pass nan over and are meant for
+    losses with a domain. `wide` computes in float64. Derivatives are multiplied by `scale` and by the weights.
     """
     cdef PointCall call
     cdef Py_ssize_t blocks, b, n

@@ -32,6 +32,11 @@ def _derivative_dtype(a: Array) -> np.dtype[Any]:
     return FLOAT64 if a.dtype.kind in "iub" else a.dtype
 
 
+def split(x: float) -> tuple[float, float]:
+    """A parameter for kernels of either type: x, and what a float does not hold of it."""
+    return x, x - float(np.float32(x))
+
+
 def _total(weights: Array) -> float:
     """The sum of weights >= 0: their mean absolute error's, so that its bits depend on neither layout nor threads."""
     if weights.size == 0:
@@ -284,9 +289,8 @@ class Summed(Plan):
     def _kernel(self, want: int, scale: float, values: Array | None, gradients: Sequence[Array]) -> float:
         if self.x.size == 0:
             return 0.0
-        x, t, z, u, *slopes = (
-            None if a is None else np.moveaxis(a, self.axis, -1) for a in (self.x, self.t, *self.others, *gradients)
-        )
+        x, t, *slopes = (np.moveaxis(a, self.axis, -1) for a in (self.x, self.t, *gradients))
+        z, u = (None if a is None else np.moveaxis(a, self.axis, -1) for a in self.others)
         weight = None if self.sample_weight is None else np.ascontiguousarray(self.sample_weight, FLOAT64)
         total, *extremes = _kernels.sums(
             self.operation, want, x, t, z, u, weight, self.parameters, self.wide, scale, values,

@@ -60,8 +60,8 @@ def kl_div(
     -------
     float or ndarray
         Nats; at least 0, but for rounding, where both rows are distributions. Linear in `log_probs`, with gradient -t. The
-        terms have both signs. Each is exact to its own rounding, and so is their sum to the rounding of the largest; for
-        float32 the differences and the sum are made in double, so that rows of nearly equal distributions keep their digits.
+        terms have both signs: the sum is exact to their rounding, not to its own. For float32 the logarithms, the differences
+        and the sum are made in double, so that rows of nearly equal distributions keep their digits.
 
     Raises
     ------
@@ -102,7 +102,8 @@ def kl_div(
 def js_divergence(p: Any, q: Any, *, axis: int = -1, sample_weight: Any = None, reduction: str = "mean") -> Plan:
     """Jensen-Shannon divergence between two rows of probabilities.
 
-    .. math:: \\ell = \\tfrac{1}{2} \\sum_c \\left( p_c \\log \\frac{2 p_c}{p_c + q_c} + q_c \\log \\frac{2 q_c}{p_c + q_c} \\right)
+    .. math:: \\ell = \\tfrac{1}{2} \\sum_c \\left(
+              p_c \\log \\frac{2 p_c}{p_c + q_c} + q_c \\log \\frac{2 q_c}{p_c + q_c} \\right)
 
     Summed from terms that are at least 0 and known to their last digits, also where p and q nearly agree: with
     d = (p - q) / (p + q) a term is (p + q) / 4 times (1 + d) log(1 + d) + (1 - d) log(1 - d) = d^2 + d^4 / 6 + ... SciPy's
@@ -171,8 +172,8 @@ def gaussian_kl(
 ) -> Plan:
     """Kullback-Leibler divergence of a diagonal Gaussian from its prior: the regulariser of variational autoencoders.
 
-    .. math:: \\ell = \\tfrac{1}{2} \\sum_d \\left( e^{\\delta_d} - 1 - \\delta_d + (\\mu_d - \\mu_{0d})^2 e^{-\\lambda_{0d}} \\right)
-              \\qquad \\delta = \\lambda - \\lambda_0
+    .. math:: \\ell = \\tfrac{1}{2} \\sum_d \\left(
+              e^{\\delta_d} - 1 - \\delta_d + (\\mu_d - \\mu_{0d})^2 e^{-\\lambda_{0d}} \\right) \\qquad \\delta = \\lambda - \\lambda_0
 
     :math:`\\lambda` is the log-variance. Near the prior the first three parts cancel; they are computed as :math:`\\delta^2`
     times a series, so that a collapsed dimension's last nat keeps its digits.

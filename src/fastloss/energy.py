@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from fastloss import _check
 from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
-from fastloss._plan import Plan, Pointwise
+from fastloss._plan import Plan, Pointwise, split
 
 
 @loss(
@@ -77,12 +75,7 @@ def contrastive_divergence(
     pair = _check.real_pair(names, positive_energy, negative_energy)
     a = _check.at_least_zero("alpha", alpha)
     second = _check.array(names[1], negative_energy)
-    return Pointwise(_CONTRASTIVE, pair, _split(a, pair[2]), sample_weight, reduction, second=second)
-
-
-def _split(x: float, wide: bool) -> tuple[float, float]:
-    """x as kernels of floats hold it, and what that leaves of it."""
-    return x, 0.0 if wide else x - float(np.float32(x))
+    return Pointwise(_CONTRASTIVE, pair, split(a), sample_weight, reduction, second=second)
 
 
 _CONTRASTIVE = POINTWISE["contrastive_divergence"]

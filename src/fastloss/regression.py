@@ -9,12 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from fastloss import _check
 from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
-from fastloss._plan import Plan, Pointwise
+from fastloss._plan import Plan, Pointwise, split
 
 _NAMES = ("prediction", "target")
 
@@ -252,7 +250,8 @@ def gaussian_nll(
 ) -> Plan:
     """Negative log-likelihood of a Gaussian whose mean and variance are predicted.
 
-    .. math:: \\ell = \\tfrac{1}{2} \\left( \\log v + \\frac{(p - t)^2}{v} \\right) \\qquad v = \\max(\\mathrm{variance}, \\epsilon)
+    .. math:: \\ell = \\tfrac{1}{2} \\left( \\log v + \\frac{(p - t)^2}{v} \\right)
+              \\qquad v = \\max(\\mathrm{variance}, \\epsilon)
 
     `full` adds :math:`\\tfrac{1}{2} \\log 2 \\pi`, which makes it -log of the density.
 
@@ -301,8 +300,7 @@ def gaussian_nll(
     pair = _check.real_pair(_NAMES, prediction, target)
     pair, spread, own = _check.variances("variance", variance, pair, "prediction")
     constant = 0.5 * math.log(2.0 * math.pi) if _check.flag("full", full) else 0.0
-    rest = 0.0 if pair[2] else constant - float(np.float32(constant))  # what a float does not hold of it
-    parameters = (_check.positive("eps", eps), constant, rest)
+    parameters = (_check.positive("eps", eps), *split(constant))
     domain = (("variance", "variances >= 0", 0.0, math.inf),)
     return Pointwise(_GAUSSIAN, pair, parameters, sample_weight, reduction, third=spread, second=own, domain=domain)
 

@@ -8,7 +8,8 @@
 SUMMAND(kl_div) {
   (void)z, (void)u, (void)p;
   V zero = FN(vset)(0), value = zero;
-#if FL_REAL_BITS == 64 /* log t - x with more digits than log t alone: both sums keep what they round off (Knuth's TwoSum) */
+#if FL_REAL_BITS ==                                                                                                      \
+    64 /* log t - x with more digits than log t alone: both sums keep what they round off (Knuth's TwoSum) */
   M small = vlt(t, vset_f64(0x1p-1022));
   vd k, f = vlog_split(vselect(small, t * 0x1p64, t), &k);
   k -= vselect(small, vset_f64(64), zero);
@@ -65,7 +66,8 @@ SUMMAND(js_divergence) {
   /* what d, and the sum and difference before it, lost by rounding (a >= b: Dekker's fast sums) */
   V e_lost = (a - e) - b, h_lost = b - (h - a);
   V lost = (vresidual(d, h, e) + (e_lost - d * h_lost)) * scale * inverse;
-  M near = vle(d, FN(vset)(FL_JENSEN_NEAR)), close = vle(d, FN(vset)((R)0.9)), swapped = vlt(x, t), nothing = veq(h, zero);
+  M near = vle(d, FN(vset)(FL_JENSEN_NEAR)), close = vle(d, FN(vset)((R)0.9)), swapped = vlt(x, t),
+    nothing = veq(h, zero);
   V w = one + d, log_a = FN(vlog_parts)(w, (d - (w - one)) + lost);
   /* log(2 b / h) = log(1 - d), of which the better-known form */
   V y = one - d, v = vselect(close, y, b * scale * inverse * two), rest = vselect(close, ((one - y) - d) - lost, zero);

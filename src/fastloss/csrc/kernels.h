@@ -46,7 +46,8 @@ typedef struct {
   double sum;                          /* out: the weighted values' sum, in double */
   double x_low, x_high, t_low, t_high; /* out, where wanted: extremes of x and t, nan passed over */
   double z_low, z_high;
-  void *grad2, *hess2; /* with respect to a second argument, t or z; given if grad and hess are, for losses that have one */
+  void *grad2,
+      *hess2; /* with respect to a second argument, t or z; given if grad and hess are, for losses that have one */
 } fl_pointwise;
 
 /* Rows of a loss whose value is the sum of its elements' terms: `rows` rows one after another, of C elements each (a piece of a
@@ -147,7 +148,7 @@ enum { FL_X = 1, FL_T = 2, FL_Z = 4, FL_TWO = 8 };
   LOSS(gaussian_kl, 0, FL_TWO)
 
 /* dispatch.c */
-const char *fl_pointwise_name(int op);  /* NULL past the last */
+const char *fl_pointwise_name(int op); /* NULL past the last */
 const char *fl_sums_name(int op);
 const fl_table *fl_table_at(int level); /* the levels this machine can run, slowest first; NULL past the last */
 

@@ -27,7 +27,8 @@ typedef struct { /* the values of one register, in double */
 
 /* Values of lanes from `left` on are 0. */
 #if FL_REAL_BITS == 32
-FL_INLINE FN(sum_values) FN(sum_widen)(summand_function_f64 wide, const vd *p, V v, V x, V t, V z, V u, ptrdiff_t left, int whole) {
+FL_INLINE FN(sum_values)
+    FN(sum_widen)(summand_function_f64 wide, const vd *p, V v, V x, V t, V z, V u, ptrdiff_t left, int whole) {
   FN(sum_values) out = {vlow(v), vhigh(v)};
   if (wide) {
     out.low = wide(vlow(x), vlow(t), vlow(z), vlow(u), p).value;
@@ -40,7 +41,8 @@ FL_INLINE FN(sum_values) FN(sum_widen)(summand_function_f64 wide, const vd *p, V
   return out;
 }
 #else
-FL_INLINE FN(sum_values) FN(sum_widen)(summand_function_f64 wide, const vd *p, V v, V x, V t, V z, V u, ptrdiff_t left, int whole) {
+FL_INLINE FN(sum_values)
+    FN(sum_widen)(summand_function_f64 wide, const vd *p, V v, V x, V t, V z, V u, ptrdiff_t left, int whole) {
   (void)wide, (void)p, (void)x, (void)t, (void)z, (void)u;
   if (!whole) v = vdrop(vle(vset_f64((double)left), vload_f64(fl_iota_f64)), v);
   return (FN(sum_values)){v};
@@ -50,7 +52,7 @@ FL_INLINE FN(sum_values) FN(sum_widen)(summand_function_f64 wide, const vd *p, V
 /* One register: gradients are written, times s; values are returned. All operands are read before anything is written, so that
    a gradient may take an operand's place. */
 FL_INLINE FN(sum_values) FN(sum_step)(FN(summand_function) f, summand_function_f64 wide, int flags, int want,
-                                   const fl_sums *job, FN(sum_carry) *c, V s, ptrdiff_t i, ptrdiff_t left, int whole) {
+                                      const fl_sums *job, FN(sum_carry) *c, V s, ptrdiff_t i, ptrdiff_t left, int whole) {
   V x = FN(read)(job->x, i, left, whole, (R)0.5), t = FN(read)(job->t, i, left, whole, (R)0.5);
   V z = job->z ? FN(read)(job->z, i, left, whole, (R)0) : c->p[1];
   V u = job->u ? FN(read)(job->u, i, left, whole, (R)0) : c->p[2];
