@@ -173,7 +173,8 @@ def gaussian_kl(
     """Kullback-Leibler divergence of a diagonal Gaussian from its prior: the regulariser of variational autoencoders.
 
     .. math:: \\ell = \\tfrac{1}{2} \\sum_d \\left(
-              e^{\\delta_d} - 1 - \\delta_d + (\\mu_d - \\mu_{0d})^2 e^{-\\lambda_{0d}} \\right) \\qquad \\delta = \\lambda - \\lambda_0
+              e^{\\delta_d} - 1 - \\delta_d + (\\mu_d - \\mu_{0d})^2 e^{-\\lambda_{0d}} \\right)
+              \\qquad \\delta = \\lambda - \\lambda_0
 
     :math:`\\lambda` is the log-variance. Near the prior the first three parts cancel; they are computed as :math:`\\delta^2`
     times a series, so that a collapsed dimension's last nat keeps its digits.
