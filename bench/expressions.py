@@ -106,6 +106,81 @@ def huber_gradient(prediction: Array, target: Array) -> tuple[float, Array]:
     return value, inside
 
 
+def gaussian_nll(prediction: Array, target: Array, variance: Array) -> Array:
+    v = np.maximum(variance, 1e-6)
+    e = prediction - target
+    return (np.log(v) + e * e / v) / 2
+
+
+def gaussian_nll_gradient(prediction: Array, target: Array, variance: Array) -> tuple[float, tuple[Array, Array]]:
+    v = np.maximum(variance, 1e-6)
+    e = prediction - target
+    pull = e / v
+    e *= pull
+    value = float(np.mean(np.log(v) + e) / 2)
+    e -= 1
+    e /= v
+    e *= -0.5 / e.size
+    e[variance < 1e-6] = 0
+    pull /= pull.size
+    return value, (pull, e)
+
+
+def contrastive_divergence(positive_energy: Array, negative_energy: Array) -> Array:
+    return positive_energy - negative_energy
+
+
+def contrastive_divergence_gradient(positive_energy: Array, negative_energy: Array) -> tuple[float, tuple[Array, Array]]:
+    value = float(np.mean(positive_energy - negative_energy))
+    each = 1 / positive_energy.size
+    return value, (np.full_like(positive_energy, each), np.full_like(negative_energy, -each))
+
+
+def kl_div(log_probs: Array, target: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = target * (np.log(target) - log_probs)
+    terms[target == 0] = 0
+    return np.asarray(terms.sum(axis=-1))
+
+
+def kl_div_gradient(log_probs: Array, target: Array) -> tuple[float, Array]:
+    rows = target.size // target.shape[-1]
+    return float(np.mean(kl_div(log_probs, target))), target * (-1 / np.float32(rows))
+
+
+def _to_middle(p: Array, q: Array) -> tuple[Array, Array]:
+    """log(p / m) and log(q / m), m = (p + q) / 2."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_m = np.log((p + q) / 2)
+        return np.log(p) - log_m, np.log(q) - log_m
+
+
+def js_divergence(p: Array, q: Array) -> Array:
+    a, b = _to_middle(p, q)
+    return np.asarray((np.where(p > 0, p * a, 0) + np.where(q > 0, q * b, 0)).sum(axis=-1) / 2)
+
+
+def js_divergence_gradient(p: Array, q: Array) -> tuple[float, tuple[Array, Array]]:
+    a, b = _to_middle(p, q)
+    rows = p.size // p.shape[-1]
+    value = float((np.where(p > 0, p * a, 0) + np.where(q > 0, q * b, 0)).sum() / (2 * rows))
+    a *= 0.5 / rows
+    b *= 0.5 / rows
+    return value, (a, b)
+
+
+def gaussian_kl(mean: Array, log_variance: Array) -> Array:
+    return np.asarray((np.exp(log_variance) - 1 - log_variance + mean * mean).sum(axis=-1) / 2)
+
+
+def gaussian_kl_gradient(mean: Array, log_variance: Array) -> tuple[float, tuple[Array, Array]]:
+    rows = mean.size // mean.shape[-1]
+    grow = np.expm1(log_variance)
+    value = float((grow - log_variance + mean * mean).sum() / (2 * rows))
+    grow *= 0.5 / rows
+    return value, (mean / np.float32(rows), grow)
+
+
 def binary_cross_entropy(probs: Array, target: Array) -> Array:
     return -(target * np.log(probs) + (1 - target) * np.log1p(-probs))
 
@@ -133,14 +208,20 @@ VALUES: dict[str, Callable[..., Array]] = {
     for f in (
         *(mse, mae, huber, nll, cross_entropy, logsumexp, softmax, log_softmax),
         *(binary_cross_entropy, binary_cross_entropy_with_logits),
+        *(gaussian_nll, contrastive_divergence, kl_div, js_divergence, gaussian_kl),
     )
 } | {"smooth_l1": huber}  # equal at delta = beta = 1, the defaults
 
-GRADIENTS: dict[str, Callable[..., tuple[float, Array]]] = {
+GRADIENTS: dict[str, Callable[..., tuple[float, Array | tuple[Array, ...]]]] = {
     "mse": mse_gradient,
     "mae": mae_gradient,
     "huber": huber_gradient,
     "smooth_l1": huber_gradient,
+    "gaussian_nll": gaussian_nll_gradient,
+    "contrastive_divergence": contrastive_divergence_gradient,
+    "kl_div": kl_div_gradient,
+    "js_divergence": js_divergence_gradient,
+    "gaussian_kl": gaussian_kl_gradient,
     "nll": nll_gradient,
     "cross_entropy": cross_entropy_gradient,
     "binary_cross_entropy": binary_cross_entropy_gradient,

@@ -19,18 +19,21 @@ import fastloss as fl
 
 from . import expressions
 from .expressions import Array
-from .rows import FORWARD, Problem
+from .rows import FORWARD, Problem, differentiable
 
 
 class AbsentError(Exception):
     """This peer cannot take part in this row, and why."""
 
 
+Gradient = Array | tuple[Array, ...] | None
+
+
 @dataclass(frozen=True)
 class Contender:
     column: str
     call: Callable[[], Any]
-    read: Callable[[Any], tuple[Array, Array | None]]  # result -> (value, gradient or None)
+    read: Callable[[Any], tuple[Array, Gradient]]  # result -> (value, gradient, or a tuple of them, or None)
 
 
 def _need(module: str) -> Any:
@@ -46,8 +49,10 @@ def _have(table: dict[str, Any], problem: Problem) -> Any:
     return table[problem.task]
 
 
-def _as_arrays(result: Any, gradient: bool) -> tuple[Array, Array | None]:
+def _as_arrays(result: Any, gradient: bool) -> tuple[Array, Gradient]:
     value, grad = result if gradient else (result, None)
+    if isinstance(grad, tuple):
+        return _float64(value), tuple(map(_float64, grad))
     return _float64(value), None if grad is None else _float64(grad)
 
 
@@ -76,7 +81,8 @@ class FastLoss(Peer):
         call = partial(function, *problem.arrays, **problem.options)
         yield Contender("fastloss", call, read)
         if problem.mode != FORWARD or problem.task == "softmax":
-            yield Contender("fastloss out=", partial(call, out=np.empty_like(problem.arrays[0])), read)
+            out = tuple(np.empty_like(problem.arrays[k]) for k in differentiable(problem.task))
+            yield Contender("fastloss out=", partial(call, out=out if len(out) > 1 else out[0]), read)
 
 
 class NumPy(Peer):
@@ -118,6 +124,10 @@ class SciPy(Peer):
             "softmax": partial(special.softmax, axis=-1),
             "huber": lambda p, t: special.huber(np.float32(1), p - t).mean(),
             "binary_cross_entropy_with_logits": binary_cross_entropy,
+            "kl_div": lambda x, t: special.rel_entr(t, np.exp(x)).sum(axis=-1).mean(),
+            "js_divergence": lambda p, q: (
+                (special.rel_entr(p, (p + q) / 2) + special.rel_entr(q, (p + q) / 2)).sum(-1).mean() / 2
+            ),
         }
         call = partial(_have(table, problem), *problem.arrays, **problem.options)
         yield Contender("SciPy", call, partial(_as_arrays, gradient=False))
@@ -181,6 +191,11 @@ class PyTorch(Peer):
     def _function(self, problem: Problem) -> tuple[Callable[..., Any], list[Any]]:
         torch = _need("torch")
         functional = torch.nn.functional
+
+        def js_divergence(p: Any, q: Any) -> Any:
+            log_m = ((p + q) / 2).log()
+            return (functional.kl_div(log_m, p, reduction="batchmean") + functional.kl_div(log_m, q, reduction="batchmean")) / 2
+
         table = {
             "mse": functional.mse_loss,
             "mae": functional.l1_loss,
@@ -192,6 +207,10 @@ class PyTorch(Peer):
             "cross_entropy": functional.cross_entropy,  # its class axis of images is 1 as well
             "logsumexp": partial(torch.logsumexp, dim=-1),
             "softmax": partial(torch.softmax, dim=-1),
+            "gaussian_nll": functional.gaussian_nll_loss,
+            "kl_div": partial(functional.kl_div, reduction="batchmean"),
+            "js_divergence": js_divergence,
+            "gaussian_kl": lambda m, s: (torch.expm1(s) - s + m * m).sum(-1).mean() / 2,
         }
 
         def tensor(x: Array) -> Any:
@@ -202,10 +221,14 @@ class PyTorch(Peer):
         return _have(table, problem), [tensor(x) for x in problem.arrays]
 
     @staticmethod
-    def _read(result: Any, gradient: bool) -> tuple[Array, Array | None]:
-        pair = result if gradient else (result, None)
-        value, grad = (None if x is None else x.detach().double().numpy() for x in pair)
-        return np.asarray(value), grad
+    def _read(result: Any, gradient: bool) -> tuple[Array, Gradient]:
+        def read(x: Any) -> Array:
+            return np.asarray(x.detach().double().numpy())
+
+        value, grad = result if gradient else (result, None)
+        if isinstance(grad, tuple):
+            return read(value), tuple(map(read, grad))
+        return read(value), None if grad is None else read(grad)
 
     def _contender(self, column: str, function: Callable[..., Any], tensors: list[Any], problem: Problem) -> Contender:
         torch = _need("torch")
@@ -215,12 +238,14 @@ class PyTorch(Peer):
                 return function(*tensors)
 
         def value_and_gradient() -> Any:
-            value = function(x, *tensors[1:])
-            return value, torch.autograd.grad(value, x)[0]
+            value = function(*leaves)
+            gradients = torch.autograd.grad(value, [leaves[k] for k in places])
+            return value, gradients if len(places) > 1 else gradients[0]
 
         if problem.mode == FORWARD:
             return Contender(column, forward, partial(self._read, gradient=False))
-        x = tensors[0].detach().requires_grad_()
+        places = differentiable(problem.task)
+        leaves = [x.detach().requires_grad_() if k in places else x for k, x in enumerate(tensors)]
         return Contender(column, value_and_gradient, partial(self._read, gradient=True))
 
     def contenders(self, problem: Problem) -> Iterator[Contender]:
@@ -239,9 +264,10 @@ class PyTorchCompiled(PyTorch):
         yield self._contender("PyTorch compiled", graph(function), tensors, problem)
         if problem.mode == FORWARD:
             return
-        whole = graph(torch.func.grad_and_value(function))
+        places = differentiable(problem.task)
+        whole = graph(torch.func.grad_and_value(function, places if len(places) > 1 else places[0]))
 
-        def read(result: Any) -> tuple[Array, Array | None]:
+        def read(result: Any) -> tuple[Array, Gradient]:
             return self._read(result[::-1], gradient=True)
 
         def call() -> Any:
@@ -256,6 +282,15 @@ class JAX(Peer):
 
     def contenders(self, problem: Problem) -> Iterator[Contender]:
         jax, optax = _need("jax"), _need("optax")
+
+        def gaussian_nll(x: Any, t: Any, variance: Any) -> Any:
+            v = jax.numpy.maximum(variance, 1e-6)
+            return (jax.numpy.log(v) + (x - t) ** 2 / v).mean() / 2
+
+        def js_divergence(p: Any, q: Any) -> Any:
+            log_m = jax.numpy.log((p + q) / 2)
+            return (optax.kl_divergence(log_m, p) + optax.kl_divergence(log_m, q)).mean() / 2
+
         table = {
             "mse": lambda p, t: optax.squared_error(p, t).mean(),
             "mae": lambda p, t: jax.numpy.abs(p - t).mean(),
@@ -265,10 +300,15 @@ class JAX(Peer):
             "cross_entropy": lambda x, t: optax.softmax_cross_entropy_with_integer_labels(x, t, **problem.options).mean(),
             "logsumexp": partial(jax.nn.logsumexp, axis=-1),
             "softmax": partial(jax.nn.softmax, axis=-1),
+            "gaussian_nll": gaussian_nll,
+            "kl_div": lambda x, t: optax.kl_divergence(x, t).mean(),
+            "js_divergence": js_divergence,
+            "gaussian_kl": lambda m, s: (jax.numpy.expm1(s) - s + m * m).sum(-1).mean() / 2,
         }
+        places = differentiable(problem.task)
         function, gradient = _have(table, problem), problem.mode != FORWARD
         arrays = [jax.numpy.asarray(x.astype(np.int32) if x.dtype.kind == "i" else x) for x in problem.arrays]
-        jitted = jax.jit(jax.value_and_grad(function) if gradient else function)
+        jitted = jax.jit(jax.value_and_grad(function, places if len(places) > 1 else places[0]) if gradient else function)
         yield Contender(
             "JAX/optax",
             lambda: jax.block_until_ready(jitted(*arrays)),

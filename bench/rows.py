@@ -46,6 +46,12 @@ class Problem:
     tiny: bool = False
 
 
+def differentiable(task: str) -> tuple[int, ...]:
+    """Which of a task's arrays have gradients."""
+    loss = fl.LOSSES.get(task)
+    return (0,) if loss is None else tuple(loss.arrays.index(name) for name in loss.wrt)
+
+
 @dataclass(frozen=True)
 class Row:
     title: str
@@ -60,8 +66,8 @@ class Row:
         """Draw the data; `quick` keeps a sixteenth of the leading axis."""
         shape = (max(1, self.shape[0] // 16), *self.shape[1:]) if quick else self.shape
         arrays = self.draw(np.random.default_rng(0), shape)
-        writes = mode == GRADIENT or self.task == "softmax"
-        moved = sum(a.nbytes for a in arrays) + writes * arrays[0].nbytes
+        written = [arrays[k] for k in differentiable(self.task)] if mode == GRADIENT else arrays[: self.task == "softmax"]
+        moved = sum(a.nbytes for a in arrays) + sum(a.nbytes for a in written)
         return Problem(self.task, mode, arrays, self.options, moved, self.tiny)
 
 
@@ -94,6 +100,22 @@ def _pair(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]
 
 def _binary(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
     return 3 * _normal(rng, shape), (rng.random(shape, dtype=np.float32) < 0.5).astype(np.float32)
+
+
+def _gaussian(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    return *_pair(rng, shape), rng.random(shape, dtype=np.float32) + np.float32(0.5)
+
+
+def _means(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    return _normal(rng, shape), _normal(rng, shape)
+
+
+def _distributions(log_first: bool) -> Callable[[np.random.Generator, tuple[int, ...]], tuple[Array, ...]]:
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+        first, second = (fl.log_softmax(2 * _normal(rng, shape)) for _ in range(2))
+        return first if log_first else np.exp(first), np.exp(second)
+
+    return draw
 
 
 def _speeds(forward: Target, gradient: Target | None) -> dict[Mode, Target]:
@@ -140,6 +162,15 @@ def named_rows() -> Iterator[Row]:
         _binary,
         _speeds(Target(best=3, eager=10, scaling=1.7), Target(best=4, eager=10, scaling=1.7)),
     )
+    sums: list[tuple[str, tuple[int, ...], Any]] = [
+        ("gaussian_nll", (2**24,), _gaussian),
+        ("kl_div", (32768, 1000), _distributions(log_first=True)),
+        ("js_divergence", (32768, 1000), _distributions(log_first=False)),
+        ("gaussian_kl", (262144, 64), _means),
+    ]
+    for task, shape, draw in sums:
+        size = "16.8M elements" if len(shape) == 1 else " x ".join(map(str, shape))
+        yield Row(f"{task} {size}", task, shape, draw, _speeds(Target(best=2.5, eager=8), Target(best=2.5, eager=8)))
 
 
 def tiny_rows() -> Iterator[Row]:

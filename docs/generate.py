@@ -138,7 +138,14 @@ def _inputs(loss: Any, arrays: tuple[Any, ...]) -> dict[str, list[tuple[str, lis
             ]
             changed = [x, _with(target, 0, special), *arrays[2:]]
             cases[f"{name} in {loss.arrays[1]}"] = [("", changed, 0)]
+            for k in range(2, len(arrays)):
+                cases[f"{name} in {loss.arrays[k]}"] = [("", [*arrays[:k], _with(arrays[k], 0, special), *arrays[k + 1 :]], 0)]
         else:
+            if target.dtype.kind not in "iu":  # not class indices: the first entry of each array in turn
+                for k, name_k in enumerate(loss.arrays):
+                    changed = [*arrays[:k], _with(arrays[k], (0, 0), special), *arrays[k + 1 :]]
+                    cases[f"{name} in {name_k}"] = [("", changed, (0, 0))]
+                continue
             label = int(target[0])
             other = (label + 1) % x.shape[-1]
             places: dict[str, Any] = {"at the label": (0, label), "at another class": (0, other)}
@@ -175,7 +182,8 @@ def _outcome(loss: Any, arrays: Any, changed: list[Any], options: dict[str, Any]
         return "ValueError", "ValueError"
     undisturbed = loss(*arrays, **options, reduction="none")
     np.testing.assert_array_equal(values[1:], undisturbed[1:])  # that sample only
-    return _shown(values[0]), _shown(gradient[place])
+    gradients = gradient if isinstance(gradient, tuple) else (gradient,)
+    return _shown(values[0]), "; ".join(_shown(g[place]) for g in gradients)
 
 
 def _shown(values: Any) -> str:

@@ -24,6 +24,7 @@ THREADS = (1, 2, 3, 7, 16)
 LOSSES = tuple(fl.LOSSES.values())
 POINTWISE = tuple(loss for loss in LOSSES if loss.pointwise)
 ROWWISE = tuple(loss for loss in LOSSES if not loss.pointwise)
+LABELLED = tuple(loss for loss in ROWWISE if "ignore_index" in loss.options)  # whose targets are class indices
 DIFFERENTIABLE = tuple(loss for loss in LOSSES if loss.max_order >= 1)
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -53,7 +54,6 @@ OPTIONS: dict[str, dict[str, Make]] = {
     "delta": {"0.25": constant(0.25), "3": constant(3.0)},
     "epsilon": {"-0.5": constant(-0.5), "3": constant(3.0)},
     "eps": {"1e-3": constant(1e-3)},
-    "full": {"True": constant(True)},
     "gamma": {"1.7": constant(1.7), "0": constant(0.0), "5": constant(5.0)},
     "ignore_index": {"1": constant(1), "None": constant(None)},
     "label_smoothing": {"0.1": constant(0.1), "1": constant(1.0)},
@@ -66,6 +66,11 @@ OPTIONS: dict[str, dict[str, Make]] = {
     },
     "q": {"0.1": constant(0.1), "0.75": constant(0.75)},
     "tau": {"0.1": constant(0.1), "0.75": constant(0.75)},
+    "free_nats": {"0.3": constant(0.3)},
+    "full": {"True": constant(True)},
+    "log_target": {"True": constant(True)},
+    "prior_log_variance": {"array": _per_class, "-1": constant(-1.0)},
+    "prior_mean": {"array": _per_class, "2.5": constant(2.5)},
 }
 
 
@@ -98,6 +103,7 @@ VARIANTS = tuple(v for loss in LOSSES for v in variants(loss))
 
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 every_rowwise = pytest.mark.parametrize("loss", ROWWISE, ids=lambda loss: loss.name)
+every_labelled = pytest.mark.parametrize("loss", LABELLED, ids=lambda loss: loss.name)
 every_differentiable = pytest.mark.parametrize("loss", DIFFERENTIABLE, ids=lambda loss: loss.name)
 every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: f"{v.loss.name}-{v.label}")
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)

@@ -206,12 +206,22 @@ def exponential(x: mpf, t: mpf) -> mpf:
     return mp.exp(-t * x)
 
 
+def gaussian_nll(x: mpf, t: mpf, variance: mpf, full: mpf = 0, eps: mpf = 1e-6) -> mpf:
+    v = max(variance, eps)
+    return (mp.log(v) + (x - t) ** 2 / v + (mp.log(2 * mp.pi) if full else 0)) / 2
+
+
+def contrastive_divergence(x: mpf, t: mpf, alpha: mpf = 0) -> mpf:
+    return x - t + alpha * (x**2 + t**2)
+
+
 POINTWISE: dict[str, Callable[..., mpf]] = {
     f.__name__: f
     for f in (
         *(mse, mae, huber, smooth_l1, binary_cross_entropy, binary_cross_entropy_with_logits),
         *(pseudo_huber, log_cosh, quantile, expectile, mape, msle, poisson_nll, gamma, tweedie),
         *(sigmoid_focal, hinge, squared_hinge, perceptron, soft_margin, exponential),
+        *(gaussian_nll, contrastive_divergence),
     )
 }
 
@@ -219,9 +229,30 @@ POINTWISE: dict[str, Callable[..., mpf]] = {
 PIECEWISE_LINEAR = ("mape",)  # and divided by a number that mp.diff would see rounded
 
 
+# -- Losses that sum terms along rows: the function of one term ----------------------------------------
+
+
+def kl_div(x: mpf, t: mpf, log_target: mpf = 0) -> mpf:
+    if log_target:
+        return _mp_exp(t) * (t - x)
+    return t * (mp.log(t) - x) if t else mpf(0)
+
+
+def js_divergence(p: mpf, q: mpf) -> mpf:
+    return sum((v * mp.log(2 * v / (p + q)) if v else mpf(0) for v in (p, q)), mpf(0)) / 2
+
+
+def gaussian_kl(m: mpf, s: mpf, prior_mean: mpf = 0, prior_log_variance: mpf = 0, free_nats: mpf = 0) -> mpf:
+    d = s - prior_log_variance
+    return max((mp.expm1(d) - d + (m - prior_mean) ** 2 * mp.exp(-prior_log_variance)) / 2, free_nats)
+
+
+SUMS: dict[str, Callable[..., mpf]] = {f.__name__: f for f in (kl_div, js_divergence, gaussian_kl)}
+
+
 def pointwise(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], wrt: int, order: int) -> Exact:
-    """The loss (order 0), or its first or second derivative in the argument number `wrt`."""
-    function = POINTWISE[name]
+    """The loss, or a term of it, (order 0), or the first or second derivative in the argument number `wrt`."""
+    function = (POINTWISE | SUMS)[name]
     keys = [k for k, v in options.items() if v is not None]
     absent = dict.fromkeys(options.keys() - set(keys))
     arrays = np.broadcast_arrays(*args, *(options[k] for k in keys))
@@ -422,6 +453,10 @@ def truth(
         value = pointwise(name, args, options, 0, 0)
         derivatives = tuple(tuple(pointwise(name, args, options, i, k) for i in wrt) for k in orders)
         return Truth(value, np.ones(value.hi.shape), derivatives)
+    if name in SUMS:
+        terms = _objects(lambda hi, lo: mpf(hi) + mpf(lo), 2)(*pointwise(name, args, options, 0, 0))
+        derivatives = tuple(tuple(pointwise(name, args, options, i, k) for i in wrt) for k in orders)
+        return Truth(Exact.of(terms.sum(axis=-1)), np.ones(terms.shape[:-1]), derivatives)
     x, target = np.asarray(args[0]), np.asarray(args[1])
     flat = target.reshape((-1, x.shape[-1]) if target.ndim == x.ndim else -1)
     r = ROWS[name](x.reshape(-1, x.shape[-1]), flat, field, **options)
@@ -437,9 +472,7 @@ def truth(
 # -- The comparisons ---------------------------------------------------------------------------------
 
 
-def assert_ulps(
-    got: ArrayLike, expected: Exact, dtype: str, bound: float, where: str = "", scale: ArrayLike = 0.0
-) -> float:
+def assert_ulps(got: ArrayLike, expected: Exact, dtype: str, bound: float, where: str = "", scale: ArrayLike = 0.0) -> float:
     """Every entry within `bound` ULPs of `dtype`; the worst error is returned, to be reported."""
     error = ulp_error(got, expected, dtype, scale)
     if error.size == 0:
@@ -536,6 +569,18 @@ def _msle_curve(p: ArrayLike, t: ArrayLike) -> np.ndarray:
     return 2.0 * (1.0 + np.abs(np.log1p(p) - np.log1p(t))) / (1.0 + p) ** 2
 
 
+def _contrastive_scale(argument: int) -> Callable[..., np.ndarray]:
+    return lambda x, t, alpha=0.0: 1.0 + 2 * alpha * np.abs(np.asarray((x, t)[argument], dtype=np.float64))
+
+
+def _variance_scale(order: int) -> Callable[..., np.ndarray]:
+    def scale(x: ArrayLike, t: ArrayLike, variance: ArrayLike, full: bool = False, eps: float = 1e-6) -> np.ndarray:
+        e, v = np.asarray(x, dtype=np.float64) - t, np.asarray(variance, dtype=np.float64)
+        return (0.5 / v + 0.5 * e * e / v**2) if order == 1 else (0.5 / v**2 + e * e / v**3)
+
+    return scale
+
+
 # These gradients and Hessians are differences of two terms (with a soft target, or beside an optimum or an inflection): the
 # terms' sum is what rounding is relative to.
 SCALE = {
@@ -547,6 +592,14 @@ SCALE = {
     "sigmoid_focal": _focal_scale,
 }
 CURVE_SCALE = {"tweedie": _tweedie_curve, "sigmoid_focal": _focal_curve, "msle": _msle_curve}
+
+# The same by (loss, order, number of the argument among those in `wrt`).
+SCALE_OF = {
+    ("contrastive_divergence", 1, 0): _contrastive_scale(0),
+    ("contrastive_divergence", 1, 1): _contrastive_scale(1),
+    ("gaussian_nll", 1, 1): _variance_scale(1),
+    ("gaussian_nll", 2, 1): _variance_scale(2),
+}
 
 
 def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], dtype: str) -> np.ndarray | float:
@@ -571,11 +624,13 @@ def _deviance_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, A
 
 
 def derivative_scale(
-    name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], derivative: Exact, order: int
+    name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], derivative: Exact, order: int, argument: int = 0
 ) -> np.ndarray:
     """What an error of a derivative is measured against: itself, its two terms, or its row's largest."""
     if name in ROWS:
         return row_scale(derivative)
+    if (name, order, argument) in SCALE_OF:
+        return SCALE_OF[name, order, argument](*args, **options)
     scales = SCALE if order == 1 else CURVE_SCALE
     if name in scales:
         return scales[name](*args, **options)

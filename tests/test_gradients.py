@@ -69,7 +69,7 @@ def drawn(variant: Variant, dtype: str) -> tuple[Call, oracle.Truth, list[tuple[
     loss = variant.loss
     truth = oracle.truth(loss.name, args, options, wrt_positions(loss), loss.max_order)
     scales = [
-        tuple(oracle.derivative_scale(loss.name, args, options, d, order) for d in by_argument)
+        tuple(oracle.derivative_scale(loss.name, args, options, d, order, k) for k, d in enumerate(by_argument))
         for order, by_argument in enumerate(truth.derivatives, start=1)
     ]
     return (args, options), truth, scales

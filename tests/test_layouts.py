@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from cases import (
     DTYPES,
+    LABELLED,
     LOSSES,
     Variant,
     as_tuple,
     every_dtype,
+    every_labelled,
     every_loss,
     every_rowwise,
     every_variant,
@@ -259,7 +261,7 @@ def test_result_types(variant: Variant) -> None:
 
 
 @pytest.mark.parametrize("dtype", [*LABELS, "bool"])
-@every_rowwise
+@every_labelled
 def test_every_integer_dtype_is_a_label(loss: fl.Loss, dtype: str, isa: str) -> None:
     x = np.random.default_rng(0).normal(size=(65, 2 if dtype == "bool" else 5))
     x -= np.abs(x).max() + 1  # also a log-probability
@@ -274,10 +276,10 @@ def test_every_integer_dtype_is_a_label(loss: fl.Loss, dtype: str, isa: str) -> 
 def test_integer_inputs_are_float64(loss: fl.Loss, dtype: str) -> None:
     """Zeros and ones mean something to every loss."""
     bits = np.random.default_rng(0).integers(0, 2, (9, 2))
-    if loss.pointwise:
-        a, b = bits[:, 0], bits[:, 1]
-        args = (a.astype(dtype), b.astype(dtype))
-        exact = (a.astype(float), b.astype(float))
+    if loss not in LABELLED:
+        drawn = np.random.default_rng(0).integers(0, 2, (len(loss.arrays), 9) if loss.pointwise else (len(loss.arrays), 9, 2))
+        args = tuple(a.astype(dtype) for a in drawn)
+        exact = tuple(a.astype(float) for a in drawn)
     else:
         args = (bits.astype(dtype), bits[:, 0])
         exact = (bits.astype(float), bits[:, 0])
@@ -301,9 +303,12 @@ def test_integer_inputs_are_float64(loss: fl.Loss, dtype: str) -> None:
 def test_mixed_dtypes_follow_numpy_promotion(loss: fl.Loss, left: str, right: str, isa: str) -> None:
     """The computation is that of the promoted arrays; the gradient keeps its own argument's dtype."""
     rng = np.random.default_rng(0)
-    if loss.pointwise:
-        x = rng.uniform(0.1, 0.9, 65).astype(left)
-        t = rng.integers(0, 2, 65).astype(right)
+    others: list[np.ndarray] = []
+    if loss not in LABELLED:
+        shape = 65 if loss.pointwise else (65, 7)
+        x = rng.uniform(0.1, 0.9, shape).astype(left)
+        t = rng.integers(0, 2, shape).astype(right)
+        others = [rng.uniform(0.1, 0.9, shape).astype(left) for _ in loss.arrays[2:]]
     elif loss.name == "cross_entropy":
         x = rng.normal(size=(65, 2)).astype(left)
         t = np.eye(2)[rng.integers(0, 2, 65)].astype(right)
@@ -311,12 +316,14 @@ def test_mixed_dtypes_follow_numpy_promotion(loss: fl.Loss, left: str, right: st
         pytest.skip("its target is always an integer")
     promoted = np.result_type(x, t)
     computed = np.float32 if promoted == np.float16 else promoted
-    got = loss(x, t, reduction="none")
+    args = (x, t, *others)
+    up = tuple(a.astype(computed) for a in args)
+    got = loss(*args, reduction="none")
     assert got.dtype == computed
-    assert np.array_equal(got, loss(x.astype(computed), t.astype(computed), reduction="none"))
-    grad = loss.grad(x, t)
-    assert grad.dtype == left
-    assert np.array_equal(grad, loss.grad(x.astype(computed), t.astype(computed)).astype(left))
+    assert np.array_equal(got, loss(*up, reduction="none"))
+    for i, g, e in zip(wrt_positions(loss), as_tuple(loss.grad(*args)), as_tuple(loss.grad(*up)), strict=True):
+        assert g.dtype == args[i].dtype
+        assert np.array_equal(g, e.astype(g.dtype))
 
 
 def half_types() -> list[Any]:

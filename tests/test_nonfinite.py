@@ -12,8 +12,8 @@ from cases import (
     as_tuple,
     every_differentiable,
     every_dtype,
+    every_labelled,
     every_loss,
-    every_rowwise,
     every_variant,
 )
 
@@ -78,6 +78,18 @@ TABLE = [
     Row("binary_cross_entropy_with_logits", (-1e30, 1.0), 1e30, -1.0),
     Row("binary_cross_entropy_with_logits", (inf, 1.0), 0.0, 0.0, {"pos_weight": 3.0}),
     Row("binary_cross_entropy_with_logits", (-inf, 1.0), inf, -3.0, {"pos_weight": 3.0}),
+    # rows: kl_div
+    Row("kl_div", ([-inf, 0.0], [0.0, 1.0]), 0.0, [0.0, -1.0]),
+    Row("kl_div", ([0.0, -inf], [0.5, 0.5]), inf, [-0.5, -0.5]),
+    Row("kl_div", ([nan, 0.0], [0.0, 1.0]), nan, [nan, -1.0]),
+    Row("kl_div", ([-1.0, 0.0], [nan, 1.0]), nan, [nan, -1.0]),
+    Row("kl_div", ([inf, 0.0], [0.0, 1.0]), 0.0, [0.0, -1.0]),
+    Row("kl_div", ([inf, 0.0], [0.5, 1.0]), -inf, [-0.5, -1.0]),
+    Row("kl_div", ([-1.0, -1.0], [0.0, 0.0]), 0.0, [0.0, 0.0]),
+    Row("kl_div", ([-inf, 0.0], [-inf, 0.0]), 0.0, [0.0, -1.0], {"log_target": True}),
+    Row("kl_div", ([-1.0, 0.0], [-inf, 0.0]), 0.0, [0.0, -1.0], {"log_target": True}),
+    Row("kl_div", ([0.0, -inf], [-1.0, -1.0]), inf, [-math.exp(-1), -math.exp(-1)], {"log_target": True}),
+    Row("kl_div", ([nan, 0.0], [-inf, 0.0]), nan, [nan, -1.0], {"log_target": True}),
     # rows
     Row("nll", ([-1.0, nan], 1), nan),
     Row("nll", ([nan, -1.0], 1), 1.0, [0.0, -1.0]),
@@ -179,8 +191,10 @@ def test_one_bad_sample_leaves_the_others_alone(variant: Variant, dtype: str, ba
     """Every other sample keeps the bits of its value; nan makes the reduced value nan."""
     loss = variant.loss
     args, options = variant.draw(dtype, 67)
-    if loss.name == "binary_cross_entropy" and not math.isnan(bad):
-        pytest.skip("outside [0, 1] is an error")
+    if loss.name in ("binary_cross_entropy", "js_divergence") and bad != inf and not math.isnan(bad):
+        pytest.skip("below 0 is an error")
+    if loss.name == "binary_cross_entropy" and bad == inf:
+        pytest.skip("above 1 is an error")
     clean = loss(*args, **options, reduction="none")
     for at in (0, 31, 66):
         dirty = args[0].copy()
@@ -226,7 +240,7 @@ def test_empty_raises_no_warning(loss: fl.Loss, recwarn: pytest.WarningsRecorder
 
 
 @every_dtype
-@every_rowwise
+@every_labelled
 def test_one_class(loss: fl.Loss, dtype: str, isa: str) -> None:
     """C = 1: the only class is certain."""
     x = np.zeros((5, 1), dtype)

@@ -62,6 +62,20 @@ def atanh_tail(w: mp.mpf) -> mp.mpf:
 # 1 + r + r^2 (a + b r) errs by r^2 (r^2 - node^2) / 24: smallest, over |r| <= h, with nodes at sqrt(2 sqrt(2) - 2) h
 STEP_STRETCH = {1: 2 * mp.sqrt(mp.sqrt(2) - 1)}
 
+
+def excess(d: mp.mpf) -> mp.mpf:
+    """(e^d - 1 - d) / d^2"""
+    return mp.nsum(lambda k: d**k / mp.factorial(k + 2), [0, 40]) if abs(d) < 0.01 else (mp.expm1(d) - d) / d**2
+
+
+def jensen(w: mp.mpf) -> mp.mpf:
+    """((1 + d) log(1 + d) + (1 - d) log(1 - d)) / d^2 with w = d^2"""
+    if w < mp.mpf("1e-6"):
+        return mp.nsum(lambda k: w**k / ((k + 1) * (2 * k + 1)), [0, 20])
+    d = mp.sqrt(w)
+    return ((1 + d) * mp.log1p(d) + (1 - d) * mp.log1p(-d)) / w
+
+
 Z_MAX = ((SQRT2 - 1) / (SQRT2 + 1)) ** 2 * mp.mpf("1.001")
 
 TABLE = [
@@ -80,6 +94,12 @@ TABLE = [
      lambda p, w: (2 + w * p) / (2 + w * atanh_tail(w)) - 1),
     ("ATANH_THIRD_SHORT", atanh_tail, mp.mpf(0), mp.mpf(1) / 9, 5, np.float64,
      lambda p, w: (2 + w * p) / (2 + w * atanh_tail(w)) - 1),
+    ("LOG_SHORT", log_tail, 1 / SQRT2 - 1, SQRT2 - 1, 11, np.float64,
+     lambda p, x: (x - x**2 / 2 + x**3 * p) / mp.log1p(x) - 1 if x else mp.mpf(0)),
+    ("EXCESS_F32", excess, mp.mpf(-1), mp.mpf(2), 8, np.float32, lambda p, x: p / excess(x) - 1),
+    ("EXCESS_F64", excess, mp.mpf(-1), mp.mpf("1.5"), 15, np.float64, lambda p, x: p / excess(x) - 1),
+    ("JENSEN_F32", jensen, mp.mpf(0), mp.mpf("0.491"), 9, np.float32, lambda p, w: p / jensen(w) - 1),
+    ("JENSEN_F64", jensen, mp.mpf(0), mp.mpf("0.26"), 13, np.float64, lambda p, w: p / jensen(w) - 1),
 ]  # fmt: skip
 
 

@@ -34,10 +34,13 @@ from fastloss.classification import (
     softmax_focal,
     squared_hinge,
 )
+from fastloss.divergence import gaussian_kl, js_divergence, kl_div
+from fastloss.energy import contrastive_divergence
 from fastloss.functional import log_softmax, logsumexp, softmax
 from fastloss.regression import (
     expectile,
     gamma,
+    gaussian_nll,
     huber,
     log_cosh,
     mae,
@@ -58,15 +61,20 @@ __all__ = [
     "__version__",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "contrastive_divergence",
     "cross_entropy",
     "evaluate",
     "expectile",
     "exponential",
     "gamma",
+    "gaussian_kl",
+    "gaussian_nll",
     "generalized_cross_entropy",
     "get_num_threads",
     "hinge",
     "huber",
+    "js_divergence",
+    "kl_div",
     "log_cosh",
     "log_softmax",
     "logsumexp",

@@ -110,6 +110,18 @@ def real_pair(names: tuple[str, str], x: Any, t: Any) -> Pair:
     return a, b, wide, scalar
 
 
+RowsOf = tuple[Array, Array, int, bool]
+
+
+def real_rows(names: tuple[str, str], x: Any, t: Any, axis: Any) -> RowsOf:
+    """Two real arrays of one shape, the axis along which their rows lie, and whether they compute in float64."""
+    a, b = array(names[0], x), array(names[1], t)
+    index = axis_of(a, axis, names[0])
+    if a.shape != b.shape:
+        refuse(ValueError, names[1], f"the shape of {names[0]}, {a.shape}", f"shape {b.shape}")
+    return a, b, index, is_wide(a.dtype, b.dtype)
+
+
 def axis_of(a: Array, axis: Any, name: str) -> int:
     """A class axis as an index from 0, with at least one class along it."""
     index = integer("axis", axis)
@@ -169,6 +181,37 @@ def trailing(name: str, value: Any, shape: tuple[int, ...]) -> Array:
         refuse(ValueError, name, f"a shape that broadcasts to {shape}", a.shape)
 
 
+def spread(name: str, value: Any, shape: tuple[int, ...]) -> Array:
+    """Finite numbers that broadcast along the trailing axes, as NumPy does."""
+    a = array(name, value)
+    if a.size and not np.isfinite(a).all():
+        bad = np.unravel_index(int(np.argmin(np.isfinite(a))), a.shape)
+        refuse(ValueError, name, "finite numbers", a[bad], tuple(map(int, bad)))
+    try:
+        return np.broadcast_to(a, shape)
+    except ValueError:
+        refuse(ValueError, name, f"a shape that broadcasts to {shape}", a.shape)
+
+
+def variances(name: str, value: Any, pair: Pair, of: str) -> tuple[Pair, Array, Array]:
+    """Variances beside predictions and targets: the pair, the variances spread over its shape, and as they came.
+
+    They have its shape, or that shape without the last axis or with length 1 there, or are a scalar.
+    """
+    a, b, wide, scalar = pair
+    v = array(name, value)
+    if not is_weak(value):
+        wide = wide or is_wide(v.dtype, a.dtype)
+    if a.ndim == 0 and v.ndim:
+        a, b, scalar = np.broadcast_to(a, v.shape), np.broadcast_to(b, v.shape), True
+    shape = a.shape
+    if v.ndim and v.shape not in (shape, shape[:-1], (*shape[:-1], 1)):
+        expected = f"the shape of {of}, {shape}, or that with a last axis of length 1 or without it"
+        refuse(ValueError, name, expected, f"shape {v.shape}")
+    one_per_row = v.ndim and v.shape == shape[:-1] and v.shape != shape
+    return (a, b, wide, scalar), np.broadcast_to(v[..., None] if one_per_row else v, shape), v
+
+
 def first_outside(a: Array, low: float, high: float, size: bool = False) -> tuple[int, ...] | None:
     """The first index (C order) whose entry (`size`: its absolute value) is outside [low, high]; nan is not."""
     step = max(1, 2**20 // max(1, a[:1].size)) if a.ndim else 1
@@ -211,6 +254,13 @@ def result(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any], 
         if _overlap(value, a):
             refuse(ValueError, name, "memory apart from every input, or exactly one of them", "one that overlaps an input")
     return value
+
+
+def apart(name: str, buffer: Array, others: Sequence[Array]) -> None:
+    """Refuse a buffer that shares memory with another one."""
+    for other in others:
+        if np.may_share_memory(buffer, other) and _overlap(buffer, other):
+            refuse(ValueError, name, "buffers apart from one another", "two that overlap")
 
 
 def _overlap(a: Array, b: Array) -> bool:
@@ -283,6 +333,12 @@ def integer(name: str, value: Any) -> int:
         return int(value.__index__())
     except TypeError:
         refuse(TypeError, name, "an integer", repr(value))
+
+
+def flag(name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        refuse(TypeError, name, "True or False", repr(value))
+    return bool(value)
 
 
 def ignored_label(value: Any) -> int | None:

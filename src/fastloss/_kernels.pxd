@@ -35,6 +35,30 @@ cdef extern from "kernels.h" nogil:
         double x_high
         double t_low
         double t_high
+        double z_low
+        double z_high
+        void *grad2
+        void *hess2
+
+    ctypedef struct fl_sums:
+        Py_ssize_t rows
+        Py_ssize_t C
+        const void *x
+        const void *t
+        const void *z
+        const void *u
+        const double *weight
+        double *sum
+        void *grad
+        void *grad2
+        double par[4]
+        double scale
+        int want
+        double total
+        double x_low
+        double x_high
+        double t_low
+        double t_high
 
     ctypedef struct fl_soft:
         const void *t
@@ -46,6 +70,7 @@ cdef extern from "kernels.h" nogil:
         void (*gather)(const fl_view *, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
         void (*scatter)(const fl_view *, Py_ssize_t, Py_ssize_t, const void *) noexcept nogil
         void (**pointwise)(fl_pointwise *) noexcept nogil
+        void (**sums)(fl_sums *) noexcept nogil
         void (*pieces)(Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, char *, Py_ssize_t, double *, double *,
                        double *) noexcept nogil
         void (*finish)(Py_ssize_t, const double *, double *, double *) noexcept nogil
@@ -99,6 +124,7 @@ cdef extern from "kernels.h" nogil:
         fl_real_table f64
 
     const char *fl_pointwise_name(int op)
+    const char *fl_sums_name(int op)
     const fl_table *fl_table_at(int level)
     void fl_merge_pieces(Py_ssize_t, const double *, const double *, double *, double *)
     void fl_gather_labels(const fl_view *, Py_ssize_t, Py_ssize_t, int64_t *)

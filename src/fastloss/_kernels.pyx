@@ -217,15 +217,17 @@ cdef class Workspace:
 
 # ---- pointwise losses -----------------------------------------------------------------------------------------------
 
-def _pointwise_operations():
+cdef dict operations(const char *(*name)(int)):
+    """Loss name -> its place in the tables."""
     names, op = {}, 0
-    while fl_pointwise_name(op) != NULL:
-        names[fl_pointwise_name(op).decode()] = op
+    while name(op) != NULL:
+        names[name(op).decode()] = op
         op += 1
     return names
 
 
-POINTWISE = _pointwise_operations()  # loss name -> its place in the tables
+POINTWISE = operations(fl_pointwise_name)
+SUMS = operations(fl_sums_name)
 
 cdef struct Operand:
     bint given
@@ -235,12 +237,12 @@ cdef struct Operand:
 cdef struct PointCall:
     const fl_real_table *table
     void (*loop)(fl_pointwise *) noexcept nogil
-    Operand part[7]  # x, t, z, w, value, grad, hess
+    Operand part[9]  # x, t, z, w, value, grad, hess, grad2, hess2
     fl_pointwise job  # the template of every block's job
     Py_ssize_t n
     Py_ssize_t base  # first block of the span: partial results count from it
     double *sums
-    double *ranges  # per block: x_low, x_high, t_low, t_high
+    double *ranges  # per block: x_low, x_high, t_low, t_high, z_low, z_high
     char *scratch  # the first thread's, or NULL; the next thread's is scratch_size further
     Py_ssize_t scratch_size
 
@@ -269,38 +271,43 @@ cdef void point_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef Py_ssize_t start = (call.base + b) * POINT_BLOCK
     cdef int k, size = call.table.size
     cdef char *scratch = call.scratch + thread * call.scratch_size
-    cdef char *at[7]
+    cdef char *at[9]
     job.n = min(<Py_ssize_t>POINT_BLOCK, call.n - start)
-    for k in range(7):
+    for k in range(9):
         at[k] = block_pointer(&call.part[k], start, size, scratch + k * POINT_BLOCK * size)
         if k < 4 and call.part[k].given and not call.part[k].direct:
             call.table.gather(&call.part[k].view, start, job.n, at[k])
     job.x, job.t, job.z, job.w, job.value, job.grad, job.hess = at[0], at[1], at[2], at[3], at[4], at[5], at[6]
+    job.grad2, job.hess2 = at[7], at[8]
     call.loop(&job)
     call.sums[b] = job.sum
-    call.ranges[4 * b], call.ranges[4 * b + 1] = job.x_low, job.x_high
-    call.ranges[4 * b + 2], call.ranges[4 * b + 3] = job.t_low, job.t_high
-    for k in range(4, 7):
+    call.ranges[6 * b], call.ranges[6 * b + 1] = job.x_low, job.x_high
+    call.ranges[6 * b + 2], call.ranges[6 * b + 3] = job.t_low, job.t_high
+    call.ranges[6 * b + 4], call.ranges[6 * b + 5] = job.z_low, job.z_high
+    for k in range(4, 9):
         if call.part[k].given and not call.part[k].direct:
             call.table.scatter(&call.part[k].view, start, job.n, at[k])
 
 
 def pointwise(
     int op, int want, cnp.ndarray x, cnp.ndarray t, cnp.ndarray z, cnp.ndarray w, tuple parameters, bint wide,
-    double scale, cnp.ndarray value, cnp.ndarray grad, cnp.ndarray hess, int threads,
+    double scale, cnp.ndarray value, cnp.ndarray grad, cnp.ndarray hess, int threads, cnp.ndarray grad2=None,
+    cnp.ndarray hess2=None,
 ):
     """Run one pointwise loss over equal-shaped arrays (absent ones None).
 
-    Returns (sum of weighted values, x_low, x_high, t_low, t_high); the extremes pass nan over and are meant for losses with a
-    domain. `wide` computes in float64. Derivatives are multiplied by `scale` and by the weights.
+    `grad2` and `hess2` are given with `grad` and `hess` if the loss has two differentiable arguments, and only then.
+    Returns (sum of weighted values, x_low, x_high, t_low, t_high, z_low, z_high); the extremes pass nan over and are meant for
+    losses with a domain. `wide` computes in float64. Derivatives are multiplied by `scale` and by the weights.
     """
     cdef PointCall call
     cdef Py_ssize_t blocks, b, n
     cdef int k
-    cdef double few[5]
+    cdef double few[7]
     cdef double *partials = few
     cdef RunningSum total = RunningSum(0, 0)
     cdef double x_low = INFINITY, x_high = -INFINITY, t_low = INFINITY, t_high = -INFINITY
+    cdef double z_low = INFINITY, z_high = -INFINITY
     cdef Workspace workspace = None
     call.table = real_table(wide)
     call.loop = call.table.pointwise[op]
@@ -313,6 +320,8 @@ def pointwise(
     set_operand(&call.part[4], value, call.table)
     set_operand(&call.part[5], grad, call.table)
     set_operand(&call.part[6], hess, call.table)
+    set_operand(&call.part[7], grad2, call.table)
+    set_operand(&call.part[8], hess2, call.table)
     for k in range(4):
         call.job.par[k] = 0
     k = 0
@@ -321,14 +330,15 @@ def pointwise(
         k += 1
     call.job.scale, call.job.want = scale, want
     call.job.x_low, call.job.x_high, call.job.t_low, call.job.t_high = x_low, x_high, t_low, t_high
+    call.job.z_low, call.job.z_high = z_low, z_high
     blocks = (call.n + POINT_BLOCK - 1) // POINT_BLOCK
-    for k in range(7):
+    for k in range(9):
         if call.part[k].given and not call.part[k].direct:
-            workspace = Workspace(7 * POINT_BLOCK * call.table.size, <int>max(1, min(threads, blocks)))
+            workspace = Workspace(9 * POINT_BLOCK * call.table.size, <int>max(1, min(threads, blocks)))
             call.scratch, call.scratch_size = workspace.base(), workspace.size
             break
     if blocks > 1:
-        partials = <double *>malloc(5 * min(blocks, <Py_ssize_t>SPAN) * sizeof(double))
+        partials = <double *>malloc(7 * min(blocks, <Py_ssize_t>SPAN) * sizeof(double))
         if partials == NULL:
             raise MemoryError()
     call.sums, call.ranges = partials, partials + min(blocks, <Py_ssize_t>SPAN)
@@ -339,12 +349,146 @@ def pointwise(
             run_blocks(point_block, &call, n, POINT_BLOCK * 0.5 if blocks > 1 else 0.0, threads)
             add_in_order(&total, call.sums, n)
             for b in range(n):
-                x_low, x_high = min(x_low, call.ranges[4 * b]), max(x_high, call.ranges[4 * b + 1])
-                t_low, t_high = min(t_low, call.ranges[4 * b + 2]), max(t_high, call.ranges[4 * b + 3])
+                x_low, x_high = min(x_low, call.ranges[6 * b]), max(x_high, call.ranges[6 * b + 1])
+                t_low, t_high = min(t_low, call.ranges[6 * b + 2]), max(t_high, call.ranges[6 * b + 3])
+                z_low, z_high = min(z_low, call.ranges[6 * b + 4]), max(z_high, call.ranges[6 * b + 5])
             call.base += n
     finally:
         if blocks > 1:
             free(partials)
+    return sum_of(&total), x_low, x_high, t_low, t_high, z_low, z_high
+
+
+# ---- sums along rows ------------------------------------------------------------------------------------------------
+
+cdef struct SumCall:
+    const fl_real_table *table
+    void (*loop)(fl_sums *) noexcept nogil
+    Operand part[6]  # x, t, z, u, grad, grad2
+    fl_sums job  # the template of every block's job; its weight is that of row 0
+    Py_ssize_t rows, C
+    Py_ssize_t together  # rows per block, or 0 if rows are cut: into `pieces` blocks each
+    Py_ssize_t pieces
+    Py_ssize_t base  # first block of the span
+    double *totals  # per block
+    double *ranges  # per block: x_low, x_high, t_low, t_high
+    char *value  # of the rows: double if wide_values, else float; NULL if nobody wants them
+    bint wide_values
+    char *scratch
+    Py_ssize_t scratch_size
+
+
+cdef void store_value(SumCall *call, Py_ssize_t row, double x) noexcept nogil:
+    if call.wide_values:
+        (<double *>call.value)[row] = x
+    else:
+        (<float *>call.value)[row] = <float>x
+
+
+cdef void sum_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef SumCall *call = <SumCall *>call_
+    cdef fl_sums job = call.job
+    cdef Py_ssize_t row, start, n, k
+    cdef int size = call.table.size
+    cdef char *scratch = call.scratch + thread * call.scratch_size
+    cdef char *at[6]
+    job.sum = <double *>scratch
+    scratch += max(<Py_ssize_t>8, call.together) * sizeof(double)
+    if call.together:
+        row = (call.base + b) * call.together
+        job.rows = min(call.together, call.rows - row)
+        start, n = row * call.C, job.rows * call.C
+    else:
+        row, start = (call.base + b) // call.pieces, (call.base + b) % call.pieces * POINT_BLOCK
+        n = min(<Py_ssize_t>POINT_BLOCK, call.C - start)
+        job.rows, job.C, start = 1, n, start + row * call.C
+    if job.weight != NULL:
+        job.weight += row
+    for k in range(6):
+        at[k] = block_pointer(&call.part[k], start, size, scratch + k * POINT_BLOCK * size)
+        if k < 4 and call.part[k].given and not call.part[k].direct:
+            call.table.gather(&call.part[k].view, start, n, at[k])
+    job.x, job.t, job.z, job.u, job.grad, job.grad2 = at[0], at[1], at[2], at[3], at[4], at[5]
+    call.loop(&job)
+    call.totals[b] = job.total
+    call.ranges[4 * b], call.ranges[4 * b + 1] = job.x_low, job.x_high
+    call.ranges[4 * b + 2], call.ranges[4 * b + 3] = job.t_low, job.t_high
+    if call.together and call.value != NULL:
+        for k in range(job.rows):
+            store_value(call, row + k, job.sum[k])
+    for k in range(4, 6):
+        if call.part[k].given and not call.part[k].direct:
+            call.table.scatter(&call.part[k].view, start, n, at[k])
+
+
+cdef void join_pieces(SumCall *call, Py_ssize_t n, RunningSum *one) noexcept nogil:
+    """The values of the rows that end within the n blocks of this span; `one` is the row that may go on in the next."""
+    cdef Py_ssize_t b
+    for b in range(n):
+        add_in_order(one, &call.totals[b], 1)
+        if (call.base + b + 1) % call.pieces == 0:
+            store_value(call, (call.base + b) // call.pieces, sum_of(one))
+            one.total, one.lost = 0, 0
+
+
+def sums(
+    int op, int want, cnp.ndarray x, cnp.ndarray t, cnp.ndarray z, cnp.ndarray u, cnp.ndarray weight, tuple parameters,
+    bint wide, double scale, cnp.ndarray value, cnp.ndarray grad, cnp.ndarray grad2, int threads,
+):
+    """Run one loss that sums terms along the last axis of equal-shaped arrays (absent ones None), which are not empty.
+
+    `weight` (float64) and `value` (float32 or float64) have one entry for each row, C-contiguous.
+    Returns (sum of weighted values, x_low, x_high, t_low, t_high); otherwise as `pointwise`.
+    """
+    cdef SumCall call
+    cdef Py_ssize_t blocks, span, b, n, k, room
+    cdef RunningSum total = RunningSum(0, 0), one = RunningSum(0, 0)
+    cdef double x_low = INFINITY, x_high = -INFINITY, t_low = INFINITY, t_high = -INFINITY
+    cdef Workspace workspace
+    call.table = real_table(wide)
+    call.loop = call.table.sums[op]
+    call.C = cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1)
+    call.rows, call.base = cnp.PyArray_SIZE(x) // call.C, 0
+    call.value = NULL if value is None else <char *>cnp.PyArray_DATA(value)
+    call.wide_values = value is not None and cnp.PyArray_TYPE(value) == cnp.NPY_DOUBLE
+    set_operand(&call.part[0], x, call.table)
+    set_operand(&call.part[1], t, call.table)
+    set_operand(&call.part[2], z, call.table)
+    set_operand(&call.part[3], u, call.table)
+    set_operand(&call.part[4], grad, call.table)
+    set_operand(&call.part[5], grad2, call.table)
+    for k in range(4):
+        call.job.par[k] = parameters[k] if k < len(parameters) else 0
+    call.job.C, call.job.scale, call.job.want, call.job.total = call.C, scale, want, 0
+    call.job.weight = NULL if weight is None else <double *>cnp.PyArray_DATA(weight)
+    call.job.x_low, call.job.x_high, call.job.t_low, call.job.t_high = x_low, x_high, t_low, t_high
+    call.together, call.pieces = min(POINT_BLOCK // call.C, call.rows), (call.C + POINT_BLOCK - 1) // POINT_BLOCK
+    blocks = (call.rows + call.together - 1) // call.together if call.together else call.rows * call.pieces
+    room = max(<Py_ssize_t>8, call.together) * sizeof(double)
+    for k in range(6):
+        if call.part[k].given and not call.part[k].direct:
+            room += 6 * POINT_BLOCK * call.table.size
+            break
+    workspace = Workspace(room, <int>max(1, min(threads, blocks)))
+    call.scratch, call.scratch_size = workspace.base(), workspace.size
+    span = min(<Py_ssize_t>SPAN, blocks)
+    call.totals = <double *>malloc(5 * span * sizeof(double))
+    if call.totals == NULL:
+        raise MemoryError()
+    call.ranges = call.totals + span
+    try:
+        while call.base < blocks:
+            n = min(span, blocks - call.base)
+            run_blocks(sum_block, &call, n, min(<Py_ssize_t>POINT_BLOCK, call.rows * call.C) * 0.8, threads)
+            add_in_order(&total, call.totals, n)
+            if call.value != NULL and not call.together:
+                join_pieces(&call, n, &one)
+            for b in range(n):
+                x_low, x_high = min(x_low, call.ranges[4 * b]), max(x_high, call.ranges[4 * b + 1])
+                t_low, t_high = min(t_low, call.ranges[4 * b + 2]), max(t_high, call.ranges[4 * b + 3])
+            call.base += n
+    finally:
+        free(call.totals)
     return sum_of(&total), x_low, x_high, t_low, t_high
 
 

@@ -23,13 +23,19 @@ VALUE, GRAD, HESS = _kernels.VALUE, _kernels.GRAD, _kernels.HESS
 _KIND = _rows.KINDS
 
 Domain = tuple[str, str, float, float] | tuple[str, str, float, float, bool]  # argument, what is expected, low, high, of its size
-Result = tuple[Any, Array | None, Array | None]  # value, gradient, Hessian; None where not asked for
+Slopes = Array | tuple[Array, ...]  # one array, or one for each differentiable argument
+Result = tuple[Any, Slopes | None, Slopes | None]  # value, gradient, Hessian; None where not asked for
 Terms = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 def _derivative_dtype(a: Array) -> np.dtype[Any]:
     """Gradients have the input's own type; integers and bools, which have no room for one, become float64."""
     return FLOAT64 if a.dtype.kind in "iub" else a.dtype
+
+
+def split(x: float) -> tuple[float, float]:
+    """A parameter for kernels of either type: x, and what a float does not hold of it."""
+    return x, x - float(np.float32(x))
 
 
 def _total(weights: Array) -> float:
@@ -61,12 +67,27 @@ def _sizes(a: Array) -> tuple[float, float]:
     return least, most
 
 
+_NO_SLOPES: Sequence[Array] = ()
+
+
+def _unpacked(slopes: Sequence[Array]) -> Slopes | None:
+    """What the caller gets: one array bare, several as a tuple."""
+    if len(slopes) < 2:
+        return slopes[0] if slopes else None
+    return tuple(slopes)
+
+
+def _fold(full: Array, into: Array) -> None:
+    """Add up the slopes of an argument that was broadcast: of a scalar all of them, else those along the last axis."""
+    into[...] = full.sum(axis=-1 if into.ndim else None, dtype=FLOAT64).reshape(into.shape)
+
+
 class Plan:
-    """One validated call of a loss whose one differentiable argument is `x`."""
+    """One validated call of a loss whose first differentiable argument is `x`."""
 
     __slots__ = ("reduction", "wide", "x")
 
-    x: Array  # the differentiable argument
+    x: Array  # the first differentiable argument
     wide: bool  # compute in float64
     reduction: str
 
@@ -81,15 +102,21 @@ class Plan:
         raise NotImplementedError
 
     def _buffer(self, out: Any) -> Array:
-        """Where the gradient goes: a new array, or the caller's after a look at it."""
-        dtype = _derivative_dtype(self.x)
+        """Where the gradient of a loss with one differentiable argument goes."""
+        return self._buffers(out, (self.x,))[0]
+
+    def _buffers(self, out: Any, arguments: Sequence[Array]) -> Sequence[Array]:
+        """Where the gradients with respect to these go: new arrays, or the caller's after a look at them."""
         if out is None:
-            return np.empty(self.x.shape, dtype)
-        if isinstance(out, tuple):
-            if len(out) != 1:
-                refuse(ValueError, "out", "one array", f"a tuple of {len(out)}")
-            out = out[0]
-        return _check.result("out", out, self.x.shape, dtype, self._inputs())
+            return [np.empty(a.shape, _derivative_dtype(a)) for a in arguments]
+        given = out if isinstance(out, tuple) else (out,)
+        if len(given) != len(arguments):
+            expected = "one array" if len(arguments) == 1 else f"a tuple of {len(arguments)} arrays"
+            refuse(ValueError, "out", expected, f"a tuple of {len(out)}" if isinstance(out, tuple) else type(out).__name__)
+        for k, (buffer, a) in enumerate(zip(given, arguments, strict=True)):
+            _check.result("out", buffer, a.shape, _derivative_dtype(a), self._inputs())
+            _check.apart("out", buffer, given[:k])
+        return given
 
     def _values_dtype(self) -> np.dtype[Any]:
         return FLOAT64 if self.wide else FLOAT32
@@ -106,10 +133,13 @@ class Plan:
         return total / weight if weight else math.nan
 
 
+_PLACE = {"target": 1, "variance": 2}  # which operand an argument with a domain is; the others are the first
+
+
 class Pointwise(Plan):
     """A loss with one value per element: `operation` of POINTWISE on x and target, and perhaps a third operand."""
 
-    __slots__ = ("collapse", "domain", "operation", "parameters", "sample_weight", "t", "third", "total_weight")
+    __slots__ = ("domain", "operation", "parameters", "sample_weight", "slopes", "t", "third", "total_weight")
 
     def __init__(
         self,
@@ -120,11 +150,15 @@ class Pointwise(Plan):
         reduction: str,
         *,
         third: Array | None = None,
+        second: Array | None = None,
         domain: tuple[Domain, ...] = (),
     ) -> None:
         _check.one_of("reduction", reduction, REDUCTIONS)
         self.operation = operation
-        self.x, self.t, self.wide, self.collapse = pair  # one prediction against many targets: their slopes are added
+        self.x, self.t, self.wide, scalar = pair
+        # what derivatives have the shape and type of; one scalar against many elements: their slopes are added
+        x = np.empty((), self.x.dtype) if scalar else self.x
+        self.slopes = (x,) if second is None else (x, second)  # `second` as the caller gave it, before it was broadcast
         self.parameters = parameters
         self.reduction = reduction
         self.third = third
@@ -139,7 +173,8 @@ class Pointwise(Plan):
         return self.x, self.t, self.third, self.sample_weight
 
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
-        values = gradient = hessian = None
+        values = None
+        gradients = hessians = _NO_SLOPES
         want, scale = 0, 1.0
         if value:
             want = VALUE
@@ -149,56 +184,140 @@ class Pointwise(Plan):
             scale = self._scale(self.total_weight)
             if grad:
                 want |= GRAD
-                gradient = self._buffer(None if self.collapse else out)
+                gradients = self._buffers(out, self.slopes)
                 if out is not None:
                     self._check_domain()  # before anything of the caller's is written
             if hess:
                 want |= HESS
-                hessian = np.empty(self.x.shape, _derivative_dtype(self.x))
-        total = self._kernel(want, self.wide, scale, values, gradient, hessian)
-        if self.collapse:
-            gradient, hessian = self._collapsed(gradient, out), self._collapsed(hessian, None)
+                hessians = self._buffers(None, self.slopes)
+        total = self._kernel(want, self.wide, scale, values, gradients, hessians)
         if not value:
-            return None, gradient, hessian
-        return (self._reduced(total, self.total_weight) if values is None else values), gradient, hessian
+            return None, _unpacked(gradients), _unpacked(hessians)
+        result = self._reduced(total, self.total_weight) if values is None else values
+        return result, _unpacked(gradients), _unpacked(hessians)
 
     def terms(self) -> Terms:
         values = np.empty(self.x.shape, FLOAT64)
-        self._kernel(VALUE, True, 1.0, values, None, None)
+        self._kernel(VALUE, True, 1.0, values, _NO_SLOPES, _NO_SLOPES)
         if self.sample_weight is None:
             return values, np.broadcast_to(FLOAT64.type(1), self.x.shape)
         return values, self.sample_weight.astype(FLOAT64)
 
-    def _kernel(self, want: int, wide: bool, scale: float, values: Array | None, grad: Array | None, hess: Array | None) -> float:
+    def _kernel(
+        self, want: int, wide: bool, scale: float, values: Array | None, grads: Sequence[Array], hesses: Sequence[Array]
+    ) -> float:
         if want == VALUE | GRAD | HESS:
             want = VALUE | GRAD
-            self._kernel(HESS, wide, scale, None, None, hess)
-            hess = None
-        if self.x.size == 0:
-            return 0.0
-        total, x_low, x_high, t_low, t_high = _kernels.pointwise(
-            self.operation, want, self.x, self.t, self.third, self.sample_weight, self.parameters, wide, scale,
-            values, grad, hess, get_num_threads(),
-        )  # fmt: skip
-        for name, _, low, high, *_ in self.domain:
-            least, most = (t_low, t_high) if name == "target" else (x_low, x_high)
-            if least < low or most > high:
-                self._check_domain()
-        return float(total)
+            self._kernel(HESS, wide, scale, None, _NO_SLOPES, hesses)
+            hesses = _NO_SLOPES
+        grad, grad2 = self._full(grads)
+        hess, hess2 = self._full(hesses)
+        total = 0.0
+        if self.x.size:
+            total, *extremes = _kernels.pointwise(
+                self.operation, want, self.x, self.t, self.third, self.sample_weight, self.parameters, wide, scale,
+                values, grad, hess, get_num_threads(), grad2, hess2,
+            )  # fmt: skip
+            for name, _, low, high, *_ in self.domain:
+                least, most = extremes[2 * _PLACE.get(name, 0) :][:2]
+                if least < low or most > high:
+                    self._check_domain()
+        for buffer, full in (*zip(grads, (grad, grad2), strict=False), *zip(hesses, (hess, hess2), strict=False)):
+            if full is not None and full is not buffer:
+                _fold(full, buffer)
+        return total
+
+    def _full(self, buffers: Sequence[Array]) -> tuple[Array | None, Array | None]:
+        """What the kernel writes: these buffers, or, for an argument that was broadcast, arrays of the elements' slopes."""
+        if not buffers:
+            return None, None
+        shape = self.x.shape
+        full = [b if b.shape == shape else np.empty(shape, self._values_dtype()) for b in buffers]
+        return full[0], (full[1] if len(full) > 1 else None)
 
     def _check_domain(self) -> None:
         for name, expected, low, high, *size in self.domain:
-            _refuse_outside(name, self.t if name == "target" else self.x, low, high, expected, *size)
+            operand = (self.x, self.t, self.third)[_PLACE.get(name, 0)]
+            assert operand is not None
+            _refuse_outside(name, operand, low, high, expected, *size)
 
-    def _collapsed(self, full: Array | None, out: Any) -> Array | None:
-        if full is None:
-            return None
-        one = np.asarray(full.sum(dtype=FLOAT64).astype(full.dtype))
-        if out is None:
-            return one
-        buffer = _check.result("out", out[0] if isinstance(out, tuple) else out, (), full.dtype, self._inputs())
-        buffer[()] = one
-        return buffer
+
+class Summed(Plan):
+    """A loss with one value per row along `axis`, the sum of its elements' terms: `operation` of SUMS on two arrays of one
+    shape, and perhaps two more operands. Two gradients if `two`."""
+
+    __slots__ = ("axis", "domain", "operation", "others", "parameters", "sample_weight", "shape", "t", "total_weight", "two")
+
+    def __init__(
+        self,
+        operation: int,
+        rows: _check.RowsOf,
+        parameters: tuple[float, ...],
+        sample_weight: Any,
+        reduction: str,
+        *,
+        two: bool = False,
+        others: tuple[Array | None, Array | None] = (None, None),
+        domain: tuple[tuple[str, str, float, float], ...] = (),
+    ) -> None:
+        _check.one_of("reduction", reduction, REDUCTIONS)
+        self.operation, self.parameters, self.reduction = operation, parameters, reduction
+        self.x, self.t, self.axis, self.wide = rows
+        self.two, self.others = two, others
+        self.domain = domain  # (argument, what is expected, low, high) of x and t, or of t alone
+        self.shape = self.x.shape[: self.axis] + self.x.shape[self.axis + 1 :]
+        self.sample_weight: Array | None = None
+        self.total_weight = float(math.prod(self.shape))
+        if sample_weight is not None:
+            self.sample_weight = _check.weights("sample_weight", sample_weight, self.shape)
+            self.total_weight = _total(self.sample_weight)
+
+    def _inputs(self) -> Sequence[Array | None]:
+        return self.x, self.t, *self.others, self.sample_weight
+
+    def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        values = None
+        gradients = _NO_SLOPES
+        want, scale = VALUE if value else 0, 1.0
+        if value and self.reduction == "none":
+            values = np.empty(self.shape, self._values_dtype())
+        if grad:
+            want |= GRAD
+            scale = self._scale(self.total_weight)
+            gradients = self._buffers(out, (self.x, self.t) if self.two else (self.x,))
+            if out is not None:
+                self._check_domain()  # before anything of the caller's is written
+        total = self._kernel(want, scale, values, gradients)
+        if not value:
+            return None, _unpacked(gradients), None
+        return (self._reduced(total, self.total_weight) if values is None else values), _unpacked(gradients), None
+
+    def terms(self) -> Terms:
+        values = np.empty(self.shape, FLOAT64)
+        self._kernel(VALUE, 1.0, values, _NO_SLOPES)
+        if self.sample_weight is None:
+            return values, np.broadcast_to(FLOAT64.type(1), self.shape)
+        return values, self.sample_weight.astype(FLOAT64)
+
+    def _kernel(self, want: int, scale: float, values: Array | None, gradients: Sequence[Array]) -> float:
+        if self.x.size == 0:
+            return 0.0
+        x, t, *slopes = (np.moveaxis(a, self.axis, -1) for a in (self.x, self.t, *gradients))
+        z, u = (None if a is None else np.moveaxis(a, self.axis, -1) for a in self.others)
+        weight = None if self.sample_weight is None else np.ascontiguousarray(self.sample_weight, FLOAT64)
+        total, *extremes = _kernels.sums(
+            self.operation, want, x, t, z, u, weight, self.parameters, self.wide, scale, values,
+            slopes[0] if slopes else None, slopes[1] if self.two and slopes else None, get_num_threads(),
+        )  # fmt: skip
+        for k, (_, _, low, high) in enumerate(reversed(self.domain)):  # the last is of t
+            least, most = extremes[2 - 2 * k], extremes[3 - 2 * k]
+            if least < low or most > high:
+                self._check_domain()
+        return total
+
+    def _check_domain(self) -> None:
+        for (name, expected, low, high), a in zip(reversed(self.domain), (self.t, self.x), strict=False):
+            _refuse_outside(name, a, low, high, expected)
 
 
 class Rows(Plan):

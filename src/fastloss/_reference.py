@@ -149,6 +149,63 @@ def tweedie(prediction: ArrayLike, target: ArrayLike, *, power: float = 1.5) -> 
     return _uniform(constant - t * np.exp((1.0 - k) * p) / (1.0 - k) + np.exp((2.0 - k) * p) / (2.0 - k))
 
 
+@_quiet
+def gaussian_nll(
+    prediction: ArrayLike, target: ArrayLike, variance: ArrayLike, *, full: bool = False, eps: float = 1e-6
+) -> Terms:
+    """(log v + e^2 / v) / 2 with v = max(variance, eps), plus log(2 pi) / 2 if full."""
+    e = _float(prediction) - _float(target)
+    v = np.maximum(_float(variance), eps)
+    if v.ndim and v.ndim == e.ndim - 1:  # one for each row
+        v = v[..., np.newaxis]
+    constant = 0.5 * np.log(2.0 * np.pi) if full else 0.0
+    return _uniform(0.5 * (np.log(v) + e * e / v) + constant)
+
+
+@_quiet
+def contrastive_divergence(positive_energy: ArrayLike, negative_energy: ArrayLike, *, alpha: float = 0.0) -> Terms:
+    """E+ - E- + alpha (E+^2 + E-^2)."""
+    a, b = _float(positive_energy), _float(negative_energy)
+    return _uniform(a - b + alpha * (a * a + b * b))
+
+
+# -- Divergences: one value per row along `axis` ---------------------------------------------------
+
+
+@_quiet
+def kl_div(log_probs: ArrayLike, target: ArrayLike, *, log_target: bool = False, axis: int = -1) -> Terms:
+    """sum of t (log t - log_probs), where 0 log 0 = 0."""
+    x, log_t = _float(log_probs), _float(target)
+    t = np.exp(log_t) if log_target else log_t
+    log_t = log_t if log_target else np.log(log_t)
+    return _uniform(np.where((t == 0.0) & ~np.isnan(x), 0.0, t * (log_t - x)).sum(axis))
+
+
+@_quiet
+def js_divergence(p: ArrayLike, q: ArrayLike, *, axis: int = -1) -> Terms:
+    """(KL(p, m) + KL(q, m)) / 2 with m = (p + q) / 2."""
+    p, q = _float(p), _float(q)
+    m = (p + q) / 2.0
+    terms = np.where(p == 0.0, 0.0 * q, p * np.log(p / m)) + np.where(q == 0.0, 0.0 * p, q * np.log(q / m))
+    return _uniform(0.5 * terms.sum(axis))
+
+
+@_quiet
+def gaussian_kl(
+    mean: ArrayLike,
+    log_variance: ArrayLike,
+    *,
+    prior_mean: ArrayLike = 0.0,
+    prior_log_variance: ArrayLike = 0.0,
+    free_nats: float = 0.0,
+    axis: int = -1,
+) -> Terms:
+    """sum of (v / v0 - 1 - log(v / v0) + (mean - prior_mean)^2 / v0) / 2, each at least free_nats."""
+    e, d = _float(mean) - _float(prior_mean), _float(log_variance) - _float(prior_log_variance)
+    terms = 0.5 * (np.expm1(d) - d + e * e * np.exp(-_float(prior_log_variance)))
+    return _uniform(np.maximum(terms, free_nats).sum(axis))
+
+
 # -- Binary classification: one value per element --------------------------------------------------
 
 

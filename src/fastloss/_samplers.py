@@ -67,3 +67,31 @@ def log_positives(rng: np.random.Generator, dtype: str, size: int) -> tuple[Arra
     """Logarithms of means, and positive targets about them."""
     log_mean = rng.normal(size=size)
     return log_mean.astype(dtype), rng.gamma(2.0, 0.5 * np.exp(log_mean)).astype(dtype)
+
+
+def gaussian_observations(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array, Array]:
+    """Predictions, targets, and variances from 1 up: the logarithm and the quotient add up."""
+    prediction, target = real_pair(rng, dtype, size)
+    return prediction, target, (1 + rng.exponential(size=size)).astype(dtype)
+
+
+def energies(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Energies, the positive ones above the negative ones, as before training."""
+    negative = rng.normal(size=size).astype(dtype)
+    return negative + rng.uniform(0.1, 3, size).astype(dtype), negative
+
+
+def log_probabilities_and_probabilities(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Normalised log-probabilities, and probabilities that have little to do with them."""
+    return class_log_probabilities(rng, dtype, size)[0], rng.dirichlet(np.ones(CLASSES), size).astype(dtype)
+
+
+def two_distributions(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Rows of probabilities, above 0."""
+    p, q = rng.dirichlet(np.ones(CLASSES), (2, size))
+    return np.maximum(p, 1e-4).astype(dtype), np.maximum(q, 1e-4).astype(dtype)
+
+
+def gaussians(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Means and log-variances on both sides of the standard normal's."""
+    return rng.normal(size=(size, CLASSES)).astype(dtype), rng.normal(scale=1.5, size=(size, CLASSES)).astype(dtype)

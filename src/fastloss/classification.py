@@ -98,9 +98,7 @@ def cross_entropy(
     array([[-0.156,  0.114,  0.042],
            [ 0.333,  0.333, -0.667]])
     """
-    return _softmax_rows(
-        logits, target, axis, class_weight, ignore_index, label_smoothing, sample_weight, reduction
-    )
+    return _softmax_rows(logits, target, axis, class_weight, ignore_index, label_smoothing, sample_weight, reduction)
 
 
 def _softmax_rows(

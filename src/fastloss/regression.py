@@ -12,7 +12,7 @@ from typing import Any
 from fastloss import _check
 from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
-from fastloss._plan import Plan, Pointwise
+from fastloss._plan import Plan, Pointwise, split
 
 _NAMES = ("prediction", "target")
 _COUNTS = ("target", "targets >= 0", 0.0, math.inf)
@@ -771,11 +771,86 @@ def tweedie(prediction: Any, target: Any, *, power: float = 1.5, sample_weight: 
     return Pointwise(_TWEEDIE, pair, (a, b, 1.0 / a, 1.0 / b), sample_weight, reduction, domain=domain)
 
 
+@loss(
+    wrt=("prediction", "variance"),
+    max_order=2,
+    formula="(log v + e^2 / v) / 2, v = max(variance, eps)",
+    range="[log(eps) / 2, inf)",
+    citation="Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994",
+    sampler="gaussian_observations",
+)
+def gaussian_nll(
+    prediction: Any,
+    target: Any,
+    variance: Any,
+    *,
+    full: bool = False,
+    eps: float = 1e-6,
+    sample_weight: Any = None,
+    reduction: str = "mean",
+) -> Plan:
+    """Negative log-likelihood of a Gaussian whose mean and variance are predicted.
+
+    .. math:: \\ell = \\tfrac{1}{2} \\left( \\log v + \\frac{(p - t)^2}{v} \\right)
+              \\qquad v = \\max(\\mathrm{variance}, \\epsilon)
+
+    `full` adds :math:`\\tfrac{1}{2} \\log 2 \\pi`, which makes it -log of the density.
+
+    Parameters
+    ----------
+    prediction, target : array_like
+        Real arrays of the same shape; one of them may be a scalar.
+    variance : array_like
+        Variances >= 0 in that shape, without its last axis or with length 1 there (one variance per row), or a scalar. The
+        gradient has the shape that was given: slopes of a shared variance are added.
+    full : bool
+        Whether to add the constant.
+    eps : float
+        Positive: what smaller variances are raised to.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the prediction or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        Nats. Below 0 where the density exceeds 1: the logarithm and the quotient then have opposite signs, and the value is exact
+        to the rounding of the larger (float32: of the value itself, the sum being made in double). Convex in the prediction, not
+        in the variance. The gradient with respect to a variance below `eps` is 0; PyTorch's is that of `eps`.
+
+    Raises
+    ------
+    ValueError
+        Negative variances, shapes that do not fit, eps <= 0, bad weights or reduction.
+    TypeError
+        Arrays that are not real numbers, a `full` that is no bool.
+
+    References
+    ----------
+    Nix and Weigend, *Estimating the Mean and Variance of the Target Probability Distribution*, ICNN 1994.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.gaussian_nll([1.0, 2.0], [1.0, 4.0], [1.0, 1.0], reduction="none")
+    array([0., 2.])
+    >>> fl.gaussian_nll.grad([0.0, 2.0], [0.0, 0.0], 2.0, reduction="sum")
+    (array([0., 1.]), array(0.))
+    """
+    pair = _check.real_pair(_NAMES, prediction, target)
+    pair, spread, own = _check.variances("variance", variance, pair, "prediction")
+    constant = 0.5 * math.log(2.0 * math.pi) if _check.flag("full", full) else 0.0
+    parameters = (_check.positive("eps", eps), *split(constant))
+    domain = (("variance", "variances >= 0", 0.0, math.inf),)
+    return Pointwise(_GAUSSIAN, pair, parameters, sample_weight, reduction, third=spread, second=own, domain=domain)
+
+
 _MSE, _MAE, _HUBER, _SMOOTH_L1 = (POINTWISE[name] for name in ("mse", "mae", "huber", "smooth_l1"))
 _PSEUDO_HUBER, _LOG_COSH, _QUANTILE, _EXPECTILE = (
     POINTWISE[name] for name in ("pseudo_huber", "log_cosh", "quantile", "expectile")
 )
-_MAPE, _MSLE, _GAMMA = (POINTWISE[name] for name in ("mape", "msle", "gamma"))
+_MAPE, _MSLE, _GAMMA, _GAUSSIAN = (POINTWISE[name] for name in ("mape", "msle", "gamma", "gaussian_nll"))
 _POISSON_NLL = {  # of a logarithm, full
     (True, False): POINTWISE["poisson_nll"],
     (True, True): POINTWISE["poisson_nll_full"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -91,3 +92,25 @@ def test_jax_arrays_are_arrays() -> None:
     assert type(fl.huber.grad(x, t)) is np.ndarray
     low = x.astype(jax.numpy.bfloat16)
     assert fl.mse(low, low) == 0.0
+
+
+def test_kl_divergence() -> None:
+    """The same arguments in the same order; targets as logarithms are a function of their own there."""
+    x, t = (np.asarray(fl.log_softmax(RNG.normal(0, 2, (65, 7)))).astype(np.float32) for _ in range(2))
+    check(ours(fl.kl_div), optax.kl_divergence, x, np.exp(t))
+    check(ours(fl.kl_div, log_target=True), optax.losses.kl_divergence_with_log_targets, x, t)
+    hard = np.eye(7, dtype=np.float32)[RNG.integers(0, 7, 65)]
+    check(ours(fl.kl_div), optax.kl_divergence, x, hard)
+
+
+def test_difference_generalized_kl_divergence() -> None:
+    """optax's convex form adds sum q - sum t: the same for distributions only."""
+    generalized = getattr(optax.losses, "generalized_kl_divergence", None) or optax.losses.convex_kl_divergence  # its old name
+    x, t = np.log(np.float32([[0.5, 0.25, 0.5]])), np.float32([[0.5, 0.25, 0.25]])
+    mine = fl.kl_div(x, t)
+    theirs = float(generalized(x, t)[0])
+    assert mine == pytest.approx(0.25 * math.log(0.5), rel=1e-6)
+    assert theirs == pytest.approx(mine + 0.25, rel=1e-6)
+    t = np.float32(RNG.dirichlet(np.ones(7), 65))
+    x = np.asarray(fl.log_softmax(RNG.normal(0, 2, (65, 7)))).astype(np.float32)
+    np.testing.assert_allclose(fl.kl_div(x, t, reduction="none"), generalized(x, t), rtol=1e-5, atol=1e-6)

@@ -62,3 +62,44 @@ def test_difference_a_confident_row_is_not_lost() -> None:
     """Won by 40 nats: SciPy's float64 log_softmax is 0 there."""
     x = np.array([40.0, 0.0])
     assert -fl.log_softmax(x)[0] == pytest.approx(math.exp(-40.0), rel=1e-14)
+
+
+@every_dtype
+def test_relative_entropy(dtype: str) -> None:
+    """special.rel_entr takes probabilities, the target first."""
+    t = RNG.dirichlet(np.ones(33), 65).astype(dtype)
+    x = np.asarray(fl.log_softmax(RNG.normal(0, 2, (65, 33)))).astype(dtype)
+    t[:, 3] = 0
+    expected = special.rel_entr(t.astype(np.float64), np.exp(x.astype(np.float64))).sum(axis=1)
+    np.testing.assert_allclose(fl.kl_div(x, t, reduction="none"), expected, rtol=4 * RTOL[dtype])
+
+
+@every_dtype
+def test_jensenshannon_is_the_square_root(dtype: str) -> None:
+    """SciPy gives a distance, the root of ours, and normalises its rows first."""
+    distance = need("scipy.spatial.distance")
+    p, q = RNG.dirichlet(np.ones(33), (2, 65)).astype(dtype)
+    expected = distance.jensenshannon(p.astype(np.float64), q.astype(np.float64), axis=1) ** 2
+    np.testing.assert_allclose(fl.js_divergence(p, q, reduction="none"), expected, rtol=8 * RTOL[dtype])
+    twice = distance.jensenshannon(2 * p[0].astype(np.float64), q[0].astype(np.float64)) ** 2
+    assert twice == pytest.approx(expected[0], rel=1e-6)
+    assert fl.js_divergence(2 * p[0], q[0]) > 1.1 * expected[0]
+
+
+def test_gaussian_nll_is_minus_logpdf() -> None:
+    stats = need("scipy.stats")
+    x, t = RNG.normal(0, 2, (2, 205))
+    v = RNG.uniform(0.1, 3, 205)
+    expected = -stats.norm.logpdf(t, x, np.sqrt(v))
+    np.testing.assert_allclose(fl.gaussian_nll(x, t, v, full=True, reduction="none"), expected, rtol=1e-13)
+
+
+def test_difference_nearly_equal_distributions() -> None:
+    """1e-9 apart: SciPy's terms have both signs and cancel, ours are squares."""
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(33))
+    q = p * (1 + 1e-9 * rng.normal(size=33))
+    exact = float((((p - q) / (p + q)) ** 2 * (p + q)).sum() / 4)  # what is left out is 1e-18 of it
+    assert fl.js_divergence(p, q) == pytest.approx(exact, rel=1e-14)
+    theirs = float((special.rel_entr(p, (p + q) / 2) + special.rel_entr(q, (p + q) / 2)).sum() / 2)
+    assert abs(theirs - exact) > 0.1 * exact

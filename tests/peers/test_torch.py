@@ -179,3 +179,130 @@ def test_calls_mix_with_pytorchs_own_openmp() -> None:
         F.cross_entropy(tensor(x), tensor(y))
         with fl.num_threads(3):
             assert fl.cross_entropy(x, y) == expected
+
+
+# -- Divergences, and losses of several differentiable arguments --------------------------------------
+
+
+def check_all(ours: Callable[..., Any], theirs: Callable[..., Any], arrays: tuple[np.ndarray, ...], wrt: tuple[int, ...]) -> None:
+    """Value, and gradient with respect to each of the arguments `wrt`."""
+    rtol = RTOL[arrays[0].dtype.name]
+    given = [tensor(a).clone().requires_grad_(k in wrt) for k, a in enumerate(arrays)]
+    expected = theirs(*given)
+    expected.sum().backward()
+    value, grad = ours(*arrays)
+    np.testing.assert_allclose(value, expected.detach().numpy(), rtol=4 * rtol, atol=rtol)
+    for g, k in zip(grad if isinstance(grad, tuple) else (grad,), wrt, strict=True):
+        e = given[k].grad.numpy()
+        np.testing.assert_allclose(g, e, rtol=4 * rtol, atol=rtol * float(np.abs(e).max()))
+
+
+@every_dtype
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("shape", [(7, 33), (7, 1), (7,), ()], ids=str)
+def test_gaussian_nll(shape: tuple[int, ...], full: bool, dtype: str) -> None:
+    """A variance for each element, for each row (in both forms), or for all."""
+    x, t = RNG.normal(0, 2, (2, 7, 33)).astype(dtype)
+    v = np.asarray(RNG.uniform(0.2, 3, shape), dtype)
+    for reduction in ("none", "sum", "mean"):
+
+        def theirs(a: Any, b: Any, c: Any, how: str = reduction) -> Any:
+            return F.gaussian_nll_loss(a, b, c if shape else c.expand(7, 33), full=full, reduction=how)
+
+        check_all(
+            lambda *arrays, how=reduction: fl.gaussian_nll.value_and_grad(*arrays, full=full, reduction=how),
+            theirs,
+            (x, t, v),
+            (0, 2),
+        )
+
+
+def test_difference_gradient_of_a_clipped_variance() -> None:
+    """PyTorch raises a small variance to eps but keeps eps's own slope; here a clipped variance has none."""
+    x, t, v = np.array([1e-3]), np.array([0.0]), np.array([1e-8])
+    theirs = tensor(v).requires_grad_()
+    F.gaussian_nll_loss(tensor(x), tensor(t), theirs).backward()
+    assert theirs.grad.item() == pytest.approx(fl.gaussian_nll.grad(x, t, np.array([1e-6]))[1][0], abs=1e-6)
+    assert fl.gaussian_nll.grad(x, t, v)[1][0] == 0.0
+    v = np.array([1e-7])
+    theirs = tensor(v).requires_grad_()
+    F.gaussian_nll_loss(tensor(np.array([0.0])), tensor(t), theirs).backward()
+    assert theirs.grad.item() == pytest.approx(0.5e6)
+    assert fl.gaussian_nll.grad(np.array([0.0]), t, v)[1][0] == 0.0
+
+
+@every_dtype
+@pytest.mark.parametrize("log_target", [False, True])
+@pytest.mark.parametrize("shape", [(65, 7), (9, 1003), (3, 5, 7)], ids=str)
+def test_kl_div(shape: tuple[int, ...], log_target: bool, dtype: str) -> None:
+    """Our "mean" is "batchmean" where the rows are the batch; "none" is their "none", summed along the row."""
+    x, t = (np.asarray(fl.log_softmax(RNG.normal(0, 2, shape))).astype(dtype) for _ in range(2))
+    t = t if log_target else np.exp(t)
+    rows = math.prod(shape[:-1])
+    check_all(
+        lambda a, b: fl.kl_div.value_and_grad(a, b, log_target=log_target),
+        lambda a, b: F.kl_div(a.reshape(rows, -1), b.reshape(rows, -1), reduction="batchmean", log_target=log_target),
+        (x, t),
+        (0,),
+    )
+    check_all(
+        lambda a, b: fl.kl_div.value_and_grad(a, b, log_target=log_target, reduction="none"),
+        lambda a, b: F.kl_div(a, b, reduction="none", log_target=log_target).sum(-1),
+        (x, t),
+        (0,),
+    )
+
+
+def test_difference_mean_of_kl_div() -> None:
+    """PyTorch's "mean" divides by every element, its "batchmean" by the first axis alone."""
+    x, t = fl.log_softmax(RNG.normal(0, 2, (3, 5, 7))), RNG.dirichlet(np.ones(7), (3, 5))
+    mine = fl.kl_div(x, t)
+    with pytest.warns(UserWarning, match="batchmean"):
+        assert F.kl_div(tensor(x), tensor(t), reduction="mean").item() == pytest.approx(mine / 7, rel=1e-12)
+    assert F.kl_div(tensor(x), tensor(t), reduction="batchmean").item() == pytest.approx(5 * mine, rel=1e-12)
+
+
+def test_difference_impossible_classes_of_kl_div() -> None:
+    """0 log 0 is 0 here whatever the prediction; PyTorch multiplies 0 by an infinite logarithm."""
+    x, t = np.array([[-np.inf, 0.0]]), np.array([[0.0, 1.0]])
+    assert fl.kl_div(x, t) == 0.0
+    assert math.isnan(F.kl_div(tensor(x), tensor(t), reduction="batchmean").item())
+
+
+def test_difference_negative_targets_of_kl_div() -> None:
+    x, t = np.array([[-1.0, -1.0]]), np.array([[-0.5, 1.5]])
+    F.kl_div(tensor(x), tensor(t), reduction="batchmean")  # a number, or nan, without a word
+    with pytest.raises(ValueError, match="target"):
+        fl.kl_div(x, t)
+
+
+@every_dtype
+def test_gaussian_kl(dtype: str) -> None:
+    """torch.distributions' closed form, summed over the dimensions."""
+    m, s, m0, s0 = RNG.normal(0, 1.5, (4, 65, 7)).astype(dtype)
+    normal = torch.distributions.Normal
+    for priors in ((m0, s0), (m0[0], s0[0])):
+
+        def theirs(a: Any, b: Any, p: Any = priors) -> Any:
+            prior = normal(tensor(p[0]), torch.exp(tensor(p[1]) / 2))
+            return torch.distributions.kl_divergence(normal(a, torch.exp(b / 2)), prior).sum(-1)
+
+        check_all(
+            lambda a, b, p=priors: fl.gaussian_kl.value_and_grad(
+                a, b, prior_mean=p[0], prior_log_variance=p[1], reduction="none"
+            ),
+            theirs,
+            (m, s),
+            (0, 1),
+        )
+
+
+@every_dtype
+def test_js_divergence(dtype: str) -> None:
+    p, q = RNG.dirichlet(np.ones(33), (2, 65)).astype(dtype)
+
+    def theirs(a: Any, b: Any) -> Any:
+        log_m = ((a + b) / 2).log()
+        return (F.kl_div(log_m, a, reduction="batchmean") + F.kl_div(log_m, b, reduction="batchmean")) / 2
+
+    check_all(fl.js_divergence.value_and_grad, theirs, (p, q), (0, 1))

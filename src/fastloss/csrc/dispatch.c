@@ -6,6 +6,10 @@ const char *fl_pointwise_name(int op) {
   static const char *const names[] = {FL_POINTWISE_LOSSES(FL_NAME) NULL};
   return names[op];
 }
+const char *fl_sums_name(int op) {
+  static const char *const names[] = {FL_DIVERGENCE_LOSSES(FL_NAME) NULL};
+  return names[op];
+}
 
 extern const fl_table fl_table_baseline;
 #if defined(FL_HAVE_V3)

@@ -50,7 +50,24 @@ typedef struct {
   int want;
   double sum;                          /* out: the weighted values' sum, in double */
   double x_low, x_high, t_low, t_high; /* out, where wanted: extremes of x and t (or |t|), nan passed over */
+  double z_low, z_high;
+  void *grad2,
+      *hess2; /* with respect to a second argument, t or z; given if grad and hess are, for losses that have one */
 } fl_pointwise;
+
+/* Rows of a loss whose value is the sum of its elements' terms: `rows` rows one after another, of C elements each (a piece of a
+   long row is a row here). Null pointers are not wanted or not given; p[1] stands in for z, and p[2] for u. */
+typedef struct {
+  ptrdiff_t rows, C;
+  const void *x, *t, *z, *u;
+  const double *weight; /* of each row */
+  double *sum;          /* out: weighted, of each row, in double */
+  void *grad, *grad2;   /* times scale */
+  double par[4], scale;
+  int want;                            /* FL_VALUE, FL_GRAD */
+  double total;                        /* out: of the rows' sums */
+  double x_low, x_high, t_low, t_high; /* as for fl_pointwise */
+} fl_sums;
 
 /* A stretch of one row for the soft kernels: weights a_j = class_weight_j (mix t_j + floor), t and class_weight may be null. */
 typedef struct {
@@ -63,6 +80,7 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
   void (*scatter)(const fl_view *view, ptrdiff_t start, ptrdiff_t n, const void *in);
 
   void (*const *pointwise)(fl_pointwise *job); /* indexed in the order of FL_POINTWISE_LOSSES */
+  void (*const *sums)(fl_sums *job);           /* indexed in the order of FL_DIVERGENCE_LOSSES */
 
   /* Softmax statistics. A piece (a row, or a stretch of a long one) has top = its largest logit and
      rest = sum over the others of e^(x - top): log sum e^x = top + log1p(rest), without cancellation. `pieces` does one of n
@@ -138,8 +156,9 @@ typedef struct {
 } fl_table;
 
 /* The pointwise losses: name, how a float's sum is made (through its double twin, or 0: from float values), and which operands'
-   extremes are wanted, to check that they lie in the loss's domain (FL_SIZE_T: those of |t|, for labels of -1 and 1). */
-enum { FL_X = 1, FL_T = 2, FL_SIZE_T = 16 };
+   extremes are wanted, to check that they lie in the loss's domain (FL_SIZE_T: those of |t|, for labels of -1 and 1). FL_TWO: two
+   arguments have derivatives. */
+enum { FL_X = 1, FL_T = 2, FL_Z = 4, FL_TWO = 8, FL_SIZE_T = 16 };
 #define FL_REGRESSION_LOSSES(LOSS)                                                                                       \
   LOSS(mse, mse_f64, 0)                                                                                                  \
   LOSS(mae, mae_f64, 0)                                                                                                  \
@@ -150,7 +169,8 @@ enum { FL_X = 1, FL_T = 2, FL_SIZE_T = 16 };
   LOSS(quantile, quantile_f64, 0)                                                                                        \
   LOSS(expectile, expectile_f64, 0)                                                                                      \
   LOSS(mape, 0, 0)                                                                                                       \
-  LOSS(poisson_nll, 0, FL_T)
+  LOSS(poisson_nll, 0, FL_T)                                                                                             \
+  LOSS(gaussian_nll, 0, FL_Z | FL_TWO)
 #define FL_CLASSIFICATION_LOSSES(LOSS)                                                                                   \
   LOSS(binary_cross_entropy, 0, FL_X | FL_T)                                                                             \
   LOSS(binary_cross_entropy_with_logits, 0, FL_T)                                                                        \
@@ -173,10 +193,20 @@ enum { FL_X = 1, FL_T = 2, FL_SIZE_T = 16 };
   LOSS(tweedie_poisson, tweedie_poisson_brief_f64, FL_T)                                                                 \
   LOSS(sigmoid_focal, sigmoid_focal_brief_f64, FL_T)                                                                     \
   LOSS(sigmoid_focal_square, sigmoid_focal_square_brief_f64, FL_T)
-#define FL_POINTWISE_LOSSES(LOSS) FL_REGRESSION_LOSSES(LOSS) FL_CLASSIFICATION_LOSSES(LOSS) FL_DOUBLE_LOSSES(LOSS)
+#define FL_ENERGY_LOSSES(LOSS) LOSS(contrastive_divergence, 0, FL_TWO)
+#define FL_POINTWISE_LOSSES(LOSS)                                                                                        \
+  FL_REGRESSION_LOSSES(LOSS) FL_CLASSIFICATION_LOSSES(LOSS) FL_ENERGY_LOSSES(LOSS) FL_DOUBLE_LOSSES(LOSS)
+
+/* The losses that sum terms along rows, in the same form. */
+#define FL_DIVERGENCE_LOSSES(LOSS)                                                                                       \
+  LOSS(kl_div, kl_div_short_f64, FL_T)                                                                                   \
+  LOSS(kl_div_log, kl_div_log_short_f64, 0)                                                                              \
+  LOSS(js_divergence, 0, FL_X | FL_T | FL_TWO)                                                                           \
+  LOSS(gaussian_kl, 0, FL_TWO)
 
 /* dispatch.c */
-const char *fl_pointwise_name(int op);  /* NULL past the last */
+const char *fl_pointwise_name(int op); /* NULL past the last */
+const char *fl_sums_name(int op);
 const fl_table *fl_table_at(int level); /* the levels this machine can run, slowest first; NULL past the last */
 
 /* scalar.c */

@@ -78,6 +78,7 @@ static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int 
       .scatter = scatter_##suffix,                                                                                       \
       .pointwise = pointwise_table_##suffix,                                                                             \
       .pieces = pieces_##suffix,                                                                                         \
+      .sums = sums_table_##suffix,                                                                                       \
       .rescale = rescale_##suffix,                                                                                       \
       .hard_rows = hard_rows_##suffix,                                                                                   \
       .samples = samples,                                                                                                \

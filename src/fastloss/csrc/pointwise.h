@@ -1,12 +1,13 @@
 /* Pointwise losses of one computation type. Included by level.c once per type with
  *   R scalar, V vector, M mask, LANES, FN(name) the name with the type's suffix; float's inclusion comes second.
  * A loss is ONE function of vectors giving {value, gradient, Hessian} at x (prediction), t (target), z (optional third
- * operand) and parameters p; the loops below are made from it, and the compiler drops what a loop does not use.
+ * operand) and parameters p; the loops below are made from it, and the compiler drops what a loop does not use. A loss with
+ * FL_TWO in its list adds {gradient, Hessian} with respect to a second argument, t or z.
  * To add a loss: write its function in the header of its family, and add its line to that family's list in kernels.h.
  */
 
 typedef struct {
-  V value, grad, hess;
+  V value, grad, hess, grad2, hess2;
 } FN(point);
 
 typedef FN(point) FN(point_function)(V x, V t, V z, const V *p);
@@ -18,6 +19,7 @@ FL_INLINE V FN(unless_nan)(V x, V v) { return vselect(veq(x, x), v, x); }
 
 #include "regression.h"
 #include "classification.h"
+#include "energy.h"
 #include "margin.h"
 #if FL_REAL_BITS == 64 /* FL_DOUBLE_LOSSES */
 #include "deviance.h"
@@ -28,7 +30,7 @@ FL_INLINE V FN(unless_nan)(V x, V v) { return vselect(veq(x, x), v, x); }
 
 typedef struct { /* what a loop carries from register to register */
   vd sum[2];
-  V x_low, x_high, t_low, t_high;
+  V x_low, x_high, t_low, t_high, z_low, z_high;
 } FN(carry);
 
 FL_INLINE V FN(read)(const R *p, ptrdiff_t i, ptrdiff_t left, int whole, R fill) {
@@ -117,6 +119,7 @@ FL_INLINE void FN(step)(FN(point_function) f, point_function_f64 wide, int range
   if (ranged & FL_X) c->x_low = vmin(x, c->x_low), c->x_high = vmax(x, c->x_high);
   if (ranged & FL_T) c->t_low = vmin(t, c->t_low), c->t_high = vmax(t, c->t_high);
   if (ranged & FL_SIZE_T) c->t_low = vmin(vabs(t), c->t_low), c->t_high = vmax(vabs(t), c->t_high);
+  if (ranged & FL_Z) c->z_low = vmin(z, c->z_low), c->z_high = vmax(z, c->z_high);
   if (want & FL_VALUE) {
     if (job->value) FN(write)(job->value, i, left, whole, weighted ? FN(times)(at.value, w) : at.value);
 #if FL_REAL_BITS == 32
@@ -128,6 +131,10 @@ FL_INLINE void FN(step)(FN(point_function) f, point_function_f64 wide, int range
   const V s = weighted ? FN(times)(scale, w) : scale;
   if (want & FL_GRAD) FN(fetch_out)(job->grad, i), FN(write)(job->grad, i, left, whole, at.grad * s);
   if (want & FL_HESS) FN(fetch_out)(job->hess, i), FN(write)(job->hess, i, left, whole, at.hess * s);
+  if ((ranged & FL_TWO) && (want & FL_GRAD))
+    FN(fetch_out)(job->grad2, i), FN(write)(job->grad2, i, left, whole, at.grad2 * s);
+  if ((ranged & FL_TWO) && (want & FL_HESS))
+    FN(fetch_out)(job->hess2, i), FN(write)(job->hess2, i, left, whole, at.hess2 * s);
 }
 
 FL_INLINE void FN(weighted_loop)(FN(point_function) f, point_function_f64 wide, int ranged, int want, int weighted,
@@ -138,13 +145,14 @@ FL_INLINE void FN(weighted_loop)(FN(point_function) f, point_function_f64 wide, 
   vd wide_p[4];
   for (int k = 0; k < 4; k++) p[k] = FN(vset)((R)job->par[k]), wide_p[k] = vset_f64(job->par[k]);
   const V top = FN(vset)((R)INFINITY);
-  FN(carry) c = {{vset_f64(0), vset_f64(0)}, top, -top, top, -top};
+  FN(carry) c = {{vset_f64(0), vset_f64(0)}, top, -top, top, -top, top, -top};
   ptrdiff_t i = 0;
   for (; i + LANES <= job->n; i += LANES) FN(step)(f, wide, ranged, want, weighted, job, &c, scale, p, wide_p, i, 1);
   if (i < job->n) FN(step)(f, wide, ranged, want, weighted, job, &c, scale, p, wide_p, i, 0);
   out->sum = vsum_f64(c.sum[0] + c.sum[1]);
   if (ranged & FL_X) out->x_low = -(double)vtop(-c.x_low), out->x_high = (double)vtop(c.x_high);
   if (ranged & (FL_T | FL_SIZE_T)) out->t_low = -(double)vtop(-c.t_low), out->t_high = (double)vtop(c.t_high);
+  if (ranged & FL_Z) out->z_low = -(double)vtop(-c.z_low), out->z_high = (double)vtop(c.z_high);
 }
 
 FL_INLINE void FN(loop)(FN(point_function) f, point_function_f64 wide, int ranged, int want, fl_pointwise *job) {
@@ -173,6 +181,7 @@ FL_INLINE void FN(loop)(FN(point_function) f, point_function_f64 wide, int range
 #endif
 FL_REGRESSION_LOSSES(FL_DEFINE_POINTWISE)
 FL_CLASSIFICATION_LOSSES(FL_DEFINE_POINTWISE)
+FL_ENERGY_LOSSES(FL_DEFINE_POINTWISE)
 FL_DOUBLE_LOSSES(FL_DEFINE_DOUBLE)
 #undef FL_DEFINE_LOOPS
 #undef FL_DEFINE_POINTWISE

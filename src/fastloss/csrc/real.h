@@ -1,6 +1,7 @@
 /* All loops of one computation type, in reading order; level.c includes this for double, then for float. */
 #include "convert.h"
 #include "pointwise.h"
+#include "sums.h"
 #include "rows.h"
 #include "tiles.h"
 

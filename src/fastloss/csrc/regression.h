@@ -95,3 +95,30 @@ POINT(poisson_nll) {
   V rate = vexp(x), zero = FN(vset)(0), linear = vselect(veq(t, zero), zero, t * x); /* 0 x -inf is 0 */
   return (FN(point)){rate - linear, rate - t, FN(unless_nan)(t, rate)};
 }
+/* (log v + e^2 / v) / 2 + p[1] with v = max(z, p[0]); p[1] + p[2] is the same constant with more digits than a float has. The
+   two terms may have opposite signs: for floats they are added in double, where 1/v comes from the float quotient by one
+   step of Newton's method. grad2 and hess2 are with respect to z, 0 where it is clipped. */
+#if FL_REAL_BITS == 32
+FL_INLINE vd FN(gaussian_half)(vd x, vd t, vd v, vd inv, vd constant) {
+  vd e = x - t;
+  inv = vfma(inv, vfma(-v, inv, vset_f64(1)), inv);
+  return vfma(vset_f64(0.5), vfma(e * e, inv, vlog_short(v)), constant);
+}
+#endif
+POINT(gaussian_nll) {
+  V half = FN(vset)((R)0.5), one = FN(vset)(1), e = x - t, v = vmax(p[0], z), inv = one / v, pull = e * inv, q = pull * e;
+  M clipped = vlt(z, p[0]);
+#if FL_REAL_BITS == 32
+  V value = vnarrow(FN(gaussian_half)(vlow(x), vlow(t), vlow(v), vlow(inv), vlow(p[1]) + vlow(p[2])),
+                    FN(gaussian_half)(vhigh(x), vhigh(t), vhigh(v), vhigh(inv), vhigh(p[1]) + vhigh(p[2])));
+#else
+  V value = vfma(half, vlog(v) + e * e / v, p[1]);
+#endif
+  return (FN(point)){
+      vselect(veq(v, FN(vset)((R)INFINITY)), v + q, value), /* an infinite variance, where logarithms end */
+      pull,
+      FN(unless_nan)(e, inv),
+      vdrop(clipped, half * inv * (one - q)),
+      vdrop(clipped, inv * inv * (q - half)),
+  };
+}

@@ -1,0 +1,104 @@
+/* The terms that divergences sum along rows, as functions of vectors (see sums.h): {value, gradient, -, second gradient}. The ones
+ * called `short` give the values of floats, in double to about 1e-11: terms of both signs may leave little.
+ */
+
+#define SUMMAND(name) FL_INLINE FN(point) FN(name)(V x, V t, V z, V u, const V *p)
+
+/* t (log t - x): x = log q. Nothing where t = 0, be x infinite. */
+SUMMAND(kl_div) {
+  (void)z, (void)u, (void)p;
+  V zero = FN(vset)(0), value = zero;
+#if FL_REAL_BITS ==                                                                                                      \
+    64 /* log t - x with more digits than log t alone: both sums keep what they round off (Knuth's TwoSum) */
+  M small = vlt(t, vset_f64(0x1p-1022));
+  vd k, f = vlog_split(vselect(small, t * 0x1p64, t), &k);
+  k -= vselect(small, vset_f64(64), zero);
+  vd a = k * FL_LN2_HIGH_F64, s = a - x, b = s - a, lost = (a - (s - b)) - (x + b);
+  vd sum = s + f, c = sum - s;
+  lost += (s - (sum - c)) + (f - c);
+  lost += vfma(k, vset_f64(FL_LN2_LOW_F64), -vlog_tail(f));
+  value = t * (sum + vselect(veq(lost, lost), lost, zero)); /* inf - inf in `lost` is not the sum's */
+  value = vselect(veq(t, zero), FN(unless_nan)(x, zero), value);
+#endif
+  return (FN(point)){.value = value, .grad = FN(unless_nan)(x, -t)};
+}
+
+/* The same with t = log p. */
+SUMMAND(kl_div_log) {
+  (void)z, (void)u, (void)p;
+  V zero = FN(vset)(0), y = vexp(t);
+  V value = vselect(veq(y, zero), FN(unless_nan)(x, zero), y * (t - x));
+  return (FN(point)){.value = value, .grad = FN(unless_nan)(x, -y)};
+}
+
+#if FL_REAL_BITS == 64
+SUMMAND(kl_div_short) {
+  (void)z, (void)u, (void)p;
+  V zero = FN(vset)(0), value = t * (vlog_short(t) - x);
+  return (FN(point)){.value = vselect(veq(t, zero), FN(unless_nan)(x, zero), value)};
+}
+SUMMAND(kl_div_log_short) {
+  (void)z, (void)u, (void)p;
+  V zero = FN(vset)(0), y = vexp_any_short(t);
+  y = vdrop(vlt(t, vset_f64(-104)), y); /* below the smallest float */
+  return (FN(point)){.value = vselect(veq(y, zero), FN(unless_nan)(x, zero), y * (t - x))};
+}
+#endif
+
+/* The mean of p log(p / m) and q log(q / m), m = (p + q) / 2. With d = (p - q) / (p + q) this is
+   (p + q) / 4 ((1 + d) log(1 + d) + (1 - d) log(1 - d)), where the bracket is d^2 (1 + d^2 / 6 + ...): >= 0 and without
+   cancellation. Farther apart, a log(2 a / (a + b)) + b log(2 b / (a + b)) does, for a the larger. Every step treats p and q alike. */
+#if FL_REAL_BITS == 64
+#define FL_JENSEN_NEAR 0.5
+#else
+#define FL_JENSEN_NEAR 0.7f
+#endif
+#define FL_SMALLISH (FL_REAL_BITS == 64 ? (R)0x1p-1000 : (R)0x1p-110)
+#define FL_LEAST (FL_REAL_BITS == 64 ? (R)0x1p-1022 : (R)0x1p-126)
+#define FL_UP (FL_REAL_BITS == 64 ? (R)0x1p64 : (R)0x1p32)
+#define FL_LOG_UP (FL_REAL_BITS == 64 ? (R)(64 * FL_LN2) : (R)(32 * FL_LN2))
+SUMMAND(js_divergence) {
+  (void)z, (void)u, (void)p;
+  V zero = FN(vset)(0), one = FN(vset)(1), half = FN(vset)((R)0.5), two = FN(vset)(2);
+  V a = vmax(x, t), b = vmin(x, t), h = x + t, e = vabs(x - t);
+  V scale = vselect(vlt(h, FN(vset)(FL_SMALLISH)), FN(vset)(FL_UP), one); /* 1 / h must be finite */
+  V inverse = one / (h * scale), d = e * scale * inverse;
+  /* what d, and the sum and difference before it, lost by rounding (a >= b: Dekker's fast sums) */
+  V e_lost = (a - e) - b, h_lost = b - (h - a);
+  V lost = (vresidual(d, h, e) + (e_lost - d * h_lost)) * scale * inverse;
+  M near = vle(d, FN(vset)(FL_JENSEN_NEAR)), close = vle(d, FN(vset)((R)0.9)), swapped = vlt(x, t),
+    nothing = veq(h, zero);
+  V w = one + d, log_a = FN(vlog_parts)(w, (d - (w - one)) + lost);
+  /* log(2 b / h) = log(1 - d), of which the better-known form */
+  V y = one - d, v = vselect(close, y, b * scale * inverse * two), rest = vselect(close, ((one - y) - d) - lost, zero);
+  M small = vlt(v, FN(vset)(FL_LEAST));
+  V log_b = FN(vlog_parts)(vselect(small, v * FL_UP, v), rest) - vselect(small, FN(vset)(FL_LOG_UP), zero);
+  log_b = vselect(veq(b, zero), (h - h) - (R)INFINITY, log_b);
+  V series = vfma(e, lost, vfma(e, d, e_lost * d)) * (half * half) * vjensen(d * d);
+  V logs = half * vfma(a, log_a, vdrop(veq(b, zero), b * log_b));
+  log_a = vdrop(nothing, log_a), log_b = vdrop(nothing, log_b); /* a class that neither knows has no slope */
+  return (FN(point)){
+      .value = vdrop(nothing, vselect(near, series, logs)),
+      .grad = half * vselect(swapped, log_b, log_a),
+      .grad2 = half * vselect(swapped, log_a, log_b),
+  };
+}
+
+/* max(p[0], (e^d - 1 - d + (x - z)^2 e^-u) / 2): x and t the mean and log-variance, z and u the prior's, d = t - u and the part of it
+   that rounding lost. */
+SUMMAND(gaussian_kl) {
+  V half = FN(vset)((R)0.5), one = FN(vset)(1), zero = FN(vset)(0);
+  V d = t - u, b = d - t, lost = (t - (d - b)) - (u + b);
+  M finite = vlt(vabs(d), FN(vset)(FL_REAL_BITS == 64 ? 709 : 88)); /* e^d is */
+  V grow, excess = vexcess(d, &grow);
+  excess += vselect(finite, grow * lost, zero), grow += vselect(finite, (grow + one) * lost, zero);
+  V e = x - z, pull = e * vexp(-u), value = half * vfma(pull, e, excess);
+  M floored = vlt(value, p[0]);
+  return (FN(point)){vmax(p[0], value), vdrop(floored, pull), zero, vdrop(floored, half * grow), zero};
+}
+#undef SUMMAND
+#undef FL_JENSEN_NEAR
+#undef FL_SMALLISH
+#undef FL_LEAST
+#undef FL_UP
+#undef FL_LOG_UP

@@ -1,0 +1,234 @@
+"""Divergences between distributions: one value per row along an axis, the sum of its elements' terms.
+
+Shapes: `N` rows of `C` classes, or of `D` dimensions, in any number of axes; the row's axis is `axis`. Units: nats.
+Imports `_check`, `_plan` and `_loss` only.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fastloss import _check
+from fastloss._kernels import SUMS
+from fastloss._loss import loss
+from fastloss._plan import Plan, Summed
+
+
+@loss(
+    wrt=("log_probs",),
+    max_order=1,
+    formula="sum of t (log t - log_probs)",
+    range="[0, inf) if both rows sum to 1",
+    citation="Kullback and Leibler, On Information and Sufficiency, 1951",
+    sampler="log_probabilities_and_probabilities",
+    pointwise=False,
+)
+def kl_div(
+    log_probs: Any,
+    target: Any,
+    *,
+    log_target: bool = False,
+    axis: int = -1,
+    sample_weight: Any = None,
+    reduction: str = "mean",
+) -> Plan:
+    """Kullback-Leibler divergence of predicted log-probabilities from target probabilities.
+
+    .. math:: \\ell = \\sum_c t_c \\left( \\log t_c - \\log q_c \\right) \\qquad 0 \\log 0 = 0
+
+    The arguments stand in PyTorch's order: the logarithm of the prediction first, then the target. "mean" is over rows, as
+    PyTorch's "batchmean"; its own "mean" divides by the number of elements, and its "none" is not summed along the row.
+
+    Parameters
+    ----------
+    log_probs : array_like
+        Natural logarithms of the predicted probabilities, with the `C` classes along `axis`. They are not normalised here. -inf
+        is fine where the target is 0.
+    target : array_like
+        Probabilities >= 0 in the same shape, or their natural logarithms if `log_target`. Rows need not sum to 1.
+    log_target : bool
+        Whether the target is given as logarithms.
+    axis : int
+        The class axis.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the rows or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of one weighted value per row.
+
+    Returns
+    -------
+    float or ndarray
+        Nats; at least 0, but for rounding, where both rows are distributions. Linear in `log_probs`, with gradient -t. The
+        terms have both signs: the sum is exact to their rounding, not to its own. For float32 the logarithms, the differences
+        and the sum are made in double, so that rows of nearly equal distributions keep their digits.
+
+    Raises
+    ------
+    ValueError
+        Targets below 0, shapes that differ, no classes, an axis that does not exist, bad weights or reduction.
+    TypeError
+        Arrays that are not real numbers, a log_target that is no bool.
+
+    References
+    ----------
+    Kullback and Leibler, *On Information and Sufficiency*, Annals of Mathematical Statistics 22, 1951.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> import numpy as np
+    >>> round(fl.kl_div(np.log([[0.5, 0.25, 0.25]]), [[1.0, 0.0, 0.0]]), 4)
+    0.6931
+    >>> fl.kl_div([[0.0, -np.inf]], [[1.0, 0.0]])
+    0.0
+    """
+    rows = _check.real_rows(("log_probs", "target"), log_probs, target, axis)
+    if _check.flag("log_target", log_target):
+        return Summed(_KL_LOG, rows, (), sample_weight, reduction)
+    domain = (("target", "probabilities >= 0", 0.0, math.inf),)
+    return Summed(_KL, rows, (), sample_weight, reduction, domain=domain)
+
+
+@loss(
+    wrt=("p", "q"),
+    max_order=1,
+    formula="(KL(p, m) + KL(q, m)) / 2, m = (p + q) / 2",
+    range="[0, log 2] if both rows sum to 1",
+    citation="Lin, Divergence Measures Based on the Shannon Entropy, 1991",
+    sampler="two_distributions",
+    pointwise=False,
+)
+def js_divergence(p: Any, q: Any, *, axis: int = -1, sample_weight: Any = None, reduction: str = "mean") -> Plan:
+    """Jensen-Shannon divergence between two rows of probabilities.
+
+    .. math:: \\ell = \\tfrac{1}{2} \\sum_c \\left(
+              p_c \\log \\frac{2 p_c}{p_c + q_c} + q_c \\log \\frac{2 q_c}{p_c + q_c} \\right)
+
+    Summed from terms that are at least 0 and known to their last digits, also where p and q nearly agree: with
+    d = (p - q) / (p + q) a term is (p + q) / 4 times (1 + d) log(1 + d) + (1 - d) log(1 - d) = d^2 + d^4 / 6 + ... SciPy's
+    ``jensenshannon`` is its square root, of rows that it normalises first.
+
+    Parameters
+    ----------
+    p, q : array_like
+        Probabilities >= 0 of one shape, with the `C` classes along `axis`. They are not normalised here.
+    axis : int
+        The class axis.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the rows or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of one weighted value per row.
+
+    Returns
+    -------
+    float or ndarray
+        Nats, in [0, log 2] for distributions; the same bits with p and q exchanged. Convex in both together. The gradient
+        log(2 p / (p + q)) / 2 is -inf where p is 0 and q is not; where both are 0 it is taken to be 0.
+
+    Raises
+    ------
+    ValueError
+        Entries below 0, shapes that differ, no classes, an axis that does not exist, bad weights or reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Lin, *Divergence Measures Based on the Shannon Entropy*, IEEE Transactions on Information Theory 37, 1991.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> round(fl.js_divergence([[1.0, 0.0]], [[0.0, 1.0]]), 6)
+    0.693147
+    >>> fl.js_divergence([[0.5, 0.5]], [[0.5, 0.5]])
+    0.0
+    """
+    rows = _check.real_rows(("p", "q"), p, q, axis)
+    domain = (("p", "probabilities >= 0", 0.0, math.inf), ("q", "probabilities >= 0", 0.0, math.inf))
+    return Summed(_JS, rows, (), sample_weight, reduction, two=True, domain=domain)
+
+
+@loss(
+    wrt=("mean", "log_variance"),
+    max_order=1,
+    formula="sum of (v / v0 - 1 - log(v / v0) + (mean - prior_mean)^2 / v0) / 2",
+    range="[0, inf)",
+    citation="Kingma and Welling, Auto-Encoding Variational Bayes, 2014",
+    sampler="gaussians",
+    pointwise=False,
+)
+def gaussian_kl(
+    mean: Any,
+    log_variance: Any,
+    *,
+    prior_mean: Any = 0.0,
+    prior_log_variance: Any = 0.0,
+    free_nats: float = 0.0,
+    axis: int = -1,
+    sample_weight: Any = None,
+    reduction: str = "mean",
+) -> Plan:
+    """Kullback-Leibler divergence of a diagonal Gaussian from its prior: the regulariser of variational autoencoders.
+
+    .. math:: \\ell = \\tfrac{1}{2} \\sum_d \\left(
+              e^{\\delta_d} - 1 - \\delta_d + (\\mu_d - \\mu_{0d})^2 e^{-\\lambda_{0d}} \\right)
+              \\qquad \\delta = \\lambda - \\lambda_0
+
+    :math:`\\lambda` is the log-variance. Near the prior the first three parts cancel; they are computed as :math:`\\delta^2`
+    times a series, so that a collapsed dimension's last nat keeps its digits.
+
+    Parameters
+    ----------
+    mean, log_variance : array_like
+        Real arrays of one shape, with the `D` dimensions along `axis`.
+    prior_mean, prior_log_variance : array_like
+        The prior's: finite numbers, or arrays that broadcast along the trailing axes. By default the standard normal.
+    free_nats : float
+        At least 0. A dimension below it counts as that much and has no slope (free bits).
+    axis : int
+        The axis of the dimensions.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the rows or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of one weighted value per row.
+
+    Returns
+    -------
+    float or ndarray
+        Nats, at least `D` x `free_nats`. Convex in the mean and in the log-variance. Many implementations take the mean over
+        the dimensions too: divide by `D` for theirs. The gradient with respect to the log-variance is expm1(delta) / 2.
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ, no dimensions, priors that are not finite or do not fit, free_nats < 0, bad weights or reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Kingma and Welling, *Auto-Encoding Variational Bayes*, ICLR 2014.
+
+    Kingma et al., *Improved Variational Inference with Inverse Autoregressive Flow*, NeurIPS 2016 (free bits).
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.gaussian_kl([[1.0, 0.0]], [[0.0, 0.0]])
+    0.5
+    >>> fl.gaussian_kl.grad([[1.0, 0.0]], [[0.0, 0.0]])
+    (array([[1., 0.]]), array([[0., 0.]]))
+    """
+    rows = _check.real_rows(("mean", "log_variance"), mean, log_variance, axis)
+    shape = rows[0].shape
+    m = _check.spread("prior_mean", prior_mean, shape)
+    v = _check.spread("prior_log_variance", prior_log_variance, shape)
+    free = _check.at_least_zero("free_nats", free_nats)
+    others = tuple(None if a.strides.count(0) == a.ndim and a.size else a for a in (m, v))
+    numbers = tuple(float(a.flat[0]) if b is None else 0.0 for a, b in zip((m, v), others, strict=True))
+    return Summed(_GAUSSIAN, rows, (free, *numbers), sample_weight, reduction, two=True, others=(others[0], others[1]))
+
+
+_KL, _KL_LOG, _JS, _GAUSSIAN = (SUMS[name] for name in ("kl_div", "kl_div_log", "js_divergence", "gaussian_kl"))
