@@ -8,7 +8,8 @@ the array that is returned; derivatives are of that number.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -80,6 +81,12 @@ def _unpacked(slopes: Sequence[Array]) -> Slopes | None:
 def _fold(full: Array, into: Array) -> None:
     """Add up the slopes of an argument that was broadcast: of a scalar all of them, else those along the last axis."""
     into[...] = full.sum(axis=-1 if into.ndim else None, dtype=FLOAT64).reshape(into.shape)
+
+
+def _fold_all(written: tuple[Array | None, Array | None], buffers: Sequence[Array]) -> None:
+    for full, buffer in zip(written, buffers, strict=False):
+        if full is not None and full is not buffer:
+            _fold(full, buffer)
 
 
 class Plan:
@@ -158,7 +165,7 @@ class Pointwise(Plan):
         self.x, self.t, self.wide, scalar = pair
         # what derivatives have the shape and type of; one scalar against many elements: their slopes are added
         x = np.empty((), self.x.dtype) if scalar else self.x
-        self.slopes = (x,) if second is None else (x, second)  # `second` as the caller gave it, before it was broadcast
+        self.slopes: tuple[Array, ...] = (x,) if second is None else (x, second)  # `second` as the caller gave it, before it was broadcast
         self.parameters = parameters
         self.reduction = reduction
         self.third = third
@@ -210,9 +217,12 @@ class Pointwise(Plan):
             want = VALUE | GRAD
             self._kernel(HESS, wide, scale, None, _NO_SLOPES, hesses)
             hesses = _NO_SLOPES
-        grad, grad2 = self._full(grads)
-        hess, hess2 = self._full(hesses)
-        total = 0.0
+        grad = grad2 = hess = hess2 = None
+        if grads:
+            grad, grad2 = self._full(grads)
+        if hesses:
+            hess, hess2 = self._full(hesses)
+        total: float = 0.0
         if self.x.size:
             total, *extremes = _kernels.pointwise(
                 self.operation, want, self.x, self.t, self.third, self.sample_weight, self.parameters, wide, scale,
@@ -222,9 +232,10 @@ class Pointwise(Plan):
                 least, most = extremes[2 * _PLACE.get(name, 0) :][:2]
                 if least < low or most > high:
                     self._check_domain()
-        for buffer, full in (*zip(grads, (grad, grad2), strict=False), *zip(hesses, (hess, hess2), strict=False)):
-            if full is not None and full is not buffer:
-                _fold(full, buffer)
+        if grads:
+            _fold_all((grad, grad2), grads)
+        if hesses:
+            _fold_all((hess, hess2), hesses)
         return total
 
     def _full(self, buffers: Sequence[Array]) -> tuple[Array | None, Array | None]:
@@ -321,11 +332,10 @@ class Summed(Plan):
 
 
 class Rows(Plan):
-    """A loss with one value per row along `axis`; `kind` of _rows.KINDS, `link` of _rows.LINKS with its parameter."""
+    """A loss with one value per row along `axis`; `kind` of _rows.KINDS. `special`: further arguments of _rows.rows."""
 
     __slots__ = (
-        "axis", "class_weight", "divergence", "ignore", "kind", "link", "log_target", "parameter", "sample_weight", "shape",
-        "smoothing", "target", "temperature", "total_weight",
+        "axis", "class_weight", "ignore", "kind", "sample_weight", "shape", "smoothing", "special", "target", "total_weight",
     )  # fmt: skip
 
     def __init__(
@@ -341,15 +351,10 @@ class Rows(Plan):
         class_weight: Any = None,
         ignore: int | None = None,
         smoothing: float = 0.0,
-        link: str = "plain",
-        parameter: float = 0.0,
-        divergence: bool = False,
-        log_target: bool = False,
-        temperature: float = 1.0,
+        special: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         _check.one_of("reduction", reduction, REDUCTIONS)
-        self.link, self.parameter = _rows.LINKS[link], parameter
-        self.divergence, self.log_target, self.temperature = divergence, log_target, temperature
+        self.special = special
         self.kind, self.x, self.axis, self.target = kind, x, axis, target
         self.wide, self.ignore, self.smoothing, self.reduction = wide, ignore, smoothing, reduction
         self.shape = x.shape[:axis] + x.shape[axis + 1 :]
@@ -376,7 +381,7 @@ class Rows(Plan):
         scale = 1.0
         if (grad or hess) and (self.reduction == "mean" or out is not None):
             scale = self._scale(self._denominator(out is not None))
-        total, weight = self._kernel(scale / self.temperature, values, None, gradient, hessian)
+        total, weight = self._kernel(scale / self.special.get("temperature", 1.0), values, None, gradient, hessian)
         if not value:
             return None, gradient, hessian
         return (self._reduced(total, weight) if values is None else values), gradient, hessian
@@ -389,7 +394,7 @@ class Rows(Plan):
     def _denominator(self, careful: bool) -> float:
         """The sum of weights, known before the first derivative is written. `careful` also checks the whole target."""
         if self.kind == "soft":
-            if careful and not self.log_target:
+            if careful and not self.special.get("log_target"):
                 _refuse_outside("target", self.target, 0.0, 1.0, "probabilities in [0, 1]")
             return self.total_weight if self.class_weight is None else self._kernel(1.0, None, None, None, None)[1]
         counts = self.ignore is not None or self.class_weight is not None
@@ -412,8 +417,7 @@ class Rows(Plan):
         total, weight, bad, low, high = _rows.rows(
             _KIND[kind or self.kind], self.x, self.axis, target=self.target, class_weight=self.class_weight,
             ignore_index=self.ignore, smoothing=self.smoothing, sample_weight=self.sample_weight, wide=self.wide,
-            scale=scale, values=values, weights=weights, grad=grad, hess=hess, link=self.link, parameter=self.parameter,
-            divergence=self.divergence, log_target=self.log_target, temperature=self.temperature, threads=get_num_threads(),
+            scale=scale, values=values, weights=weights, grad=grad, hess=hess, threads=get_num_threads(), **self.special,
         )  # fmt: skip
         if bad >= 0:
             self._refuse_label(bad)

@@ -7,6 +7,8 @@ Imports `_check`, `_plan` and `_loss` only.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from fastloss import _check
@@ -14,6 +16,7 @@ from fastloss._check import Array, Refusal
 from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
 from fastloss._plan import Plan, Pointwise, Rows
+from fastloss._rows import LINKS
 
 _UNIT_TARGET = ("target", "targets in [0, 1]", 0.0, 1.0)
 _LABELS = ("target", "labels -1 or 1 (from 0 and 1: 2 * t - 1)", 1.0, 1.0, True)
@@ -101,6 +104,11 @@ def cross_entropy(
     return _softmax_rows(logits, target, axis, class_weight, ignore_index, label_smoothing, sample_weight, reduction)
 
 
+def _link(name: str, parameter: float) -> dict[str, Any]:
+    """What makes the row kernel apply a function to cross-entropy."""
+    return {"link": LINKS[name], "parameter": parameter}
+
+
 def _softmax_rows(
     logits: Any,
     target: Any,
@@ -110,8 +118,7 @@ def _softmax_rows(
     label_smoothing: float,
     sample_weight: Any,
     reduction: str,
-    link: str = "plain",
-    parameter: float = 0.0,
+    special: Mapping[str, Any] = MappingProxyType({}),
 ) -> Plan:
     """A function of softmax cross-entropy: targets are class indices, or probabilities in the logits' shape."""
     x = _check.array("logits", logits)
@@ -127,7 +134,7 @@ def _softmax_rows(
         t, kind = _class_indices(x, t, index), "hard"
     return Rows(
         kind, x, index, t, sample_weight, reduction, wide=wide, class_weight=class_weight, ignore=ignore,
-        smoothing=smoothing, link=link, parameter=parameter,
+        smoothing=smoothing, special=special,
     )  # fmt: skip
 
 
@@ -221,7 +228,7 @@ def softmax_focal(
     """
     gamma = _check.at_least_zero("gamma", gamma)
     return _softmax_rows(
-        logits, target, axis, class_weight, ignore_index, label_smoothing, sample_weight, reduction, "focal", gamma
+        logits, target, axis, class_weight, ignore_index, label_smoothing, sample_weight, reduction, _link("focal", gamma)
     )
 
 
@@ -297,7 +304,7 @@ def poly1_cross_entropy(
     array([0.3261, 1.7653])
     """
     epsilon = _check.number("epsilon", epsilon, "a finite number")
-    return _linked_labels(logits, target, axis, class_weight, ignore_index, sample_weight, reduction, "poly1", epsilon)
+    return _linked_labels(logits, target, axis, class_weight, ignore_index, sample_weight, reduction, _link("poly1", epsilon))
 
 
 @loss(
@@ -373,7 +380,7 @@ def generalized_cross_entropy(
     q = _check.number("q", q, "a number in (0, 1]")
     if not 0 < q <= 1:
         _check.refuse(ValueError, "q", "a number in (0, 1]", q)
-    return _linked_labels(logits, target, axis, class_weight, ignore_index, sample_weight, reduction, "generalized", q)
+    return _linked_labels(logits, target, axis, class_weight, ignore_index, sample_weight, reduction, _link("generalized", q))
 
 
 def _linked_labels(
@@ -384,8 +391,7 @@ def _linked_labels(
     ignore_index: int | None,
     sample_weight: Any,
     reduction: str,
-    link: str,
-    parameter: float,
+    special: Mapping[str, Any],
 ) -> Plan:
     """The same with class indices only."""
     x = _check.array("logits", logits)
@@ -393,7 +399,7 @@ def _linked_labels(
     t = _check.labels("target", target, x.shape[:index] + x.shape[index + 1 :], x.shape)
     return Rows(
         "hard", x, index, t, sample_weight, reduction, wide=_check.is_wide(x.dtype, x.dtype), class_weight=class_weight,
-        ignore=_check.ignored_label(ignore_index), link=link, parameter=parameter,
+        ignore=_check.ignored_label(ignore_index), special=special,
     )  # fmt: skip
 
 

@@ -49,9 +49,7 @@ typedef struct {
 } halves;
 
 /* One register of floats by a function of doubles, in two halves. */
-FL_INLINE halves in_halves(point_function_f64 wide, const fl_pointwise *job, const vd *p, V x, V t, V z, ptrdiff_t i,
-                           int whole) {
-  if (!whole) return (halves){wide(vlow(x), vlow(t), vlow(z), p), wide(vhigh(x), vhigh(t), vhigh(z), p)};
+FL_INLINE halves in_halves(point_function_f64 wide, const fl_pointwise *job, const vd *p, V z, ptrdiff_t i) {
   const float *xp = (const float *)job->x + i, *tp = (const float *)job->t + i;
   return (halves){/* straight from memory: cheaper than taking registers apart */
                   wide(vwiden(xp), vwiden(tp), vlow(z), p),
@@ -69,24 +67,15 @@ FL_INLINE FN(point) narrowed(halves h) {
 #endif
 
 /* Adds the values of one register in double. A cheap float loss is evaluated in double for it (`wide`), so that its sum
-   is that of the exact inputs; so is, of course, a loss of FL_DOUBLE_LOSSES; the others add their float values. Lanes from
-   `left` on are not there. */
+   is that of the exact inputs; so is, of course, a loss of FL_DOUBLE_LOSSES; the others add their float values. */
 #if FL_REAL_BITS == 32
-FL_INLINE void FN(add)(FN(carry) *c, const halves *h, V v, V w, int weighted, ptrdiff_t left, int whole) {
+FL_INLINE void FN(add)(FN(carry) *c, const halves *h, V v, V w, int weighted) {
   vd low = h ? h->low.value : vlow(v), high = h ? h->high.value : vhigh(v);
   if (weighted) low *= vlow(w), high *= vhigh(w);
-  if (!whole) {
-    low = vdrop(vle(vset_f64((double)left), vlow(vload_f32(fl_iota_f32))), low);
-    high = vdrop(vle(vset_f64((double)left), vhigh(vload_f32(fl_iota_f32))), high);
-  }
   c->sum[0] += low, c->sum[1] += high;
 }
 #else
-FL_INLINE void FN(add)(FN(carry) *c, V v, V w, int weighted, ptrdiff_t left, int whole) {
-  if (weighted) v *= w;
-  if (!whole) v = vdrop(vle(vset_f64((double)left), vload_f64(fl_iota_f64)), v);
-  c->sum[0] += v;
-}
+FL_INLINE void FN(add)(FN(carry) *c, V v, V w, int weighted) { c->sum[0] += weighted ? v * w : v; }
 #endif
 
 FL_INLINE V FN(times)(V a, V b) { return a * b; }
@@ -100,17 +89,13 @@ FL_INLINE void FN(fetch_out)(const void *p, ptrdiff_t i) {
 }
 
 FL_INLINE void FN(step)(FN(point_function) f, point_function_f64 wide, int ranged, int want, int weighted,
-                        const fl_pointwise *job, FN(carry) *c, V scale, const V *p, const vd *wide_p, ptrdiff_t i,
-                        int whole) {
-  const ptrdiff_t left = job->n - i;
+                        const fl_pointwise *job, FN(carry) *c, V scale, const V *p, const vd *wide_p, ptrdiff_t i) {
   FN(fetch)(job->x, i), FN(fetch)(job->t, i);
-  const R label = (R)(ranged & FL_SIZE_T ? 1 : 0.5); /* inside every domain */
-  V x = FN(read)(job->x, i, left, whole, (R)0.5), t = FN(read)(job->t, i, left, whole, label), one = FN(vset)(1);
-  V z = job->z ? FN(read)(job->z, i, left, whole, (R)1) : one;
-  V w = weighted ? FN(read)(job->w, i, left, whole, (R)0) : one;
+  const V x = vload((const R *)job->x + i), t = vload((const R *)job->t + i), one = FN(vset)(1);
+  const V z = job->z ? vload((const R *)job->z + i) : one, w = weighted ? vload((const R *)job->w + i) : one;
 #if FL_REAL_BITS == 32
   halves h;
-  if (wide && (!f || (want & FL_VALUE))) h = in_halves(wide, job, wide_p, x, t, z, i, whole);
+  if (wide && (!f || (want & FL_VALUE))) h = in_halves(wide, job, wide_p, z, i);
   FN(point) at = f ? f(x, t, z, p) : narrowed(h);
 #else
   (void)wide, (void)wide_p;
@@ -121,35 +106,76 @@ FL_INLINE void FN(step)(FN(point_function) f, point_function_f64 wide, int range
   if (ranged & FL_SIZE_T) c->t_low = vmin(vabs(t), c->t_low), c->t_high = vmax(vabs(t), c->t_high);
   if (ranged & FL_Z) c->z_low = vmin(z, c->z_low), c->z_high = vmax(z, c->z_high);
   if (want & FL_VALUE) {
-    if (job->value) FN(write)(job->value, i, left, whole, weighted ? FN(times)(at.value, w) : at.value);
+    if (job->value) vstore((R *)job->value + i, weighted ? FN(times)(at.value, w) : at.value);
 #if FL_REAL_BITS == 32
-    FN(add)(c, wide ? &h : 0, at.value, w, weighted, left, whole);
+    FN(add)(c, wide ? &h : 0, at.value, w, weighted);
 #else
-    FN(add)(c, at.value, w, weighted, left, whole);
+    FN(add)(c, at.value, w, weighted);
 #endif
   }
   const V s = weighted ? FN(times)(scale, w) : scale;
-  if (want & FL_GRAD) FN(fetch_out)(job->grad, i), FN(write)(job->grad, i, left, whole, at.grad * s);
-  if (want & FL_HESS) FN(fetch_out)(job->hess, i), FN(write)(job->hess, i, left, whole, at.hess * s);
-  if ((ranged & FL_TWO) && (want & FL_GRAD))
-    FN(fetch_out)(job->grad2, i), FN(write)(job->grad2, i, left, whole, at.grad2 * s);
-  if ((ranged & FL_TWO) && (want & FL_HESS))
-    FN(fetch_out)(job->hess2, i), FN(write)(job->hess2, i, left, whole, at.hess2 * s);
+  if (want & FL_GRAD) FN(fetch_out)(job->grad, i), vstore((R *)job->grad + i, at.grad * s);
+  if (want & FL_HESS) FN(fetch_out)(job->hess, i), vstore((R *)job->hess + i, at.hess * s);
+  if ((ranged & FL_TWO) && (want & FL_GRAD)) FN(fetch_out)(job->grad2, i), vstore((R *)job->grad2 + i, at.grad2 * s);
+  if ((ranged & FL_TWO) && (want & FL_HESS)) FN(fetch_out)(job->hess2, i), vstore((R *)job->hess2 + i, at.hess2 * s);
+}
+
+/* The last elements, fewer than a register: in room of their own, filled up with what lies inside every domain. So the loop
+   below needs no second copy of the loss for them. */
+typedef struct {
+  R x[LANES], t[LANES], z[LANES], w[LANES], value[LANES], grad[LANES], hess[LANES], grad2[LANES], hess2[LANES];
+} FN(room);
+
+static void FN(move_in)(fl_pointwise *job, ptrdiff_t from, FN(room) *room, R label) {
+  const ptrdiff_t left = job->n - from;
+  for (int k = 0; k < LANES; k++) room->x[k] = (R)0.5, room->t[k] = label, room->z[k] = 1, room->w[k] = 0;
+  memcpy(room->x, (const R *)job->x + from, (size_t)left * sizeof(R));
+  memcpy(room->t, (const R *)job->t + from, (size_t)left * sizeof(R));
+  if (job->z) memcpy(room->z, (const R *)job->z + from, (size_t)left * sizeof(R));
+  if (job->w) memcpy(room->w, (const R *)job->w + from, (size_t)left * sizeof(R));
+  job->x = room->x, job->t = room->t, job->z = job->z ? room->z : NULL, job->w = job->w ? room->w : NULL;
+  job->value = job->value ? room->value : NULL, job->grad = room->grad, job->hess = room->hess;
+  job->grad2 = room->grad2, job->hess2 = room->hess2, job->n = LANES;
+}
+
+static void FN(move_out)(const fl_pointwise *job, ptrdiff_t from, const FN(room) *room) {
+  const size_t bytes = (size_t)(job->n - from) * sizeof(R);
+  if (job->value) memcpy((R *)job->value + from, room->value, bytes);
+  if (job->grad) memcpy((R *)job->grad + from, room->grad, bytes);
+  if (job->hess) memcpy((R *)job->hess + from, room->hess, bytes);
+  if (job->grad2) memcpy((R *)job->grad2 + from, room->grad2, bytes);
+  if (job->hess2) memcpy((R *)job->hess2 + from, room->hess2, bytes);
+}
+
+/* A register's sums without the lanes from `left` on. */
+FL_INLINE void FN(drop_beyond)(vd sum[2], ptrdiff_t left) {
+  const vd lanes = vload_f64(fl_iota_f64);
+  for (int h = 0; h < LANES / LANES_F64; h++)
+    sum[h] = vdrop(vle(vset_f64((double)(left - h * LANES_F64)), lanes), sum[h]);
 }
 
 FL_INLINE void FN(weighted_loop)(FN(point_function) f, point_function_f64 wide, int ranged, int want, int weighted,
                                  fl_pointwise *out) {
-  const fl_pointwise here = *out, *job = &here; /* a copy of our own, which no store can change */
-  const V scale = FN(vset)((R)job->scale);
+  const ptrdiff_t whole = out->n / LANES * LANES, left = out->n - whole;
+  fl_pointwise job = *out;
+  FN(room) room;
+  const V scale = FN(vset)((R)job.scale);
   V p[4];
-  vd wide_p[4];
-  for (int k = 0; k < 4; k++) p[k] = FN(vset)((R)job->par[k]), wide_p[k] = vset_f64(job->par[k]);
+  vd wide_p[4], sum[2] = {vset_f64(0), vset_f64(0)};
+  for (int k = 0; k < 4; k++) p[k] = FN(vset)((R)job.par[k]), wide_p[k] = vset_f64(job.par[k]);
   const V top = FN(vset)((R)INFINITY);
-  FN(carry) c = {{vset_f64(0), vset_f64(0)}, top, -top, top, -top, top, -top};
-  ptrdiff_t i = 0;
-  for (; i + LANES <= job->n; i += LANES) FN(step)(f, wide, ranged, want, weighted, job, &c, scale, p, wide_p, i, 1);
-  if (i < job->n) FN(step)(f, wide, ranged, want, weighted, job, &c, scale, p, wide_p, i, 0);
-  out->sum = vsum_f64(c.sum[0] + c.sum[1]);
+  FN(carry) c = {{sum[0], sum[1]}, top, -top, top, -top, top, -top};
+  for (int turn = 0; turn < 2; turn++) {
+    const fl_pointwise here = job; /* a copy of our own, which no store can change */
+    for (ptrdiff_t i = 0; i + LANES <= here.n; i += LANES)
+      FN(step)(f, wide, ranged, want, weighted, &here, &c, scale, p, wide_p, i);
+    if (turn) FN(drop_beyond)(c.sum, left), FN(move_out)(out, whole, &room);
+    sum[0] += c.sum[0], sum[1] += c.sum[1];
+    c.sum[0] = c.sum[1] = vset_f64(0);
+    if (!left) break;
+    if (!turn) FN(move_in)(&job, whole, &room, (R)(ranged & FL_SIZE_T ? 1 : 0.5));
+  }
+  out->sum = vsum_f64(sum[0] + sum[1]);
   if (ranged & FL_X) out->x_low = -(double)vtop(-c.x_low), out->x_high = (double)vtop(c.x_high);
   if (ranged & (FL_T | FL_SIZE_T)) out->t_low = -(double)vtop(-c.t_low), out->t_high = (double)vtop(c.t_high);
   if (ranged & FL_Z) out->z_low = -(double)vtop(-c.z_low), out->z_high = (double)vtop(c.z_high);
