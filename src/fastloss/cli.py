@@ -184,9 +184,10 @@ def custom_loss(name: str) -> Loss[Any]:
     if not callable(found):
         raise click.UsageError(f"{name}: expected a loss or a function, got {type(found).__name__}")
     try:
-        return fastloss.custom(found)
+        made: Loss[Any] = fastloss.custom(found)
     except (TypeError, ValueError) as error:
         raise click.UsageError(f"{name}: {error}") from None
+    return made
 
 
 def _is_custom(name: str) -> bool:
@@ -198,7 +199,12 @@ class EvaluateCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Find the custom losses before the options, which are theirs too."""
-        ctx.meta["custom"] = {name: custom_loss(name) for name in self._positional(ctx, args) if _is_custom(name)}
+        custom = {name: custom_loss(name) for name in self._positional(args) if _is_custom(name)}
+        taken = {parameter.name for parameter in self.params}
+        for name, loss in custom.items():
+            if clash := taken & {*loss.arrays, *loss.options}:
+                raise click.UsageError(f"{name}: {min(map(str, clash))}: this name belongs to an option of evaluate itself", ctx)
+        ctx.meta["custom"] = custom
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -206,13 +212,9 @@ class EvaluateCommand(click.Command):
         own = super().get_params(ctx)
         custom = ctx.meta.get("custom", {})
         unions = [_union(of, [*LOSSES.values(), *custom.values()]) for of in (_arrays, _reals, _own)]
-        taken = {parameter.name for parameter in own}
-        for name, loss in custom.items():
-            if clash := taken & {*loss.arrays, *loss.options}:
-                raise click.UsageError(f"{name}: {min(clash)}: this name belongs to an option of evaluate itself", ctx)
         return [own[0], *_click_options(*unions), *own[1:]]
 
-    def _positional(self, ctx: click.Context, args: list[str]) -> Iterator[str]:
+    def _positional(self, args: list[str]) -> Iterator[str]:
         """The arguments that are no options; every option takes one value, but for the switches."""
         switches = {"--help", "-h", "--progress", "--no-progress"}
         words = iter(args)

@@ -511,7 +511,7 @@ def gradcheck(
 
     The slopes are central differences at steps h, h/4, h/16, ..., extrapolated to 0, computed in float64 (arguments of other
     floating types are converted), with an estimate of their own error. Steps stay inside the domain: where the loss raises
-    ValueError or is not finite, they shrink. Entries where the slope jumps (a kink nearer than about 1e-6) or that cannot move
+    ValueError or is not finite, they shrink. Entries where the slope jumps (a kink nearer than about 1e-8) or that cannot move
     are skipped, and counted; a check that skips more than a fifth of its entries does not pass.
 
     Checked are, for every differentiable argument, the gradient of each entry with ``reduction="none"``, the slopes of the

@@ -47,6 +47,7 @@ class Slopes:
         return ~(self.kink | self.edge)
 
 
+@np.errstate(all="ignore")  # beyond the domain nan and infinity are what is looked for
 def slopes(move: Move, steps: Floats, size: Floats | float = 0.0, place: Floats | float = 0.0, rtol: float = 1e-6) -> Slopes:
     """Slope of every line at 0.
 
