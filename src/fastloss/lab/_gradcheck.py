@@ -431,10 +431,11 @@ def _by_entry(
             f"got {analytic.shape}"
         )
     comparison = _Comparison(subject.wrt[which], order, reduction or "total", shape, settings.rtol, settings.atol)
-    size = float(np.abs(subject.values(subject.args, reduction)).sum()) if batches and batches[0].samples is None else 0.0
+    alone = order == 1 and batches and batches[0].samples is None  # against the total, which is rounded where it is large
+    size = _size_of_terms(subject.values(subject.args, reduction), ()) if alone else 0.0
     lines = []
     for batch in batches:
-        found = _measure(subject, place, reduction, batch, settings.step, order, settings.rtol, size if order == 1 else 0.0)
+        found = _measure(subject, place, reduction, batch, settings.step, order, settings.rtol, size)
         lines.append(found)
         comparison.add([_place(entry, shape) for entry in batch.entries], analytic.reshape(-1)[batch.entries], found)
     return comparison, lines
@@ -456,9 +457,7 @@ def _of_the_reduction(
     which, shape = subject.places.index(place), subject.args[place].shape
     analytic = subject.gradients(subject.args, reduction)[which].reshape(-1)
     comparison = _Comparison(subject.wrt[which], 1, reduction, shape, settings.rtol, settings.atol)
-    plain = float(np.abs(subject.gradients(subject.args, subject.reductions[0])[which]).sum())
-    share = float(np.abs(analytic).sum()) / plain if plain else 1.0
-    size = float(np.abs(values[np.isfinite(values)]).sum()) * (share if math.isfinite(share) else 1.0)
+    size = _size_of_terms(values, lines) * _share(analytic, subject.gradients(subject.args, subject.reductions[0])[which])
     entries = np.concatenate([batch.entries for batch in batches]) if batches else np.empty(0, np.intp)
     reach = np.concatenate([np.where(s.resolved & np.isfinite(s.error), s.reach, 0.0) for s in lines]) if lines else np.empty(0)
     sound = reach > 0
@@ -489,6 +488,19 @@ def _of_the_reduction(
         one = entries[i : i + 1]
         comparison.add([_place(one[0], shape)], analytic[one], along(one, np.array([reach[i]])))
     return comparison
+
+
+def _size_of_terms(values: Floats, lines: Sequence[Slopes]) -> float:
+    """How large the numbers are of which a sum is made: it is rounded in their last places, though it may be small itself."""
+    seen = max((float(np.sum(found.size, where=np.isfinite(found.size))) for found in lines), default=0.0)
+    return max(seen, float(np.sum(np.abs(values), where=np.isfinite(values))))
+
+
+def _share(reduced: Floats, plain: Floats) -> float:
+    """About by what a reduction divides; 1 if the derivatives are too small to tell."""
+    whole = float(np.abs(plain).sum())
+    share = float(np.abs(reduced).sum()) / whole if whole > 1e-9 else 1.0
+    return min(share, 1.0) if math.isfinite(share) else 1.0
 
 
 # ---- the function -----------------------------------------------------------------------------------------------------

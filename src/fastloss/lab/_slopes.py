@@ -36,6 +36,7 @@ class Slopes:
 
     value: Floats
     error: Floats  # estimated: truncation and rounding
+    size: Floats  # of the terms in which the line's values are rounded
     natural: Floats  # a slope that would count: the size of the line's values over that of the number moved
     reach: Floats  # the largest step that `value` was made with
     kink: Bools  # the slope jumps, nearer than any usable step
@@ -62,7 +63,7 @@ def slopes(move: Move, steps: Floats, size: Floats | float = 0.0, place: Floats 
     for level in range(LEVELS):
         if ladder.add(level, move):
             break
-    return Slopes(ladder.best, ladder.error, ladder.natural, ladder.reach, ladder.suspect & ~edge, edge)
+    return Slopes(ladder.best, ladder.error, ladder.size, ladder.natural, ladder.reach, ladder.suspect & ~edge, edge)
 
 
 class _Ladder:
@@ -85,6 +86,9 @@ class _Ladder:
         wide = np.where(h > 0, h, 1.0)  # of lines that are done, nothing is used
         difference = (above - below) / (2 * wide)
         around = np.maximum(np.abs(above), np.abs(below))
+        if level == 0:  # at a minimum of 0, what the terms of the value are is seen only from afar
+            afar = np.minimum(np.nan_to_num(around), 1.0)
+            self.size, self.natural = np.maximum(self.size, afar), np.maximum(self.natural, afar / np.maximum(1.0, self.place))
         size = np.maximum(np.maximum(around, self.around), self.size)  # one step out: the value itself may be 0 by chance
         noise = ROUNDING * EPS * (size + np.abs(difference) * self.place) / wide
         self._extrapolate(difference, noise, h)
