@@ -1,16 +1,17 @@
-"""Random calls of every loss and function, most of them wrong: each gives what is documented, or a named error; memory stays whole.
+"""Random calls of everything, most of them wrong: each gives what is documented or a named error, and memory stays whole.
 
     python tests/fuzz.py --seconds 120 --seed 7          # CONTRIBUTING.md has the line for AddressSanitizer
     python tests/fuzz.py --seed 7 --only 1234 --trace    # call 1234 of that run again
 
-Call i of seed s is always the same. What is asserted: a result has the documented type, shape and dtype; an error is a ValueError,
-TypeError or IndexError that names the loss; inputs, and all memory around them and around `out`, are as they were; after an error
-so is `out`. Memory errors proper are for AddressSanitizer to find.
+Call i of seed s is always the same. What is asserted: a result has the documented type, shape and dtype; an error is a
+ValueError, TypeError or IndexError that names the loss; inputs, and all memory around them and around `out`, are as they were;
+after an error so is `out`. Memory errors proper are for AddressSanitizer to find.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import inspect
 import itertools
 import sys
@@ -184,11 +185,9 @@ def spoil(rng: np.random.Generator, a: Any, memory: Memory, rate: float) -> Any:
     if rng.random() < rate and a.size:
         a = _content(rng, a)
     if rng.random() < rate:
-        with np.errstate(all="ignore"):
-            try:
-                a = a.astype(DTYPES[rng.integers(len(DTYPES))] if rng.random() < 0.9 else STRANGE[rng.integers(len(STRANGE))])
-            except (TypeError, ValueError, OverflowError):
-                pass
+        pool = DTYPES if rng.random() < 0.9 else STRANGE
+        with np.errstate(all="ignore"), contextlib.suppress(TypeError, ValueError, OverflowError):
+            a = a.astype(pool[rng.integers(len(pool))])
     if rng.random() < rate / 2:
         a = _shape(rng, a)
     if rng.random() < rate / 8:
@@ -341,7 +340,9 @@ def run(call: Call) -> str:
 def _judge_function(call: Call, got: Any, outs: list[np.ndarray]) -> None:
     if isinstance(got, float):
         return
-    _expect(isinstance(got, np.ndarray) and got.dtype in (np.float32, np.float64, np.float16, bfloat16), "a float or an array", got)
+    _expect(
+        isinstance(got, np.ndarray) and got.dtype in (np.float32, np.float64, np.float16, bfloat16), "a float or an array", got
+    )
     if outs:
         _expect(got is outs[0], "the array given as out", got)
 
@@ -386,7 +387,9 @@ def _expect(true: bool, expected: str, got: Any) -> None:
         raise Finding(f"expected {expected}, got {_shown(got)}")
 
 
-def fuzz(seed: int, *, calls: int | None = None, seconds: float | None = None, start: int = 0, trace: bool = False) -> Counter[str]:
+def fuzz(
+    seed: int, *, calls: int | None = None, seconds: float | None = None, start: int = 0, trace: bool = False
+) -> Counter[str]:
     """Many calls; how many had which outcome. Raises Finding at the first that breaks a promise."""
     outcomes: Counter[str] = Counter()
     until = None if seconds is None else time.monotonic() + seconds

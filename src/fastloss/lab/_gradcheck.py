@@ -573,7 +573,7 @@ def gradcheck(
     --------
     >>> import numpy as np, fastloss as fl
     >>> fl.gradcheck(fl.huber, [0.5, 3.0, 1.0], [0.0, 0.0, 0.1], delta=2.0)
-    <GradcheckResult huber: passed, 28 compared, 0 skipped>
+    <GradcheckResult huber: passed, 22 compared, 0 skipped>
     >>> wrong = fl.custom(lambda x, t: (x - t) ** 4, lambda x, t: (x - t) ** 3, lambda x, t: 3 * (x - t) ** 2, name="quartic")
     >>> result = fl.gradcheck(wrong, [2.0], [1.0], reduction="sum", verbose=False)
     >>> print(result.checks[0].failures[0])
