@@ -995,6 +995,8 @@ def test_large_arguments_are_sampled() -> None:
 def test_options_of_the_loss_pass_through() -> None:
     p, t = draw(fl.binary_cross_entropy)
     assert fl.gradcheck(fl.binary_cross_entropy, p, t, eps=0.05)
+    assert fl.gradcheck(fl.mse, p, target=t) == fl.gradcheck(fl.mse, prediction=p, target=t) == fl.gradcheck(fl.mse, p, t)
+    assert fl.gradcheck(fl.cross_entropy) == fl.gradcheck(fl.cross_entropy, seed=0)
     assert [c.reduction for c in fl.gradcheck(fl.mse, p, t).checks] == ["none", "sum", "mean"] * 2
     assert [c.reduction for c in fl.gradcheck(fl.mse, p, t, reduction="mean").checks] == ["mean"] * 2
     with pytest.raises(ValueError, match="huber: delta: expected a number > 0"):

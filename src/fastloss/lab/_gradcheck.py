@@ -279,17 +279,15 @@ def _samples_of(subject: _Subject, place: int, values: Floats, chosen: Indices) 
         return None
     if shape == values.shape:
         return chosen
-    if values.shape == shape[: values.ndim]:
-        axes = tuple(range(values.ndim, len(shape)))
-    else:
-        axis = subject.params.get("axis", -1)
-        if not isinstance(axis, int) or shape[: axis % len(shape)] + shape[axis % len(shape) + 1 :] != values.shape:
-            return None
-        axes = (axis % len(shape),)
-    if axes != (len(shape) - 1,) and isinstance(subject.params.get("axis"), int):
-        axes = (subject.params["axis"] % len(shape),)
-    index = [part for k, part in enumerate(np.unravel_index(chosen, shape)) if k not in axes]
-    return np.ravel_multi_index(index, values.shape).astype(np.intp)
+    index = np.unravel_index(chosen, shape)
+    axis = subject.params.get("axis", -1)
+    if len(shape) == values.ndim + 1 and isinstance(axis, int) and -len(shape) <= axis < len(shape):
+        axis %= len(shape)
+        if shape[:axis] + shape[axis + 1 :] == values.shape:
+            return np.ravel_multi_index(index[:axis] + index[axis + 1 :], values.shape).astype(np.intp)
+    if shape[: values.ndim] == values.shape:
+        return np.ravel_multi_index(index[: values.ndim], values.shape).astype(np.intp)
+    return None
 
 
 def _rank_within(samples: Indices) -> Indices:
@@ -580,6 +578,8 @@ def gradcheck(
     at (0,): analytic 1, numeric 4, off by 3 (allowed 4e-06)
     """
     _check_options(step, rtol, atol, max_entries)
+    named = [name for name in getattr(loss, "arrays", ())[len(args) :] if name in params]
+    args = (*args, *(params.pop(name) for name in named))
     if not args and isinstance(loss, Loss):
         args, drawn = loss.sample(np.random.default_rng(seed), "float64")
         params = {**drawn, **params}
