@@ -35,7 +35,25 @@ METHODS = ("__call__", "grad", "value_and_grad", "hess", "grad_and_hess", "terms
 FLOATS = ("float32", "float64", "float16", *(() if bfloat16 is None else (bfloat16,)))
 DTYPES = (*FLOATS, "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", ">f4", ">f8", ">i4")
 STRANGE = ("complex64", "object", "longdouble", "U3", "M8[s]", [("a", "f4")])
-NUMBERS = (0, 1, -1, 0.5, 2.0, -100, 3, 1e-3, 1e300, -0.0, float("nan"), float("inf"), -float("inf"), 2**40, 2**70, 5e-324)
+NUMBERS = (
+    0,
+    1,
+    -1,
+    0.5,
+    2.0,
+    -100,
+    3,
+    1e-3,
+    1e300,
+    -0.0,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+    2**40,
+    2**70,
+    10**400,
+    5e-324,
+)
 LABELS = (-1, 7, 6, -100, 255, 2**31, 2**40, -(2**62), -(2**63))
 SIZES = (1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 64, 65, 130)
 GUARD = 64  # bytes of known content on both sides of an array
@@ -270,7 +288,7 @@ def _option(rng: np.random.Generator, name: str, default: Any, args: list[Any], 
     if chance < 0.5:
         return default
     if chance < 0.6:
-        return [None, "none", True, "text", [], {}, 1j, np.float32(0.5), np.array(1.0)][rng.integers(9)]
+        return [None, "none", True, "text", [], {}, 1j, np.float32(0.5), np.array(1.0), np.array("x")][rng.integers(10)]
     if chance < 0.8:
         return spoil(rng, rng.uniform(0.1, 2, 7), memory, 0.3)
     shape = np.shape(args[0]) if not isinstance(args[0], (str, type(None))) else ()
