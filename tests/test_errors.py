@@ -15,6 +15,7 @@ import pytest
 from cases import LOSSES, as_tuple, every_differentiable, every_labelled, every_loss, every_rowwise
 
 import fastloss as fl
+from fastloss import _check
 
 nan, inf = np.nan, np.inf
 
@@ -220,6 +221,33 @@ def bad_options() -> Iterator[Any]:
         for option in loss.options:
             for kind, value in OPTIONS.get(f"{loss.name} {option}", OPTIONS[option]):
                 yield pytest.param(loss, option, kind, value, id=f"{loss.name}-{option}={value!r}"[:60])
+
+
+@pytest.mark.parametrize(
+    "value", [np.array(v) for v in ("x", "1.5", True, 1j, None, np.datetime64("2020"))] + [np.zeros((), [("a", "f4")])], ids=repr
+)
+def test_a_number_in_a_0d_array_is_a_real_number(value: np.ndarray) -> None:
+    """Whatever float() makes of it, or fails to."""
+    for loss, option in ((fl.huber, "delta"), (fl.smooth_l1, "beta"), (fl.cross_entropy, "label_smoothing")):
+        args, options = sample(loss)
+        with refused(TypeError, loss.name, option):
+            loss(*args, **{**options, option: value})
+
+
+def test_an_integer_too_large_for_a_float_is_out_of_range() -> None:
+    with refused(ValueError, "huber", "delta"):
+        fl.huber(1.0, 2.0, delta=10**400)
+
+
+def test_misaligned_class_weights_are_copied() -> None:
+    """The kernels index them as doubles where they lie."""
+    buffer = np.zeros(3 * 8 + 1, np.uint8)
+    weight = buffer[1:].view(np.float64)
+    weight[:] = 1.0, 2.0, 3.0
+    assert not weight.flags.aligned
+    kept = _check.class_weights("class_weight", weight, 3)
+    assert kept.flags.aligned
+    assert kept.tolist() == [1.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize(("loss", "option", "kind", "value"), list(bad_options()))

@@ -1,6 +1,7 @@
-"""The demonstration does what it says: it learns, and the command line agrees with it."""
+"""The examples do what they say: they learn, and the command line agrees with them."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,19 @@ def test_the_command_line_agrees(demo: Path) -> None:
         assert group["count"] == mine.sum()
         assert group["mean"] == pytest.approx(values[mine].mean(), rel=1e-5)
     assert len(losses["cross_entropy"]["groups"]) == 10
+
+
+def test_a_loss_of_ones_own() -> None:
+    """Checked, trained with, evaluated; promises are kept more often than broken, and outliers do not bend the line."""
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT.with_name("custom_loss.py"))], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert "gradcheck late_is_worse: passed" in done.stdout
+    promise = re.search(r"promise ([\d.]+) min \+ ([\d.]+) min per km", done.stdout)
+    assert promise is not None
+    assert 5.5 < float(promise[1]) < 7
+    assert 2.9 < float(promise[2]) < 3.1
+    kept = re.search(r"(\d+)% come before", done.stdout)
+    assert kept is not None
+    assert int(kept[1]) > 75
+    assert re.search(r"^late_is_worse +88\.", done.stdout, re.MULTILINE)

@@ -63,6 +63,7 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "contrastive_divergence",
     "cross_entropy",
+    "custom",
     "evaluate",
     "expectile",
     "exponential",
@@ -71,6 +72,7 @@ __all__ = [
     "gaussian_nll",
     "generalized_cross_entropy",
     "get_num_threads",
+    "gradcheck",
     "hinge",
     "huber",
     "js_divergence",
@@ -102,15 +104,20 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from fastloss import lab as lab
     from fastloss.evaluation import Evaluation, evaluate
+    from fastloss.lab import custom, gradcheck
 else:
+    _LAZY = {"Evaluation": "evaluation", "evaluate": "evaluation", "custom": "lab", "gradcheck": "lab"}
 
     def __getattr__(name: str) -> Any:
-        """The evaluation engine loads on first use: it would double the import time."""
-        if name in ("Evaluation", "evaluate"):
-            from fastloss import evaluation
+        """The evaluation engine and the laboratory load on first use: they would double the import time."""
+        import importlib
 
-            return getattr(evaluation, name)
+        if name in _LAZY:
+            return getattr(importlib.import_module(f"fastloss.{_LAZY[name]}"), name)
+        if name == "lab":
+            return importlib.import_module("fastloss.lab")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -169,7 +169,7 @@ def class_weights(name: str, value: Any, classes: int) -> npt.NDArray[np.float64
     a = nonnegative(name, value)
     if a.shape != (classes,):
         refuse(ValueError, name, f"shape ({classes},), a weight for each class", a.shape)
-    return np.ascontiguousarray(a, dtype=np.float64)
+    return np.require(a, np.float64, ["C_CONTIGUOUS", "ALIGNED"])  # the kernels index it as it lies
 
 
 def trailing(name: str, value: Any, shape: tuple[int, ...]) -> Array:
@@ -279,10 +279,14 @@ def number(name: str, value: Any, expected: str) -> float:
         x = value
     else:
         if isinstance(value, (bool, np.bool_)) or not (
-            isinstance(value, (int, float, np.integer, np.floating)) or (isinstance(value, np.ndarray) and value.ndim == 0)
+            isinstance(value, (int, float, np.integer, np.floating))
+            or (isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf")
         ):
             refuse(TypeError, name, expected, repr(value))
-        x = float(value)
+        try:
+            x = float(value)
+        except OverflowError:
+            refuse(ValueError, name, expected, "an integer too large for a float")
     if not math.isfinite(x):
         refuse(ValueError, name, expected, x)
     return x

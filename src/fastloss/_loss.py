@@ -53,6 +53,7 @@ class Loss(Generic[P]):
     __name__: str
     __qualname__: str
     __wrapped__: Callable[P, Plan]
+    row_axis: int | None = None  # along which a sample lies, where no option `axis` says it
 
     def __init__(
         self,

@@ -5,14 +5,17 @@ Results go to stdout, progress and errors to stderr. Exit codes: 0; 1 bad data; 
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import os
 import re
 import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 
 try:
@@ -107,46 +110,124 @@ class Value(click.ParamType[Any]):
         return float(text)
 
 
-def _union(of: Callable[[Loss[Any]], Mapping[str, Any]]) -> dict[str, tuple[Any, list[str]]]:
+Union = dict[str, tuple[Any, list[str]]]
+
+
+def _union(of: Callable[[Loss[Any]], Mapping[str, Any]], losses: Iterable[Loss[Any]] = LOSSES.values()) -> Union:
     """name -> (the first loss's value for it, the losses that have it)."""
-    union: dict[str, tuple[Any, list[str]]] = {}
-    for loss in LOSSES.values():
+    union: Union = {}
+    for loss in losses:
         for name, value in of(loss).items():
             union.setdefault(name, (value, []))[1].append(loss.name)
     return union
 
 
-ARRAYS = _union(lambda loss: dict.fromkeys(loss.arrays))
-REAL = _union(lambda loss: dict.fromkeys(loss.wrt))  # which can be raw bfloat16
-OPTIONS = _union(lambda loss: loss.options)
+def _arrays(loss: Loss[Any]) -> Mapping[str, Any]:
+    return dict.fromkeys(loss.arrays)
+
+
+def _reals(loss: Loss[Any]) -> Mapping[str, Any]:
+    return dict.fromkeys(loss.wrt)
+
+
+def _own(loss: Loss[Any]) -> Mapping[str, Any]:
+    return loss.options
+
+
+ARRAYS = _union(_arrays)
+REAL = _union(_reals)  # which can be raw bfloat16
+OPTIONS = _union(_own)
 
 
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _registry_options(command: click.Command) -> click.Command:
-    """Add the arrays and options of all losses to a command."""
+def _click_options(arrays: Union, real: Union, own: Union) -> list[click.Option]:
+    """Click's options for the arrays and options of losses."""
     options = []
-    for name, (_, losses) in ARRAYS.items():
+    for name, (_, losses) in arrays.items():
         text = f"A .npy file, .npz or .npz:KEY. [{_some(losses)}]"
         options.append(click.Option([_flag(name), name], type=FILE, metavar="FILE", help=text))
-    for name in (f"{array}_dtype" for array in REAL):
+    for name in (f"{array}_dtype" for array in real):
         text = "What the raw bytes of that file are, such as bfloat16."
         options.append(click.Option([_flag(name), name], metavar="TYPE", help=text))
-    for name, (default, losses) in OPTIONS.items():
+    for name, (default, losses) in own.items():
         text, kind = f"Default {default}. [{_some(losses)}]", Value(default)
         options.append(click.Option([_flag(name), name], type=kind, metavar=kind.name.upper(), help=text))
-    command.params[1:1] = options  # behind LOSS...
-    return command
+    return options
 
 
 def _some(losses: list[str]) -> str:
     return ", ".join(losses[:3]) + (f" and {len(losses) - 3} more" if len(losses) > 3 else "")
 
 
-@_registry_options
-@main.command("evaluate")
+# -- module:function: losses that are not in the registry ------------------------------------------
+
+
+def custom_loss(name: str) -> Loss[Any]:
+    """The loss that "module:function" names, with the working directory's modules first; a plain function is made one."""
+    module_name, _, path = name.partition(":")
+    if not sys.path or sys.path[0] not in ("", os.getcwd()):
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
+        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise click.UsageError(f"{name}: cannot import {module_name}: {said}") from None
+    try:
+        found = attrgetter(path)(module)
+    except AttributeError:
+        raise click.UsageError(f"{name}: module {module_name} has no {path!r}") from None
+    if isinstance(found, Loss):
+        return found
+    if not callable(found):
+        raise click.UsageError(f"{name}: expected a loss or a function, got {type(found).__name__}")
+    try:
+        made: Loss[Any] = fastloss.custom(found)
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(f"{name}: {error}") from None
+    return made
+
+
+def _is_custom(name: str) -> bool:
+    return ":" in name
+
+
+class EvaluateCommand(click.Command):
+    """A command whose options are those of the registry's losses, and of the custom ones on the line."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Find the custom losses before the options, which are theirs too."""
+        custom = {name: custom_loss(name) for name in self._positional(args) if _is_custom(name)}
+        taken = {parameter.name for parameter in self.params}
+        for name, loss in custom.items():
+            if clash := taken & {*loss.arrays, *loss.options}:
+                raise click.UsageError(f"{name}: {min(map(str, clash))}: this name belongs to an option of evaluate itself", ctx)
+        ctx.meta["custom"] = custom
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's own parameters, with those of the losses behind LOSS..."""
+        own = super().get_params(ctx)
+        custom = ctx.meta.get("custom", {})
+        unions = [_union(of, [*LOSSES.values(), *custom.values()]) for of in (_arrays, _reals, _own)]
+        return [own[0], *_click_options(*unions), *own[1:]]
+
+    def _positional(self, args: list[str]) -> Iterator[str]:
+        """The arguments that are no options; every option takes one value, but for the switches."""
+        switches = {"--help", "-h", "--progress", "--no-progress"}
+        words = iter(args)
+        for word in words:
+            if word == "--":
+                yield from words
+            elif not word.startswith("-"):
+                yield word
+            elif "=" not in word and word not in switches:
+                next(words, None)
+
+
+@main.command("evaluate", cls=EvaluateCommand)
 @click.argument("losses", metavar="LOSS...", nargs=-1, required=True)
 @click.option("--sample-weight", type=FILE, metavar="FILE", help="The weight of every sample.")
 @click.option("--group", type=FILE, metavar="FILE", help="Report a mean for each group too.")
@@ -163,36 +244,45 @@ def evaluate_command(ctx: click.Context, /, losses: tuple[str, ...], style: str,
 
     \b
     fastloss evaluate cross_entropy perplexity --logits logits.npy --target labels.npy
+
+    MODULE:FUNCTION is a loss of your own, made by fastloss.custom, or a function with one value per element:
+
+    \b
+    fastloss evaluate my_losses:asymmetric --prediction p.npy --target t.npy
     """
+    custom: Mapping[str, Loss[Any]] = ctx.meta["custom"]
+    chosen = [custom.get(name, name) for name in losses]
+    options = _union(_own, [*LOSSES.values(), *custom.values()])
     given = {name: value for name, value in arguments.items() if _is_given(ctx, name)}
-    _check_usage(ctx, losses, given)
-    for name in OPTIONS.keys() & given.keys():
-        if isinstance(given[name], str) and not isinstance(OPTIONS[name][0], str):
+    _check_usage(ctx, losses, chosen, given)
+    for name in options.keys() & given.keys():
+        if isinstance(given[name], str) and not isinstance(options[name][0], str):
             given[name] = load(name, given[name])
     try:
         with _sigterm_stops():
-            result = evaluate(losses, **given)
+            result = evaluate(chosen, **given)
     except (ValueError, TypeError) as error:
         about = re.match(r"\w+: (\w+): ", str(error))
-        if about is not None and about[1] in OPTIONS:
+        if about is not None and about[1] in options:
             raise click.UsageError(str(error), ctx) from None
         raise
     click.echo(result.to_json() if style == "json" else str(result))
 
 
-def _check_usage(ctx: click.Context, losses: tuple[str, ...], given: Mapping[str, Any]) -> None:
+def _check_usage(ctx: click.Context, names: tuple[str, ...], chosen: Sequence[str | Loss[Any]], given: Mapping[str, Any]) -> None:
     """What can be said of a command without reading a file is a matter of usage."""
     try:
-        arrays, options = needs(losses)
+        arrays, options = needs(chosen)
     except ValueError as error:
         raise click.UsageError(str(error).partition("losses: ")[2], ctx) from None
     for name in arrays:
         if name not in given:
-            raise click.UsageError(f"{', '.join(losses)}: expected {_flag(name)} FILE, got none", ctx)
+            raise click.UsageError(f"{', '.join(names)}: expected {_flag(name)} FILE, got none", ctx)
     known = {*arrays, *(f"{name}_dtype" for name in arrays), *options}
+    of_losses = {p.name for p in ctx.command.get_params(ctx)} - {p.name for p in ctx.command.params}
     for name in given:
-        if name in {*ARRAYS, *OPTIONS, *(f"{real}_dtype" for real in REAL)} and name not in known:
-            raise click.UsageError(f"{_flag(name)} belongs to none of {', '.join(losses)}", ctx)
+        if name in of_losses and name not in known:
+            raise click.UsageError(f"{_flag(name)} belongs to none of {', '.join(names)}", ctx)
 
 
 def _is_given(ctx: click.Context, name: str) -> bool:
@@ -229,7 +319,10 @@ def list_command() -> None:
 @click.argument("loss")
 @click.pass_context
 def show_command(ctx: click.Context, loss: str) -> None:
-    """Show one loss: signature, formula, options, range, reference."""
+    """Show one loss (or MODULE:FUNCTION): signature, formula, options, range, reference."""
+    if _is_custom(loss):
+        click.echo(describe(custom_loss(loss)))
+        return
     try:
         needs([loss])
     except ValueError as error:
@@ -237,27 +330,32 @@ def show_command(ctx: click.Context, loss: str) -> None:
     click.echo(describe(loss))
 
 
-def describe(name: str) -> str:
+def describe(loss: str | Loss[Any]) -> str:
     """A page about one loss."""
-    if name in DERIVED:
-        base, function = DERIVED[name]
-        return f"{_signature(name)}\n\n  {function}(mean {base})\n\nSee: fastloss show {base}"
-    loss = LOSSES[name]
+    if isinstance(loss, str):
+        if loss in DERIVED:
+            base, function = DERIVED[loss]
+            return f"{_signature(loss, getattr(fastloss, loss))}\n\n  {function}(mean {base})\n\nSee: fastloss show {base}"
+        loss = LOSSES[loss]
     options = [f"{option} = {default!r}" for option, default in loss.options.items()]
+    differences = " and ".join(getattr(loss, "numeric", ()))
     facts = {
         "formula": loss.formula,
         "options": ", ".join(options) or "none of its own",
         "range": loss.range,
-        "derivatives": f"order {loss.max_order}, with respect to {', '.join(loss.wrt)}",
+        "derivatives": f"order {loss.max_order}, with respect to {', '.join(loss.wrt)}"
+        + (f" ({differences} by central differences)" if differences else ""),
         "reference": loss.citation,
     }
-    lines = [textwrap.fill(text, 100, initial_indent=f"{fact:<13}", subsequent_indent=" " * 13) for fact, text in facts.items()]
+    lines = [
+        textwrap.fill(text, 100, initial_indent=f"{fact:<13}", subsequent_indent=" " * 13) for fact, text in facts.items() if text
+    ]
     first = (loss.__doc__ or "").strip().partition("\n")[0]
-    return "\n".join([_signature(name), "", f"  {first}", "", *lines])
+    return "\n".join([_signature(loss.name, loss), "", f"  {first}", "", *lines])
 
 
-def _signature(name: str) -> str:
-    signature = inspect.signature(getattr(fastloss, name))
+def _signature(name: str, function: Callable[..., Any]) -> str:
+    signature = inspect.signature(function)
     bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
     return f"{name}{inspect.Signature(bare)}"
 

@@ -98,11 +98,11 @@ class Metrics:
             full = {**loss.options, **given}
             described = {option: describe(value) for option, value in sorted(full.items())}
             term = Term(loss, given, described)
-            keys = [(t.loss.name, t.description) for t in terms]
-            if (loss.name, described) not in keys:
+            keys = [(t.loss, t.description) for t in terms]  # a custom loss may share its name with another
+            if (loss, described) not in keys:
                 terms.append(term)
-                keys.append((loss.name, described))
-            metrics.append(Metric(name, keys.index((loss.name, described)), function))
+                keys.append((loss, described))
+            metrics.append(Metric(name, keys.index((loss, described)), function))
         return cls(tuple(metrics), tuple(terms))
 
     def describe(self) -> dict[str, Any]:
@@ -125,9 +125,15 @@ class Metrics:
         return axes
 
 
+def class_axis(term: Term) -> int | None:
+    """The axis along which one sample lies; None if samples are single elements."""
+    axis: int | None = term.description.get("axis", term.loss.row_axis)
+    return axis
+
+
 def axes_of(term: Term, ndims: Mapping[str, int]) -> dict[str, int | None]:
     """Along which axis each array of one term is cut."""
-    names, axis = term.loss.arrays, term.description.get("axis")
+    names, axis = term.loss.arrays, class_axis(term)
     ndim = ndims[names[0]]
     if axis is not None and ndim == 1:
         return dict.fromkeys(names)
@@ -161,7 +167,9 @@ def _resolve(item: Any) -> tuple[str, Loss[Any], frozenset[str], str | None]:
         return item.name, item, frozenset(item.options), None
     name = item if isinstance(item, str) else getattr(item, "__name__", repr(item))
     if not isinstance(item, str) and getattr(fastloss, name, None) is not item:
-        raise ValueError(f"evaluate: losses: expected names and losses of fastloss, got {item!r}")
+        raise ValueError(
+            f"evaluate: losses: expected names and losses of fastloss, got {item!r} (fastloss.custom makes a loss of a function)"
+        )
     if name in LOSSES:
         return name, LOSSES[name], frozenset(LOSSES[name].options), None
     if name in DERIVED:

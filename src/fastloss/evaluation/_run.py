@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import fastloss
 
-from ._metrics import Losses, Metrics, Term, as_list, axes_of, needs
+from ._metrics import Losses, Metrics, Term, as_list, axes_of, class_axis, needs
 from ._output import ArrayOutput, Checkpoint, FileOutput, Output, refuse_overwriting
 from ._result import EvaluationResult
 from ._sources import Part, Reader, Source, open_source
@@ -332,7 +332,7 @@ def _samples(term: Term, first: Source) -> int:
     lead = axes[first.name]
     if lead is None or not shape:
         return 1
-    classes = term.description.get("axis")
+    classes = class_axis(term)
     rest = [n for i, n in enumerate(shape) if i != lead]
     return math.prod(rest) // (max(shape[classes], 1) if classes is not None else 1)
 
