@@ -361,16 +361,16 @@ class CrossEntropy(RowTruth):
         return (self.rows.p * self.total + self.w).astype(np.float64).max(axis=1, keepdims=True)
 
 
-class Linked(CrossEntropy):
+class Transformed(CrossEntropy):
     """A function F(l) of the classes' cross-entropies l, and its slope, in place of l itself."""
 
-    def __init__(self, rows: Softmax, target: ArrayLike, link: str, parameter: float, **options: Any) -> None:
+    def __init__(self, rows: Softmax, target: ArrayLike, transform: str, parameter: float, **options: Any) -> None:
         super().__init__(rows, target, **options)
         l, p, q, a = rows.loss, rows.p, rows.q, rows.field.lift(parameter)[()]  # noqa: E741 - as in the formulas
-        if link == "focal":
+        if transform == "focal":
             power = np.where(q == 0, float(parameter == 0), np.where(q == 0, 1, q) ** a)
             self.f, self.slope = power * l, power * (1 + a * p * np.where(q == 0, 1, l / np.where(q == 0, 1, q)))
-        elif link == "poly1":
+        elif transform == "poly1":
             self.f, self.slope = l + a * q, 1 + a * p
         else:
             self.f, self.slope = -_expm1(-a * l) / a, rows.field.exp(-a * l)
@@ -389,9 +389,9 @@ def _expm1(x: np.ndarray) -> np.ndarray:
     return _objects(mp.expm1)(x) if x.dtype == object else np.expm1(x)
 
 
-def _linked(link: str, option: str, default: float) -> Callable[..., RowTruth]:
+def _transformed(transform: str, option: str, default: float) -> Callable[..., RowTruth]:
     def make(logits: ArrayLike, target: ArrayLike, field: Field = MP, **options: Any) -> RowTruth:
-        return Linked(Softmax(logits, field), target, link, options.pop(option, default), **options)
+        return Transformed(Softmax(logits, field), target, transform, options.pop(option, default), **options)
 
     return make
 
@@ -422,9 +422,9 @@ def nll(log_probs: ArrayLike, target: ArrayLike, field: Field = MP, **options: A
 
 
 ROWS: dict[str, Callable[..., RowTruth]] = {f.__name__: f for f in (cross_entropy, nll)} | {
-    "softmax_focal": _linked("focal", "gamma", 2.0),
-    "poly1_cross_entropy": _linked("poly1", "epsilon", 1.0),
-    "generalized_cross_entropy": _linked("generalized", "q", 0.7),
+    "softmax_focal": _transformed("focal", "gamma", 2.0),
+    "poly1_cross_entropy": _transformed("poly1", "epsilon", 1.0),
+    "generalized_cross_entropy": _transformed("generalized", "q", 0.7),
 }
 
 

@@ -82,7 +82,7 @@ cdef extern from "kernels.h" nogil:
         void (*log1p)(Py_ssize_t, const double *, double *) noexcept nogil
         double (*hard_values)(Py_ssize_t, const double *, const double *, const double *, double *, double *,
                               double *) noexcept nogil
-        double (*linked_values)(Py_ssize_t, int, double, const double *, const double *, const double *, double *, double *,
+        double (*transformed_values)(Py_ssize_t, int, double, const double *, const double *, const double *, double *, double *,
                                 double *, double *) noexcept nogil
         void (*hard_slopes)(Py_ssize_t, const double *, const double *, const double *, const double *, const double *,
                             const double *, double, double *, double *) noexcept nogil
@@ -91,9 +91,9 @@ cdef extern from "kernels.h" nogil:
         void (*log_softmax)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
         void (*soft_sums)(Py_ssize_t, const void *, double, const fl_soft *, double *, double *) noexcept nogil
         void (*soft_grad)(Py_ssize_t, const void *, double, double, double, double, const fl_soft *, void *) noexcept nogil
-        void (*link_sums)(Py_ssize_t, const void *, double, double, const fl_soft *, int, double, double *,
+        void (*transform_sums)(Py_ssize_t, const void *, double, double, const fl_soft *, int, double, double *,
                           double *) noexcept nogil
-        void (*link_grad)(Py_ssize_t, const void *, double, double, double, double, const fl_soft *, int, double,
+        void (*transform_grad)(Py_ssize_t, const void *, double, double, double, double, const fl_soft *, int, double,
                           void *) noexcept nogil
         void (*negentropy)(Py_ssize_t, const void *, int, double *) noexcept nogil
         void (*exps)(Py_ssize_t, const void *, void *) noexcept nogil

@@ -165,7 +165,9 @@ class Pointwise(Plan):
         self.x, self.t, self.wide, scalar = pair
         # what derivatives have the shape and type of; one scalar against many elements: their slopes are added
         x = np.empty((), self.x.dtype) if scalar else self.x
-        self.slopes: tuple[Array, ...] = (x,) if second is None else (x, second)  # `second` as the caller gave it, before it was broadcast
+        self.slopes: tuple[Array, ...] = (
+            (x,) if second is None else (x, second)
+        )  # `second` as the caller gave it, before it was broadcast
         self.parameters = parameters
         self.reduction = reduction
         self.third = third

@@ -3,7 +3,7 @@ from typing import Any
 import numpy.typing as npt
 
 KINDS: dict[str, int]
-LINKS: dict[str, int]
+TRANSFORMS: dict[str, int]
 
 def rows(
     kind: int,
@@ -21,7 +21,7 @@ def rows(
     weights: npt.NDArray[Any] | None = None,
     grad: npt.NDArray[Any] | None = None,
     hess: npt.NDArray[Any] | None = None,
-    link: int = 0,
+    transform: int = 0,
     parameter: float = 0.0,
     divergence: bool = False,
     log_target: bool = False,

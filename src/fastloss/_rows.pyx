@@ -63,7 +63,7 @@ KINDS = {
     "labels": LABELS,  # nothing but the labels' check and the weights' sum
 }
 
-LINKS = {"plain": FL_PLAIN, "focal": FL_FOCAL, "poly1": FL_POLY1, "generalized": FL_GENERALIZED}  # csrc/links.h
+TRANSFORMS = {"plain": FL_PLAIN, "focal": FL_FOCAL, "poly1": FL_POLY1, "generalized": FL_GENERALIZED}  # csrc/transform.h
 
 cdef enum:
     BLOCK_WORK = 32768  # elements per block of rows
@@ -97,7 +97,7 @@ cdef struct RowsCall:
     const double *class_weight
     const void *class_weight_real  # the same in the computation type
     double smoothing, scale, parameter, temperature
-    int link  # the loss is a function of cross-entropy; `parameter` is its own
+    int transform  # the loss is a function of cross-entropy; `parameter` is its own
     bint divergence, log_target  # (SOFT) less the targets' entropy; the targets are logarithms
     char *values
     double *weights
@@ -210,13 +210,13 @@ cdef void finish_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t sta
     cdef Py_ssize_t i
     call.weight_sums[b] = 0
     if call.kind == HARD and call.smoothing == 0:
-        if call.link == FL_PLAIN:
+        if call.transform == FL_PLAIN:
             call.sums[b] = call.table.hard_values(
                 n, desk.top, desk.picked, desk.log1p, desk.weight, desk.value, &call.weight_sums[b]
             )
         else:
-            call.sums[b] = call.table.linked_values(
-                n, call.link, call.parameter, desk.top, desk.picked, desk.log1p, desk.weight, desk.value, desk.factor,
+            call.sums[b] = call.table.transformed_values(
+                n, call.transform, call.parameter, desk.top, desk.picked, desk.log1p, desk.weight, desk.value, desk.factor,
                 &call.weight_sums[b]
             )
     else:
@@ -229,7 +229,7 @@ cdef void finish_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t sta
                 (<float *>call.values)[start + i] = <float>desk.value[i]
     if call.weights != NULL:
         memcpy(call.weights + start, desk.weight, n * sizeof(double))
-    if call.link != FL_PLAIN and not is_spread(call):
+    if call.transform != FL_PLAIN and not is_spread(call):
         for i in range(n):  # what cross-entropy's gradient is multiplied by
             desk.weight[i] *= desk.factor[i]
 
@@ -246,7 +246,7 @@ cdef void finish_other_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize
             value = -desk.weight[i] * desk.picked[i]
         elif not isfinite(desk.top[i]):
             value = NAN  # softmax of such a row is undefined
-        elif call.link != FL_PLAIN:
+        elif call.transform != FL_PLAIN:
             value = desk.sample[i] * desk.soft_loss[i]
         else:
             value = desk.soft_loss[i] + desk.soft_weight[i] * desk.log1p[i]
@@ -462,11 +462,11 @@ cdef void row_soft_sums(
                 if not call.log_target:
                     call.table.extremes(m, t, &call.ranges[2 * b], &call.ranges[2 * b + 1])
             soft = soft_of(call, t, first)
-            if call.link == FL_PLAIN:
+            if call.transform == FL_PLAIN:
                 call.table.soft_sums(m, x, desk.top[i], &soft, &desk.soft_loss[i], &desk.soft_weight[i])
             else:
-                call.table.link_sums(
-                    m, x, desk.top[i], desk.log1p[i], &soft, call.link, call.parameter, &desk.soft_loss[i],
+                call.table.transform_sums(
+                    m, x, desk.top[i], desk.log1p[i], &soft, call.transform, call.parameter, &desk.soft_loss[i],
                     &desk.soft_weight[i]
                 )
             if call.kind == SOFT and call.class_weight != NULL:
@@ -475,22 +475,22 @@ cdef void row_soft_sums(
             first += m
         if call.kind == SOFT:
             desk.down[i] = desk.sample[i] * (plain if call.class_weight != NULL else 1)
-        elif call.link != FL_PLAIN:
-            add_label_link(call, desk, i)
+        elif call.transform != FL_PLAIN:
+            add_label_transform(call, desk, i)
 
 
-cdef void add_label_link(RowsCall *call, Desk *desk, Py_ssize_t i) noexcept nogil:
+cdef void add_label_transform(RowsCall *call, Desk *desk, Py_ssize_t i) noexcept nogil:
     """The label's own share of a smoothed target; leaves its slope in desk.slope."""
     cdef double weight = 1, ignored = 0, value, slope
-    call.table.linked_values(
-        1, call.link, call.parameter, &desk.top[i], &desk.picked[i], &desk.log1p[i], &weight, &value, &slope, &ignored
+    call.table.transformed_values(
+        1, call.transform, call.parameter, &desk.top[i], &desk.picked[i], &desk.log1p[i], &weight, &value, &slope, &ignored
     )
     desk.soft_loss[i] += hard_part(call, desk, i) * value
     desk.soft_weight[i] += hard_part(call, desk, i) * slope
     desk.slope[i] = slope
 
 
-cdef double linked_label_slope(RowsCall *call, Desk *desk, Py_ssize_t i, double p) noexcept nogil:
+cdef double transformed_label_slope(RowsCall *call, Desk *desk, Py_ssize_t i, double p) noexcept nogil:
     """As label_slope, for a smoothed target: soft_weight is the sum of all slopes, desk.slope the label's."""
     cdef double floor = call.smoothing / call.classes, own, others
     if call.class_weight != NULL:
@@ -528,7 +528,7 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
     cdef const char *x
     cdef const char *t = NULL
     cdef double weight, z, slope = 0, p
-    cdef bint spread = is_spread(call), labelled = call.kind == HARD, linked
+    cdef bint spread = is_spread(call), labelled = call.kind == HARD, transformed
     cdef bint kept = keeps_exponentials(call)
     cdef fl_soft soft
     for i in range(n):
@@ -538,8 +538,8 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
         weight, z = whole_weight(call, desk, i), 1 + desk.rest[i]
         if labelled and desk.label[i] >= 0:
             p = exp(desk.picked[i] - desk.top[i]) / z
-            linked = spread and call.link != FL_PLAIN
-            slope = linked_label_slope(call, desk, i, p) if linked else label_slope(call, desk, i, p)
+            transformed = spread and call.transform != FL_PLAIN
+            slope = transformed_label_slope(call, desk, i, p) if transformed else label_slope(call, desk, i, p)
         first = 0
         while first < call.classes and not give_up(call, thread, first // call.piece):
             m = min(call.piece, call.classes - first)
@@ -564,14 +564,14 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
                     if call.kind == SOFT:
                         t = target_piece(call, desk, start + i, first, m)
                     soft = soft_of(call, t, first)
-                    if call.link == FL_PLAIN:
+                    if call.transform == FL_PLAIN:
                         call.table.soft_grad(
                             m, x, desk.top[i], desk.rest[i], call.scale * weight, call.scale * desk.sample[i], &soft, out
                         )
                     else:
-                        call.table.link_grad(
+                        call.table.transform_grad(
                             m, x, desk.top[i], desk.log1p[i], call.scale * desk.sample[i], desk.soft_weight[i], &soft,
-                            call.link, call.parameter, out
+                            call.transform, call.parameter, out
                         )
                 elif call.kind == LOG_SOFTMAX:
                     call.table.log_softmax(m, x, desk.top[i], desk.log1p[i] if isfinite(desk.top[i]) else NAN, out)
@@ -891,7 +891,7 @@ cdef int set_plane(Plane *plane, cnp.ndarray a, int axis, const fl_real_table *t
 def rows(
     int kind, cnp.ndarray x, int axis, *, cnp.ndarray target=None, cnp.ndarray class_weight=None, ignore_index=None,
     double smoothing=0.0, cnp.ndarray sample_weight=None, bint wide=False, double scale=1.0, cnp.ndarray values=None,
-    cnp.ndarray weights=None, cnp.ndarray grad=None, cnp.ndarray hess=None, int link=FL_PLAIN, double parameter=0.0,
+    cnp.ndarray weights=None, cnp.ndarray grad=None, cnp.ndarray hess=None, int transform=FL_PLAIN, double parameter=0.0,
     bint divergence=False, bint log_target=False, double temperature=1.0, int threads=1,
 ):
     """Run one of KINDS over the rows of `x` along `axis`.
@@ -899,7 +899,7 @@ def rows(
     target: labels of x's shape without the axis ("hard", "pick"), or probabilities of x's shape ("soft"). class_weight: float64.
     values, weights: C-contiguous, one per row (values float32 or float64, weights float64). grad and hess have x's shape;
     "softmax" and "log_softmax" put their result in grad. `wide` computes in float64.
-    link, parameter: the loss is this function of the row's cross-entropy. divergence, log_target, temperature ("soft"): the
+    transform, parameter: the loss is this function of the row's cross-entropy. divergence, log_target, temperature ("soft"): the
     targets' entropy is taken off, they are given as logarithms, logits are divided first (derivatives are of the quotient).
 
     Returns (sum of weighted losses, sum of weights, first row with a bad label or -1, extremes of the probabilities).
@@ -913,7 +913,7 @@ def rows(
     cdef block_work work
     call.table = real_table(wide)
     call.kind, call.size, call.scale, call.smoothing = kind, call.table.size, scale, smoothing
-    call.link, call.parameter, call.temperature = link, parameter, temperature
+    call.transform, call.parameter, call.temperature = transform, parameter, temperature
     call.divergence, call.log_target = divergence, log_target
     call.classes = cnp.PyArray_DIM(x, axis)
     call.n = cnp.PyArray_SIZE(x) // call.classes
@@ -941,8 +941,8 @@ def rows(
     call.piece = FL_PIECE_BYTES // call.size
     call.pieces = (call.classes + call.piece - 1) // call.piece
     call.kept_stride = (call.classes * call.size + 63) // 64 * 64
-    spread_link = link != FL_PLAIN and (kind == SOFT or smoothing > 0)  # row by row only
-    call.tiled = kind != PICK and kind != LABELS and not spread_link and (
+    spread_transform = transform != FL_PLAIN and (kind == SOFT or smoothing > 0)  # row by row only
+    call.tiled = kind != PICK and kind != LABELS and not spread_transform and (
         call.classes < ROWS_FROM or (call.x.step != cnp.PyArray_ITEMSIZE(x) and call.classes <= STRIDED_TO)
     )
     if call.tiled:

@@ -16,7 +16,7 @@ from fastloss._check import Array, Refusal
 from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
 from fastloss._plan import Plan, Pointwise, Rows
-from fastloss._rows import LINKS
+from fastloss._rows import TRANSFORMS
 
 _UNIT_TARGET = ("target", "targets in [0, 1]", 0.0, 1.0)
 _LABELS = ("target", "labels -1 or 1 (from 0 and 1: 2 * t - 1)", 1.0, 1.0, True)
@@ -104,9 +104,9 @@ def cross_entropy(
     return _softmax_rows(logits, target, axis, class_weight, ignore_index, label_smoothing, sample_weight, reduction)
 
 
-def _link(name: str, parameter: float) -> dict[str, Any]:
+def _transform(name: str, parameter: float) -> dict[str, Any]:
     """What makes the row kernel apply a function to cross-entropy."""
-    return {"link": LINKS[name], "parameter": parameter}
+    return {"transform": TRANSFORMS[name], "parameter": parameter}
 
 
 def _softmax_rows(
@@ -228,7 +228,7 @@ def softmax_focal(
     """
     gamma = _check.at_least_zero("gamma", gamma)
     return _softmax_rows(
-        logits, target, axis, class_weight, ignore_index, label_smoothing, sample_weight, reduction, _link("focal", gamma)
+        logits, target, axis, class_weight, ignore_index, label_smoothing, sample_weight, reduction, _transform("focal", gamma)
     )
 
 
@@ -304,7 +304,9 @@ def poly1_cross_entropy(
     array([0.3261, 1.7653])
     """
     epsilon = _check.number("epsilon", epsilon, "a finite number")
-    return _linked_labels(logits, target, axis, class_weight, ignore_index, sample_weight, reduction, _link("poly1", epsilon))
+    return _transformed_labels(
+        logits, target, axis, class_weight, ignore_index, sample_weight, reduction, _transform("poly1", epsilon)
+    )
 
 
 @loss(
@@ -380,10 +382,12 @@ def generalized_cross_entropy(
     q = _check.number("q", q, "a number in (0, 1]")
     if not 0 < q <= 1:
         _check.refuse(ValueError, "q", "a number in (0, 1]", q)
-    return _linked_labels(logits, target, axis, class_weight, ignore_index, sample_weight, reduction, _link("generalized", q))
+    return _transformed_labels(
+        logits, target, axis, class_weight, ignore_index, sample_weight, reduction, _transform("generalized", q)
+    )
 
 
-def _linked_labels(
+def _transformed_labels(
     logits: Any,
     target: Any,
     axis: int,

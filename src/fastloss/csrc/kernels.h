@@ -31,7 +31,12 @@ enum fl_type { /* the element types that arrays may have; the first four are flo
 #define FL_LINES_AHEAD 4096  /* bytes ahead of where they are needed that lines of memory are asked for */
 #define FL_AHEAD 16384       /* bytes ahead of the exponentials that memory is fetched at the least */
 
-enum { FL_PLAIN, FL_FOCAL, FL_POLY1, FL_GENERALIZED }; /* losses that are functions of a row's cross-entropy: links.h */
+enum {
+  FL_PLAIN,
+  FL_FOCAL,
+  FL_POLY1,
+  FL_GENERALIZED
+}; /* losses that are functions of a row's cross-entropy: transform.h */
 
 /* An array seen as a flat C-order sequence, whatever its strides: read with `gather`, written with `scatter`. */
 typedef struct {
@@ -97,9 +102,9 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
      where top is not finite. Returns the sum; adds the weights to *weights. */
   double (*hard_values)(ptrdiff_t n, const double *top, const double *picked, const double *log1p_rest, double *weight,
                         double *out, double *weights);
-  /* The same for weight F(l), l the row's cross-entropy (links.h); also slope = F'(l). */
-  double (*linked_values)(ptrdiff_t n, int link, double parameter, const double *top, const double *picked,
-                          const double *log1p_rest, double *weight, double *out, double *slope, double *weights);
+  /* The same for weight F(l), l the row's cross-entropy (transform.h); also slope = F'(l). */
+  double (*transformed_values)(ptrdiff_t n, int transform, double parameter, const double *top, const double *picked,
+                               const double *log1p_rest, double *weight, double *out, double *slope, double *weights);
   /* What the gradient needs of samples with class indices: factor = scale weight unit / (1 + rest) for all classes, and the
      slope at the label itself, from e there: -rest / (1 + rest) where the label won, else p - 1. */
   void (*hard_slopes)(ptrdiff_t n, const double *top, const double *picked, const double *rest, const double *unit,
@@ -117,10 +122,10 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
                     const fl_soft *soft, void *out);
   /* Of targets spread over the classes, with l_j the cross-entropy of class j: adds sum a_j F(l_j) and sum a_j F'(l_j); and
      the gradient scale (p_j pull - a_j F'(l_j)), pull being the second sum. */
-  void (*link_sums)(ptrdiff_t n, const void *x, double top, double log1p_rest, const fl_soft *soft, int link,
-                    double parameter, double *value, double *pull);
-  void (*link_grad)(ptrdiff_t n, const void *x, double top, double log1p_rest, double scale, double pull,
-                    const fl_soft *soft, int link, double parameter, void *out);
+  void (*transform_sums)(ptrdiff_t n, const void *x, double top, double log1p_rest, const fl_soft *soft, int transform,
+                         double parameter, double *value, double *pull);
+  void (*transform_grad)(ptrdiff_t n, const void *x, double top, double log1p_rest, double scale, double pull,
+                         const fl_soft *soft, int transform, double parameter, void *out);
   /* Kullback-Leibler: *sum += t log t, of probabilities or their logarithms; e^x; and (x - reference) / temperature. */
   void (*negentropy)(ptrdiff_t n, const void *t, int is_log, double *sum);
   void (*exps)(ptrdiff_t n, const void *x, void *out);

@@ -6,7 +6,7 @@
 #include <math.h>
 
 #include "half.h"
-#include "links.h"
+#include "transform.h"
 #include "simd.h"
 #include "vecmath.h"
 #include "view.h"
@@ -102,14 +102,14 @@ static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int 
       .tile_soft_sums = tile_soft_sums_##suffix,                                                                         \
       .tile_soft_grad = tile_soft_grad_##suffix,                                                                         \
       .tile_hess = tile_hess_##suffix,                                                                                   \
-      .link_sums = link_sums_##suffix,                                                                                   \
-      .link_grad = link_grad_##suffix,                                                                                   \
+      .transform_sums = transform_sums_##suffix,                                                                         \
+      .transform_grad = transform_grad_##suffix,                                                                         \
       .negentropy = negentropy_##suffix,                                                                                 \
       .exps = exps_##suffix,                                                                                             \
       .temper = temper_##suffix,                                                                                         \
       .tile_negentropy = tile_negentropy_##suffix,                                                                       \
       .tile_temper = tile_temper_##suffix,                                                                               \
-      .linked_values = linked_values,                                                                                    \
+      .transformed_values = transformed_values,                                                                          \
       .unbias = FL_UNBIAS_##suffix,                                                                                      \
       .lanes = register_lanes,                                                                                           \
       .size = bytes,                                                                                                     \

@@ -372,8 +372,8 @@ FL_INLINE vd FN(wide_weight)(const fl_soft *soft, ptrdiff_t i, ptrdiff_t left, i
   return vdrop(vle(vset_f64((double)(left - half * LANES_F64)), vload_f64(fl_iota_f64)), a);
 }
 
-static void FN(link_sums)(ptrdiff_t n, const void *x, double top, double log1p_rest, const fl_soft *soft, int link,
-                          double parameter, double *value, double *pull) {
+static void FN(transform_sums)(ptrdiff_t n, const void *x, double top, double log1p_rest, const fl_soft *soft,
+                               int transform, double parameter, double *value, double *pull) {
   const vd zero = vset_f64(0), tail = vset_f64(log1p_rest + (top - top));
   vd sum = zero, slopes = zero;
   for (ptrdiff_t i = 0; i < n; i += LANES) {
@@ -381,7 +381,7 @@ static void FN(link_sums)(ptrdiff_t n, const void *x, double top, double log1p_r
     for (int h = 0; h < FL_HALVES; h++) {
       const vd a = FN(wide_weight)(soft, i, n - i, h);
       vd f, s;
-      vlink(link, parameter, (vset_f64(top) - FL_HALF(v, h)) + tail, &f, &s);
+      vtransform(transform, parameter, (vset_f64(top) - FL_HALF(v, h)) + tail, &f, &s);
       sum += vselect(veq(a, zero), tail - tail, a * f); /* 0 log 0 = 0; nan for an infinite top */
       slopes += vselect(veq(a, zero), zero, a * s);
     }
@@ -389,8 +389,8 @@ static void FN(link_sums)(ptrdiff_t n, const void *x, double top, double log1p_r
   *value += vsum_f64(sum), *pull += vsum_f64(slopes);
 }
 
-static void FN(link_grad)(ptrdiff_t n, const void *x, double top, double log1p_rest, double scale, double pull,
-                          const fl_soft *soft, int link, double parameter, void *out) {
+static void FN(transform_grad)(ptrdiff_t n, const void *x, double top, double log1p_rest, double scale, double pull,
+                               const fl_soft *soft, int transform, double parameter, void *out) {
   const vd all = vset_f64(pull), tail = vset_f64(log1p_rest + (top - top));
   for (ptrdiff_t i = 0; i < n; i += LANES) {
     const V v = FN(read)(x, i, n - i, n - i >= LANES, 0);
@@ -398,7 +398,7 @@ static void FN(link_grad)(ptrdiff_t n, const void *x, double top, double log1p_r
     for (int h = 0; h < FL_HALVES; h++) {
       const vd l = (vset_f64(top) - FL_HALF(v, h)) + tail;
       vd f, s, grow;
-      vlink(link, parameter, l, &f, &s);
+      vtransform(transform, parameter, l, &f, &s);
       const vd own = FN(wide_weight)(soft, i, n - i, h) * s, p = vexp_both(-l, &grow);
       g[h] = scale * vselect(vlt(vset_f64(0.5), p), (all - own) + grow * all, p * all - own);
     }

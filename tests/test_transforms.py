@@ -14,12 +14,12 @@ from conftest import Note, at_each_level
 import fastloss as fl
 
 inf, nan = np.inf, np.nan
-LINKED = {
+TRANSFORMED = {
     "softmax_focal": [{}, {"gamma": 0.5}, {"gamma": 5.0}],
     "poly1_cross_entropy": [{}, {"epsilon": -0.5}],
     "generalized_cross_entropy": [{}, {"q": 1.0}, {"q": 0.05}],
 }
-CALLS = [(name, options) for name, table in LINKED.items() for options in table]
+CALLS = [(name, options) for name, table in TRANSFORMED.items() for options in table]
 every_call = pytest.mark.parametrize(("name", "options"), CALLS, ids=str)
 
 

@@ -6,8 +6,8 @@
  *   FL_POLY1        l + epsilon (1 - p)                1 + epsilon p
  *   FL_GENERALIZED  (1 - p^q) / q                      p^q
  */
-#ifndef FL_LINKS_H
-#define FL_LINKS_H
+#ifndef FL_TRANSFORM_H
+#define FL_TRANSFORM_H
 
 #include "kernels.h"
 #include "vecmath.h"
@@ -21,15 +21,15 @@ FL_INLINE vd vpower_unit(vd base, double power) {
   return vselect(veq(base, zero), vset_f64(power == 0), vfma(vexp(a), rest, vexp(a)));
 }
 
-FL_INLINE void vlink(int link, double parameter, vd l, vd *value, vd *slope) {
+FL_INLINE void vtransform(int transform, double parameter, vd l, vd *value, vd *slope) {
   vd grow, p;
-  if (link == FL_GENERALIZED) {
+  if (transform == FL_GENERALIZED) {
     *slope = vexp_both(-parameter * l, &grow);
     *value = grow * (-1 / parameter);
     return;
   }
   p = vexp_both(-l, &grow);
-  if (link == FL_POLY1) {
+  if (transform == FL_POLY1) {
     *value = l - parameter * grow;
     *slope = vfma(vset_f64(parameter), p, vset_f64(1));
     return;
@@ -41,8 +41,8 @@ FL_INLINE void vlink(int link, double parameter, vd l, vd *value, vd *slope) {
 }
 
 /* out = weight F(l) and slope = F'(l) for rows with class indices; as hard_values (rows.h) otherwise. */
-static double linked_values(ptrdiff_t n, int link, double parameter, const double *top, const double *picked,
-                            const double *log1p_rest, double *weight, double *out, double *slope, double *weights) {
+static double transformed_values(ptrdiff_t n, int transform, double parameter, const double *top, const double *picked,
+                                 const double *log1p_rest, double *weight, double *out, double *slope, double *weights) {
   vd sum = vset_f64(0), total = vset_f64(0);
   const vd zero = vset_f64(0);
   for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
@@ -50,10 +50,10 @@ static double linked_values(ptrdiff_t n, int link, double parameter, const doubl
     const vd t = vload_up_to(top + i, left, 0.0), w = vload_up_to(weight + i, left, -1.0);
     const vd l = (t - vload_up_to(picked + i, left, 0.0)) + (vload_up_to(log1p_rest + i, left, 0.0) + (t - t));
     vd f, s;
-    switch (link) {
-      case FL_FOCAL: vlink(FL_FOCAL, parameter, l, &f, &s); break;
-      case FL_POLY1: vlink(FL_POLY1, parameter, l, &f, &s); break;
-      default: vlink(FL_GENERALIZED, parameter, l, &f, &s);
+    switch (transform) {
+      case FL_FOCAL: vtransform(FL_FOCAL, parameter, l, &f, &s); break;
+      case FL_POLY1: vtransform(FL_POLY1, parameter, l, &f, &s); break;
+      default: vtransform(FL_GENERALIZED, parameter, l, &f, &s);
     }
     const vd value = vdrop(vlt(w, zero), w * f);
     const vd counted = vdrop(vlt(w, zero), w);
