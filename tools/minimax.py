@@ -59,6 +59,19 @@ def atanh_tail(w: mp.mpf) -> mp.mpf:
     return (2 * mp.atanh(z) - 2 * z) / (z * w)
 
 
+def mills(t: mp.mpf) -> mp.mpf:
+    """(1 + 2 z) e^(z^2/2) Phi(-z) with t = (z - 21/4) / (z + 21/4)"""
+    z = mp.mpf(21) / 4 * (1 + t) / (1 - t)
+    if z < 30:
+        tail = mp.exp(z * z / 2) * mp.erfc(z / SQRT2) / 2
+    else:  # the continued fraction: erfc underflows
+        below = mp.mpf(0)
+        for k in range(200, 0, -1):
+            below = k / (z + below)
+        tail = 1 / (z + below) / mp.sqrt(2 * mp.pi)
+    return (1 + 2 * z) * tail
+
+
 Z_MAX = ((SQRT2 - 1) / (SQRT2 + 1)) ** 2 * mp.mpf("1.001")
 
 TABLE = [
@@ -73,6 +86,7 @@ TABLE = [
      lambda p, w: (2 + w * p) / (2 + w * atanh_tail(w)) - 1),
     ("ATANH_SHORT", atanh_tail, mp.mpf(0), Z_MAX, 3, np.float64,
      lambda p, w: (2 + w * p) / (2 + w * atanh_tail(w)) - 1),
+    ("MILLS", mills, mp.mpf(-1), mp.mpf("0.9999999"), 24, np.float64, lambda p, t: p / mills(t) - 1),  # csrc/links.h
 ]  # fmt: skip
 
 

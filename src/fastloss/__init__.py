@@ -22,10 +22,13 @@ from fastloss.classification import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
+    multiclass_hinge,
     nll,
     perplexity,
 )
+from fastloss.energy import energy
 from fastloss.functional import log_softmax, logsumexp, softmax
+from fastloss.ordinal import coral, corn, cumulative_link, squared_emd
 from fastloss.regression import huber, mae, mse, smooth_l1
 
 __all__ = [
@@ -35,7 +38,11 @@ __all__ = [
     "__version__",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "coral",
+    "corn",
     "cross_entropy",
+    "cumulative_link",
+    "energy",
     "evaluate",
     "get_num_threads",
     "huber",
@@ -43,6 +50,7 @@ __all__ = [
     "logsumexp",
     "mae",
     "mse",
+    "multiclass_hinge",
     "nll",
     "num_threads",
     "perplexity",
@@ -50,6 +58,7 @@ __all__ = [
     "show_config",
     "smooth_l1",
     "softmax",
+    "squared_emd",
 ]
 
 if TYPE_CHECKING:

@@ -40,6 +40,37 @@ cdef extern from "kernels.h" nogil:
         double mix
         double floor
 
+    enum:
+        FL_SCORES_contrast, FL_SCORES_weston_watkins, FL_SCORES_gibbs, FL_SCORES_tasks, FL_SCORES_squared_emd
+        FL_ENERGY, FL_HINGE, FL_HINGE_SQUARED, FL_LOG, FL_LVQ2, FL_MCE, FL_SQUARE_SQUARE, FL_SQUARE_EXP, FL_NLL, FL_MEE
+        FL_SCORES_SCRATCH
+        FL_LINK_logit, FL_LINK_probit, FL_LINK_cloglog
+
+    ctypedef struct fl_scores:
+        Py_ssize_t C
+        Py_ssize_t P
+        const void *x
+        const double *label
+        const double *scale
+        const double *level_weight
+        double par[4]
+        double *value
+        void *grad
+        void *hess
+        double *scratch
+
+    ctypedef struct fl_link:
+        Py_ssize_t n
+        const double *score
+        const double *low
+        const double *high
+        const double *scale
+        bint slopes
+        double *value
+        double *grad
+        double *grad_low
+        double *grad_high
+
     ctypedef struct fl_real_table:
         void (*gather)(const fl_view *, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
         void (*scatter)(const fl_view *, Py_ssize_t, Py_ssize_t, const void *) noexcept nogil
@@ -70,6 +101,8 @@ cdef extern from "kernels.h" nogil:
                                const double *, const double *, const fl_soft *) noexcept nogil
         void (*tile_hess)(Py_ssize_t, Py_ssize_t, const void *, void *, const double *, const double *,
                           const double *, const double *) noexcept nogil
+        void (**scores)(fl_scores *) noexcept nogil
+        void (**links)(fl_link *) noexcept nogil
         int lanes
         int size
 

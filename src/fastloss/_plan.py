@@ -22,7 +22,7 @@ REDUCTIONS = ("mean", "sum", "none")
 VALUE, GRAD, HESS = _kernels.VALUE, _kernels.GRAD, _kernels.HESS
 _KIND = _rows.KINDS
 
-Result = tuple[Any, Array | None, Array | None]  # value, gradient, Hessian; None where not asked for
+Result = tuple[Any, Any, Any]  # value, gradient, Hessian (a tuple of them for several arguments); None where not asked for
 Terms = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 

@@ -21,14 +21,14 @@ const fl_table *fl_table_at(int level) {
   tables[n++] = &fl_table_baseline;
 #if defined(FL_HAVE_V3) || defined(FL_HAVE_V4)
   __builtin_cpu_init(); /* asks the operating system too whether it saves the registers */
+  const int v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+                 __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c");
 #endif
 #if defined(FL_HAVE_V3)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-      __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c"))
-    tables[n++] = &fl_table_v3;
+  if (v3) tables[n++] = &fl_table_v3;
 #endif
 #if defined(FL_HAVE_V4)
-  if (n == 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+  if (v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
     tables[n++] = &fl_table_v4;
 #endif

@@ -10,6 +10,9 @@
 #include "vecmath.h"
 #include "view.h"
 
+#include "exactly.h"
+#include "links.h"
+
 static const float fl_iota_f32[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 static const double fl_iota_f64[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 
@@ -73,6 +76,8 @@ static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int 
       .tile_soft_sums = tile_soft_sums_##suffix,                                                                         \
       .tile_soft_grad = tile_soft_grad_##suffix,                                                                         \
       .tile_hess = tile_hess_##suffix,                                                                                   \
+      .scores = scores_table_##suffix,                                                                                   \
+      .links = link_table,                                                                                               \
       .lanes = register_lanes,                                                                                           \
       .size = bytes,                                                                                                     \
   }

@@ -3,6 +3,7 @@
 #include "pointwise.h"
 #include "rows.h"
 #include "tiles.h"
+#include "scores.h"
 
 #undef FL_SUFFIX
 #undef FL_REAL_BITS
