@@ -60,7 +60,7 @@ def atanh_tail(w: mp.mpf) -> mp.mpf:
 
 
 def mills(t: mp.mpf) -> mp.mpf:
-    """(1 + 2 z) e^(z^2/2) Phi(-z) with t = (z - 21/4) / (z + 21/4)"""
+    """(1 + 4/5 z) e^(z^2/2) Phi(-z) with t = (z - 21/4) / (z + 21/4)"""
     z = mp.mpf(21) / 4 * (1 + t) / (1 - t)
     if z < 30:
         tail = mp.exp(z * z / 2) * mp.erfc(z / SQRT2) / 2
@@ -69,7 +69,7 @@ def mills(t: mp.mpf) -> mp.mpf:
         for k in range(200, 0, -1):
             below = k / (z + below)
         tail = 1 / (z + below) / mp.sqrt(2 * mp.pi)
-    return (1 + 2 * z) * tail
+    return (1 + mp.mpf(4) / 5 * z) * tail
 
 
 Z_MAX = ((SQRT2 - 1) / (SQRT2 + 1)) ** 2 * mp.mpf("1.001")

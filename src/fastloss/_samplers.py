@@ -44,3 +44,15 @@ def class_log_probabilities(rng: np.random.Generator, dtype: str, size: int) -> 
     logits = rng.normal(scale=3, size=(size, CLASSES))
     logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
     return logits.astype(dtype), rng.integers(0, CLASSES, size)
+
+
+def level_tasks(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Logits of CLASSES - 1 tasks and levels in [0, CLASSES)."""
+    return rng.normal(scale=3, size=(size, CLASSES - 1)).astype(dtype), rng.integers(0, CLASSES, size)
+
+
+def score_and_thresholds(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array, Array]:
+    """Scores on either side of CLASSES - 1 thresholds, and levels."""
+    cuts = np.cumsum(rng.uniform(0.3, 2.0, CLASSES - 1))
+    score = rng.normal(scale=3, size=size)
+    return score.astype(dtype), (cuts - cuts.mean()).astype(dtype), rng.integers(0, CLASSES, size)

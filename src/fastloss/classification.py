@@ -225,9 +225,9 @@ def multiclass_hinge(
 ) -> Plan:
     """Multiclass hinge loss: the label's score should lead the others by a margin.
 
-    .. math:: \ell_i = w_{y_i} \max_{j \ne y_i} \max(0, m - s_{i y_i} + s_{ij})^p
-              \qquad \text{or} \qquad
-              \frac{w_{y_i}}{C} \sum_{j \ne y_i} \max(0, m - s_{i y_i} + s_{ij})^p
+    .. math:: \\ell_i = w_{y_i} \\max_{j \\ne y_i} \\max(0, m - s_{i y_i} + s_{ij})^p
+              \\qquad \\text{or} \\qquad
+              \\frac{w_{y_i}}{C} \\sum_{j \\ne y_i} \\max(0, m - s_{i y_i} + s_{ij})^p
 
     The first is Crammer and Singer's (the strongest rival counts), the second Weston and Watkins' (all do). `m` is `margin`, `w`
     is `class_weight`.
@@ -242,8 +242,8 @@ def multiclass_hinge(
         PyTorch's multi_margin_loss is "weston_watkins".
     margin : float
         Above 0.
-    p : {1, 2}
-        The power of each term.
+    p : int
+        The power of each term, 1 or 2.
     class_weight : array_like, optional
         `C` weights >= 0; a row has that of its target, as in PyTorch.
     axis : int

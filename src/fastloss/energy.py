@@ -23,7 +23,7 @@ _KINDS = ("energy", "perceptron", "hinge", "log", "lvq2", "mce", "square_square"
     formula="of E = energies[target] and Ebar, the lowest other: for nll E + (1/beta) log sum_k e^(-beta E_k)",
     range="[0, inf), for the kind energy all numbers",
     citation="LeCun, Chopra, Hadsell, Ranzato and Huang, A Tutorial on Energy-Based Learning, 2006",
-    sampler="answer_energies",
+    sampler="class_logits",
 )
 def energy(
     energies: Any,

@@ -240,7 +240,7 @@ def cumulative_link(
     formula="sum_k (sum_{j <= k} softmax(logits)_j - 1[y <= k])^2",
     range="[0, K - 1]",
     citation="Hou, Yu and Samaras, Squared Earth Mover's Distance-based Loss for Training Deep Neural Networks, 2016",
-    sampler="level_logits",
+    sampler="class_logits",
 )
 def squared_emd(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any = None, reduction: str = "mean") -> Plan:
     """Squared earth mover's distance between the predicted distribution over the levels and the target level.
