@@ -289,7 +289,7 @@ def _log_normal_cdf(z: Array) -> Array:
 def _log_difference(log_big: Array, log_small: Array) -> Array:
     """log(e^log_big - e^log_small)."""
     gap = np.where(np.isneginf(log_small), np.inf, log_big - log_small)
-    return log_big + np.log(-np.expm1(-gap))
+    return log_big + np.where(gap < 0.7, np.log(-np.expm1(-gap)), np.log1p(-np.exp(-gap)))
 
 
 @_quiet

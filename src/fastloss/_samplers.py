@@ -54,5 +54,5 @@ def level_tasks(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array,
 def score_and_thresholds(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array, Array]:
     """Scores on either side of CLASSES - 1 thresholds, and levels."""
     cuts = np.cumsum(rng.uniform(0.3, 2.0, CLASSES - 1))
-    score = rng.normal(scale=3, size=size)
+    score = rng.normal(scale=1.5, size=size)
     return score.astype(dtype), (cuts - cuts.mean()).astype(dtype), rng.integers(0, CLASSES, size)

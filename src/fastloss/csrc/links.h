@@ -124,10 +124,10 @@ FL_INLINE fl_link_point fl_probit(const fl_interval *at) {
 FL_INLINE fl_link_point fl_cloglog(const fl_interval *at) {
   const vd zero = vset_f64(0), one = vset_f64(1), top = vset_f64(INFINITY), tiny = vset_f64(0x1p-60);
   vd a_low, b_low, d_low;
-  const vd q = fl_one_minus_exp(at->w), e_b = fl_exp_pair(at->b, at->b_lost, &b_low);
+  const vd q = fl_one_minus_exp(at->w), e_b = fl_exp_pair(at->b, at->b_lost, &b_low); /* inf at the highest level */
   const vd big_a = fl_exp_pair(at->a, at->a_lost, &a_low), apart = fl_minus(e_b, big_a, &d_low);
   const md close = vlt(at->w, one); /* then B - A would cancel */
-  const vd d = vselect(at->last, top, vselect(close, e_b * q, apart + (b_low - a_low)));
+  const vd d = vselect(veq(e_b, top), top, vselect(close, e_b * q, apart + (b_low - a_low)));
   const vd dropped = vselect(close, zero, fl_finite((apart - d) + (d_low + (b_low - a_low))));
   const md small = vlt(d, tiny);
   const vd p = fl_one_minus_exp(d);
