@@ -48,6 +48,8 @@ def _have(table: dict[str, Any], problem: Problem) -> Any:
 
 def _as_arrays(result: Any, gradient: bool) -> tuple[Array, Array | None]:
     value, grad = result if gradient else (result, None)
+    if isinstance(grad, tuple):  # of several arguments, whatever their shapes
+        return _float64(value), np.concatenate([_float64(g).ravel() for g in grad])
     return _float64(value), None if grad is None else _float64(grad)
 
 
@@ -76,7 +78,9 @@ class FastLoss(Peer):
         call = partial(function, *problem.arrays, **problem.options)
         yield Contender("fastloss", call, read)
         if problem.mode != FORWARD or problem.task == "softmax":
-            yield Contender("fastloss out=", partial(call, out=np.empty_like(problem.arrays[0])), read)
+            wrt = problem.differentiable()
+            out = tuple(map(np.empty_like, wrt)) if len(wrt) > 1 else np.empty_like(wrt[0])
+            yield Contender("fastloss out=", partial(call, out=out), read)
 
 
 class NumPy(Peer):
@@ -181,6 +185,21 @@ class PyTorch(Peer):
     def _function(self, problem: Problem) -> tuple[Callable[..., Any], list[Any]]:
         torch = _need("torch")
         functional = torch.nn.functional
+
+        def coral(logits: Any, target: Any) -> Any:
+            above = (target[:, None] > torch.arange(logits.shape[1])).to(logits.dtype)
+            losses = functional.binary_cross_entropy_with_logits(logits, above, reduction="none")
+            return losses.sum(1).mean()
+
+        def squared_emd(logits: Any, target: Any) -> Any:
+            at_most = (target[:, None] <= torch.arange(logits.shape[1])).to(logits.dtype)
+            return ((torch.softmax(logits, 1).cumsum(1) - at_most) ** 2).sum(1).mean()
+
+        def cumulative_link(score: Any, thresholds: Any, target: Any) -> Any:
+            edge = torch.full((1,), torch.inf)
+            edges = torch.cat([-edge, thresholds, edge])
+            return -torch.log(torch.sigmoid(edges[target + 1] - score) - torch.sigmoid(edges[target] - score)).mean()
+
         table = {
             "mse": functional.mse_loss,
             "mae": functional.l1_loss,
@@ -190,6 +209,11 @@ class PyTorch(Peer):
             "binary_cross_entropy_with_logits": functional.binary_cross_entropy_with_logits,
             "nll": functional.nll_loss,
             "cross_entropy": functional.cross_entropy,  # its class axis of images is 1 as well
+            "multiclass_hinge": functional.multi_margin_loss,  # Weston and Watkins'
+            "energy": lambda e, t: functional.cross_entropy(-e, t),
+            "squared_emd": squared_emd,
+            "coral": coral,
+            "cumulative_link": cumulative_link,
             "logsumexp": partial(torch.logsumexp, dim=-1),
             "softmax": partial(torch.softmax, dim=-1),
         }
@@ -204,7 +228,11 @@ class PyTorch(Peer):
     @staticmethod
     def _read(result: Any, gradient: bool) -> tuple[Array, Array | None]:
         pair = result if gradient else (result, None)
-        value, grad = (None if x is None else x.detach().double().numpy() for x in pair)
+        value, grad = (
+            np.concatenate([p.detach().double().numpy().ravel() for p in x]) if isinstance(x, tuple)
+            else None if x is None else x.detach().double().numpy()
+            for x in pair
+        )  # fmt: skip
         return np.asarray(value), grad
 
     def _contender(self, column: str, function: Callable[..., Any], tensors: list[Any], problem: Problem) -> Contender:
@@ -215,12 +243,14 @@ class PyTorch(Peer):
                 return function(*tensors)
 
         def value_and_gradient() -> Any:
-            value = function(x, *tensors[1:])
-            return value, torch.autograd.grad(value, x)[0]
+            value = function(*given)
+            slopes = torch.autograd.grad(value, wrt)
+            return value, slopes if len(slopes) > 1 else slopes[0]
 
         if problem.mode == FORWARD:
             return Contender(column, forward, partial(self._read, gradient=False))
-        x = tensors[0].detach().requires_grad_()
+        given = [x.detach() for x in tensors]
+        wrt = [given[at].requires_grad_() for at in problem.places()]
         return Contender(column, value_and_gradient, partial(self._read, gradient=True))
 
     def contenders(self, problem: Problem) -> Iterator[Contender]:
@@ -239,7 +269,8 @@ class PyTorchCompiled(PyTorch):
         yield self._contender("PyTorch compiled", graph(function), tensors, problem)
         if problem.mode == FORWARD:
             return
-        whole = graph(torch.func.grad_and_value(function))
+        places = problem.places()
+        whole = graph(torch.func.grad_and_value(function, argnums=tuple(places) if len(places) > 1 else places[0]))
 
         def read(result: Any) -> tuple[Array, Array | None]:
             return self._read(result[::-1], gradient=True)
@@ -263,6 +294,7 @@ class JAX(Peer):
             "smooth_l1": lambda p, t: optax.huber_loss(p, t).mean(),
             "binary_cross_entropy_with_logits": lambda x, t: optax.sigmoid_binary_cross_entropy(x, t).mean(),
             "cross_entropy": lambda x, t: optax.softmax_cross_entropy_with_integer_labels(x, t, **problem.options).mean(),
+            "energy": lambda e, t: optax.softmax_cross_entropy_with_integer_labels(-e, t).mean(),
             "logsumexp": partial(jax.nn.logsumexp, axis=-1),
             "softmax": partial(jax.nn.softmax, axis=-1),
         }

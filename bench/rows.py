@@ -45,6 +45,14 @@ class Problem:
     moved: int
     tiny: bool = False
 
+    def places(self) -> list[int]:
+        """Which of the arrays the gradient is taken in."""
+        loss = fl.LOSSES.get(self.task)
+        return [0] if loss is None else [loss.arrays.index(name) for name in loss.wrt]
+
+    def differentiable(self) -> list[Array]:
+        return [self.arrays[at] for at in self.places()]
+
 
 @dataclass(frozen=True)
 class Row:
@@ -82,6 +90,14 @@ def _labelled_bfloat16(rng: np.random.Generator, shape: tuple[int, ...]) -> tupl
 
     logits, target = _labelled(-1)(rng, shape)
     return logits.astype(ml_dtypes.bfloat16), target
+
+
+def _tasks(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    return 3 * _normal(rng, shape), rng.integers(shape[1] + 1, size=shape[0])
+
+
+def _thresholded(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    return 2 * _normal(rng, shape), np.linspace(-3, 3, 6, dtype=np.float32), rng.integers(7, size=shape)
 
 
 def _alone(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
@@ -140,6 +156,19 @@ def named_rows() -> Iterator[Row]:
         _binary,
         _speeds(Target(best=3, eager=10, scaling=1.7), Target(best=4, eager=10, scaling=1.7)),
     )
+
+    yield from score_rows()
+
+
+def score_rows() -> Iterator[Row]:
+    """Losses of scores and a label, softmax cross-entropy apart."""
+    both = _speeds(Target(), Target())
+    title = "multiclass_hinge 65536 x 100, weston_watkins"
+    yield Row(title, "multiclass_hinge", (65536, 100), _labelled(-1), both, {"kind": "weston_watkins"})
+    yield Row("coral 262144 x 9", "coral", (262144, 9), _tasks, both)
+    yield Row("cumulative_link 1M scores", "cumulative_link", (2**20,), _thresholded, both)
+    yield Row("squared_emd 65536 x 10", "squared_emd", (65536, 10), _labelled(-1), both)
+    yield Row("energy nll 65536 x 100", "energy", (65536, 100), _labelled(-1), both)
 
 
 def tiny_rows() -> Iterator[Row]:

@@ -412,7 +412,9 @@ def test_same_bits_whatever_the_threads_and_levels(levels: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [[0.0, 0.0], [1.0, 0.0], [0.0, nan], [nan, 1.0], [0.0, inf], [-inf, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 2.0, 1.5]], ids=str
+    "bad",
+    [[0.0, 0.0], [1.0, 0.0], [0.0, nan], [nan, 1.0], [0.0, inf], [-inf, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 2.0, 1.5]],
+    ids=str,
 )
 def test_thresholds_that_do_not_increase(bad: list[float]) -> None:
     for method in (fl.cumulative_link, fl.cumulative_link.grad, fl.cumulative_link.value_and_grad, fl.cumulative_link.terms):

@@ -146,6 +146,11 @@ class Loss(Generic[P]):
         if self.max_order < 2:
             raise TypeError(f"{self.name} has no diagonal Hessian")
 
+    @property
+    def per_sample(self) -> tuple[str, ...]:
+        """The arrays that have an entry for each sample: all but the shared ones."""
+        return tuple(name for name in self.arrays if name not in self.shared)
+
     # ---- what tests, benchmarks and documentation ask -----------------------------------------------------------------
 
     @property

@@ -283,13 +283,15 @@ def _log_normal_cdf(z: Array) -> Array:
     for k in range(60, 0, -1):
         fraction = k / (-z + fraction)
     far = -0.5 * z * z - np.log(-z + fraction) - 0.5 * np.log(2 * np.pi)
-    return np.where(z > -20.0, np.log(0.5 * erfc(np.maximum(-z, -30.0) / np.sqrt(2.0))), far)
+    log_cdf: Array = np.where(z > -20.0, np.log(0.5 * erfc(-z / np.sqrt(2.0))), far)
+    return log_cdf
 
 
 def _log_difference(log_big: Array, log_small: Array) -> Array:
     """log(e^log_big - e^log_small)."""
     gap = np.where(np.isneginf(log_small), np.inf, log_big - log_small)
-    return log_big + np.where(gap < 0.7, np.log(-np.expm1(-gap)), np.log1p(-np.exp(-gap)))
+    rest: Array = np.where(gap < 0.7, np.log(-np.expm1(-gap)), np.log1p(-np.exp(-gap)))
+    return log_big + rest
 
 
 @_quiet

@@ -295,6 +295,7 @@ def multiclass_hinge(
     power = _check.integer("p", p)
     if power not in (1, 2):
         _check.refuse(ValueError, "p", "1 or 2", power)
+    parameters: tuple[float, ...]
     if chosen == "weston_watkins":
         operation, parameters = "weston_watkins", (0.0, lead, float(power))
     else:  # a contrast of the negated scores

@@ -116,9 +116,9 @@ def _union(of: Callable[[Loss[Any]], Mapping[str, Any]]) -> dict[str, tuple[Any,
     return union
 
 
-ARRAYS = _union(lambda loss: dict.fromkeys(loss.arrays))
-REAL = _union(lambda loss: dict.fromkeys(loss.wrt))  # which can be raw bfloat16
-OPTIONS = _union(lambda loss: loss.options)
+ARRAYS = _union(lambda loss: dict.fromkeys(loss.per_sample))
+REAL = _union(lambda loss: dict.fromkeys(name for name in loss.wrt if name not in loss.shared))  # which can be raw bfloat16
+OPTIONS = _union(lambda loss: {**dict.fromkeys(loss.shared), **loss.options})
 
 
 def _flag(name: str) -> str:

@@ -40,7 +40,7 @@ def energy(
 
     .. math:: \\ell_i = E + \\frac{1}{\\beta} \\log \\sum_k e^{-\\beta E_k}
 
-    for the default `kind`, with `E` the energy of the correct answer. With `Ebar` the lowest energy among the others, the kinds are
+    for the default `kind`, with `E` the energy of the correct answer. With `Ebar` the lowest energy among the others, the kinds:
 
     * ``"energy"``: E
     * ``"perceptron"``: E - min_k E_k

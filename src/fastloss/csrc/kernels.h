@@ -58,8 +58,8 @@ typedef struct {
 typedef struct {
   ptrdiff_t C, P;
   const void *x;
-  const double *label, *scale;  /* of each position; labels are whole numbers in range */
-  const double *level_weight;   /* of each class */
+  const double *label, *scale; /* of each position; labels are whole numbers in range */
+  const double *level_weight;  /* of each class */
   double par[4];
   double *value;
   void *grad, *hess; /* C x P; may be x */
@@ -142,7 +142,7 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
 
   void (*const *scores)(fl_scores *job); /* indexed by enum fl_score_loss */
   void (*const *links)(fl_link *job);    /* indexed by enum fl_link_kind; the same in both tables */
-  int lanes, size; /* elements per register; bytes per element */
+  int lanes, size;                       /* elements per register; bytes per element */
 } fl_real_table;
 
 typedef struct {

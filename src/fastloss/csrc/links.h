@@ -27,11 +27,9 @@ FL_INLINE fl_interval fl_interval_at(const fl_link *job, ptrdiff_t i) {
    terms >= 0. The slope in the score, s(-b) - s(a), is s(-b) s(-a) (1 - e^(a + b)), or the same mirrored. */
 FL_INLINE fl_link_point fl_logit(const fl_interval *at) {
   const vd zero = vset_f64(0);
-  vd under, over, under_a, over_b, lost; /* s(a), s(-b), s(-a), s(b) */
-  const vd value = fl_softplus(at->a, at->a_lost, &under) + fl_softplus(-at->b, -at->b_lost, &over);
-  fl_softplus(-at->a, -at->a_lost, &under_a);
-  fl_softplus(at->b, at->b_lost, &over_b);
-  const vd q = fl_one_minus_exp(at->w), tail = vexp_negative(-at->w) / q; /* 1 / (e^w - 1) */
+  vd under, over, under_a, over_b, lost; /* s(a), s(-b), 1 less each */
+  const vd value = fl_softplus(at->a, at->a_lost, &under, &under_a) + fl_softplus(-at->b, -at->b_lost, &over, &over_b);
+  const vd q = fl_one_minus_exp(at->w), tail = fl_exp_negative(-at->w) / q; /* 1 / (e^w - 1) */
   const vd both = fl_finite(fl_plus_lost(at->a, at->b, &lost)), skew = both + (lost + (at->a_lost + at->b_lost));
   const vd size = fl_one_minus_exp(vabs(skew));
   return (fl_link_point){
@@ -45,12 +43,14 @@ FL_INLINE fl_link_point fl_logit(const fl_interval *at) {
 /* Normal. M(z) = e^(z^2/2) Phi(-z) for z >= 0, falling from 1/2 to 0: (1 + 4/5 z) M is a polynomial of (z - 21/4) / (z + 21/4),
    to 1e-17 (tools/minimax.py; the idea is Shepherd and Laframboise's, Mathematics of Computation 36, 1981). With 4/5 it is level at
    z = 0, where the quotient's rounding would show most. */
-#define FL_MILLS \
-  {0.38213880043400295, -0.099545996831192113, 0.049772356196842622, -0.011567989995546136, -0.0090344627831014344, \
-   0.014371853346034568, -0.011213322965756962, 0.0059864534138099638, -0.0021692766748939224, 0.00039627691750416475, \
-   7.4030752702534627e-05, -6.9318719746329989e-05, 1.1101463130629422e-05, 5.9951179027680576e-06, -2.6929624390540777e-06, \
-   -3.7257175990507406e-07, 4.37358713414518e-07, 1.0093014494303726e-08, -6.7875193195882169e-08, 1.7076207838828666e-09, \
-   1.0547121471855379e-08, -3.4315255968221621e-10, -1.4530690011176644e-09, 2.6083368443793796e-11, 1.2251303440016553e-10}
+#define FL_MILLS                                                                                                         \
+  {0.38213880043400295,    -0.099545996831192113,   0.049772356196842622,    -0.011567989995546136,                      \
+   -0.0090344627831014344, 0.014371853346034568,    -0.011213322965756962,   0.0059864534138099638,                      \
+   -0.0021692766748939224, 0.00039627691750416475,  7.4030752702534627e-05,  -6.9318719746329989e-05,                    \
+   1.1101463130629422e-05, 5.9951179027680576e-06,  -2.6929624390540777e-06, -3.7257175990507406e-07,                    \
+   4.37358713414518e-07,   1.0093014494303726e-08,  -6.7875193195882169e-08, 1.7076207838828666e-09,                     \
+   1.0547121471855379e-08, -3.4315255968221621e-10, -1.4530690011176644e-09, 2.6083368443793796e-11,                     \
+   1.2251303440016553e-10}
 FL_INLINE vd fl_mills(vd z) {
   const vd bounded = vmin(vset_f64(0x1p900), z);
   return FL_POLY_F64((bounded - 5.25) / (bounded + 5.25), FL_MILLS) / (1.0 + 0.8 * z);
@@ -83,7 +83,7 @@ FL_INLINE fl_link_point fl_probit(const fl_interval *at) {
   const vd a_lost = vselect(turn, -at->b_lost, at->a_lost), b_lost = vselect(turn, -at->a_lost, at->b_lost);
   const vd m = 0.5 * vabs(both + (lost + (at->a_lost + at->b_lost))), product = at->w * m; /* |m| */
   const vd wm = vselect(veq(product, product), product, top);
-  const vd fall = vexp_negative(-wm), size = fl_one_minus_exp(wm);
+  const vd fall = fl_exp_negative(-wm), size = fl_one_minus_exp(wm);
 
   const vd mills_b = fl_mills(vabs(b));
   const vd ratio = vselect(veq(fall, zero), zero, fall * (fl_mills(vabs(a)) / mills_b));
@@ -96,7 +96,8 @@ FL_INLINE fl_link_point fl_probit(const fl_interval *at) {
 
   const vd curve = at->w * at->w * 0.125, lean = 0.5 * wm;
   const md narrow = vlt(curve + lean, vset_f64(FL_MEAN_LIMIT));
-  const vd c = vdrop(vle(vset_f64(FL_MEAN_LIMIT), curve + lean), curve), l = vdrop(vle(vset_f64(FL_MEAN_LIMIT), curve + lean), lean);
+  const vd c = vdrop(vle(vset_f64(FL_MEAN_LIMIT), curve + lean), curve),
+           l = vdrop(vle(vset_f64(FL_MEAN_LIMIT), curve + lean), lean);
   vd mean = zero;
   for (int k = 0; k < 5; k++) {
     const vd u = c * (-node[k] * node[k]), v = l * node[k];
@@ -109,7 +110,8 @@ FL_INLINE fl_link_point fl_probit(const fl_interval *at) {
   const vd value = vselect(narrow, slim, vselect(straddles, near, far));
   const vd density = vselect(narrow, slim_slope, vselect(straddles, near_slope, far_slope));
   const vd less = vselect(veq(fall, zero), zero, density * fall); /* phi(a) over the probability */
-  const vd slope = vselect(veq(density, top), m, density * size); /* thresholds a denormal number apart, or an infinite m */
+  const vd slope =
+      vselect(veq(density, top), m, density * size); /* thresholds a denormal number apart, or an infinite m */
   return (fl_link_point){
       value,
       vselect(turn, -slope, slope),
@@ -131,10 +133,10 @@ FL_INLINE fl_link_point fl_cloglog(const fl_interval *at) {
   const vd dropped = vselect(close, zero, fl_finite((apart - d) + (d_low + (b_low - a_low))));
   const md small = vlt(d, tiny);
   const vd p = fl_one_minus_exp(d);
-  const vd log_d = vselect(small, fl_log_one_minus_exp(at->w, zero, q) - (at->b + at->b_lost),
-                           fl_log_one_minus_exp(d, dropped, p));
-  const vd h = vselect(small, one, vmin(vset_f64(800.0), d) * vexp_negative(-d) / p); /* d / (e^d - 1) */
-  const vd rise = vexp_negative(-at->w) / q;                                          /* 1 / (e^w - 1) */
+  const vd log_d =
+      vselect(small, fl_log_one_minus_exp(at->w, zero, q) - (at->b + at->b_lost), fl_log_one_minus_exp(d, dropped, p));
+  const vd h = vselect(small, one, vmin(vset_f64(800.0), d) * fl_exp_negative(-d) / p); /* d / (e^d - 1) */
+  const vd rise = fl_exp_negative(-at->w) / q;                                          /* 1 / (e^w - 1) */
   return (fl_link_point){
       big_a + log_d,
       h - big_a,
@@ -143,14 +145,14 @@ FL_INLINE fl_link_point fl_cloglog(const fl_interval *at) {
   };
 }
 
-/* value, and where wanted the slopes times scale; entries past n are there, and are computed too. */
-FL_INLINE void fl_link_loop(fl_link_point link(const fl_interval *at), fl_link *job) {
+/* Value, and where wanted slopes times scale; entries up to the next multiple of the lanes are there, and are computed too. */
+FL_INLINE void fl_link_loop(fl_link_point link(const fl_interval *at), fl_link *job, int slopes) {
   for (ptrdiff_t i = 0; i < job->n; i += LANES_F64) {
     const fl_interval at = fl_interval_at(job, i);
     const fl_link_point f = link(&at);
     const vd mark = vselect(veq(at.score, at.score), vset_f64(0), at.score), scale = vload(job->scale + i);
     vstore(job->value + i, f.value + mark);
-    if (!job->slopes) continue;
+    if (!slopes) continue;
     vstore(job->grad + i, scale * f.score + mark);
     vstore(job->grad_low + i, vdrop(at.first, scale * f.low + mark));
     vstore(job->grad_high + i, vdrop(at.last, scale * f.high + mark));
@@ -158,7 +160,12 @@ FL_INLINE void fl_link_loop(fl_link_point link(const fl_interval *at), fl_link *
 }
 
 #define FL_LINK_FUNCTION(name)                                                                                           \
-  static void name##_link(fl_link *job) { fl_link_loop(fl_##name, job); }
+  static void name##_link(fl_link *job) {                                                                                \
+    if (job->slopes)                                                                                                     \
+      fl_link_loop(fl_##name, job, 1);                                                                                   \
+    else                                                                                                                 \
+      fl_link_loop(fl_##name, job, 0);                                                                                   \
+  }
 FL_LINKS(FL_LINK_FUNCTION)
 #undef FL_LINK_FUNCTION
 #define FL_LINK_ENTRY(name) name##_link,

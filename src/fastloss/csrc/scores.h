@@ -35,18 +35,18 @@ FL_INLINE FN(column) FN(column_at)(const fl_scores *job, ptrdiff_t q) {
   return at;
 }
 
-FL_INLINE void FN(put_slope)(const FN(column) * at, ptrdiff_t offset, vd slope) {
+FL_INLINE void FN(put_slope)(const FN(column) *at, ptrdiff_t offset, vd slope) {
   FN(slope_to)(at->grad + offset, at->scale * slope + at->mark);
 }
 
 /* The value; where it is undefined (inf - inf) the whole row's slopes are too. */
-FL_INLINE void FN(put_value)(const fl_scores *job, FN(column) * at, ptrdiff_t q, vd value) {
+FL_INLINE void FN(put_value)(const fl_scores *job, FN(column) *at, ptrdiff_t q, vd value) {
   at->mark = vselect(veq(value, value), at->mark, value);
   vstore(job->value + q, value + at->mark);
 }
 
 /* The slope at the labels themselves, after all others are written. */
-FL_INLINE void FN(put_own)(const fl_scores *job, const FN(column) * at, ptrdiff_t q, vd slope) {
+FL_INLINE void FN(put_own)(const fl_scores *job, const FN(column) *at, ptrdiff_t q, vd slope) {
   const vd own = at->scale * slope + at->mark;
   for (int j = 0; j < LANES_F64; j++) at->grad[(ptrdiff_t)job->label[q + j] * job->P + j] = (R)own[j];
 }
@@ -80,23 +80,20 @@ static void FN(contrast)(fl_scores *job) {
         if (kind == FL_HINGE_SQUARED) up = two * value, value *= value;
         down = up;
         break;
-      case FL_LOG: value = fl_softplus(gap, lost, &up), down = up; break;
+      case FL_LOG: value = fl_softplus(gap, lost, &up, &down), down = up; break;
       case FL_LVQ2:
         value = vmin(margin, vmax(zero, gap));
         up = down = vselect(vlt(zero, gap), vselect(vlt(gap, margin), one, zero), zero);
         break;
       case FL_MCE:
-        fl_softplus(gap, lost, &value);
-        fl_softplus(-gap, -lost, &down); /* 1 - value */
+        fl_softplus(gap, lost, &value, &down);
         up = down = value * down;
         break;
       case FL_SQUARE_SQUARE:
         down = vmax(zero, margin - rival);
         value = own * own + down * down, up = two * own, down *= two;
         break;
-      default: /* FL_SQUARE_EXP */
-        down = beta * fl_exp(-rival);
-        value = own * own + down, up = two * own;
+      default: /* FL_SQUARE_EXP */ down = beta * fl_exp(-rival); value = own * own + down, up = two * own;
     }
     FN(put_value)(job, &at, q, value);
     if (!at.grad) continue;
@@ -107,7 +104,7 @@ static void FN(contrast)(fl_scores *job) {
 }
 
 /* max(0, margin + s_c - s_y) for one class, 0 at the label. */
-FL_INLINE vd FN(excess)(const fl_scores *job, const FN(column) * at, ptrdiff_t c) {
+FL_INLINE vd FN(excess)(const fl_scores *job, const FN(column) *at, ptrdiff_t c) {
   const vd zero = vset_f64(0);
   vd lost;
   const vd gap = fl_minus(FN(score_at)(at->x + c * job->P), at->own, &lost);
@@ -191,19 +188,18 @@ static void FN(tasks)(fl_scores *job) {
         const md above = vlt(index, label);
         const vd z = vselect(above, -x, x);
         const double w = job->level_weight ? job->level_weight[c] : 1.0;
-        vd present = w ? one : zero, slope, far;
+        vd present = w ? one : zero, slope, rest;
         if (conditional) present = vselect(vle(index, label), present, zero);
         const md absent = veq(present, zero);
         if (pass == 0) {
           mark = vselect(veq(x, x), mark, x);
-          fl_add(&sum, &sum_lost, vdrop(absent, w * fl_softplus(z, zero, &slope)));
+          fl_add(&sum, &sum_lost, vdrop(absent, w * fl_softplus(z, zero, &slope, &rest)));
           continue;
         }
-        fl_softplus(z, zero, &slope);
-        fl_softplus(-z, zero, &far);
+        fl_softplus(z, zero, &slope, &rest);
         const vd s = scale * w;
         if (job->grad) FN(slope_to)((R *)job->grad + here, vdrop(absent, s * vselect(above, -slope, slope)) + mark);
-        if (job->hess) FN(slope_to)((R *)job->hess + here, vdrop(absent, s * slope * far) + mark);
+        if (job->hess) FN(slope_to)((R *)job->hess + here, vdrop(absent, s * slope * rest) + mark);
       }
     vstore(job->value + q, fl_sum(sum, sum_lost) + mark);
   }
