@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -532,3 +534,49 @@ def test_a_shifted_score_changes_nothing() -> None:
     ):
         a, b = (loss(v, y, reduction="none", **options) for v in (x, x + 64.0))
         np.testing.assert_allclose(a, b, rtol=4e-15)
+
+
+# -- evaluation ----------------------------------------------------------------------------------------------------
+
+
+def test_thresholds_are_not_cut_with_the_samples() -> None:
+    """They go along as an option does; the losses beside them see the same samples."""
+    rng = np.random.default_rng(0)
+    s, y, cuts = rng.normal(0, 2, 1003), rng.integers(0, 4, 1003), [-1.0, 0.5, 2.0]
+    given: dict[str, Any] = {"score": s, "target": y, "thresholds": cuts, "link": "probit"}
+    result = fl.evaluate("cumulative_link", **given, max_memory=500, worst=2)["cumulative_link"]
+    values = fl.cumulative_link(s, cuts, y, link="probit", reduction="none")
+    assert result.mean == pytest.approx(values.mean(), rel=1e-12)
+    assert [w.index for w in result.worst] == list(np.argsort(-values)[:2])
+    with pytest.raises(TypeError, match="cumulative_link: thresholds: expected an array, got none"):
+        fl.evaluate("cumulative_link", score=s, target=y)
+    with pytest.raises(ValueError, match="thresholds: expected finite numbers"):
+        fl.evaluate("cumulative_link", score=s, target=y, thresholds=[1.0, 0.0])
+    state = fl.Evaluation("cumulative_link", thresholds=cuts, link="probit")
+    for part in (slice(400), slice(400, None)):
+        state.update(score=s[part], target=y[part])
+    assert state.result()["cumulative_link"].mean == result.mean
+    with pytest.raises(ValueError, match="same losses and options"):
+        state.merge(fl.Evaluation("cumulative_link", thresholds=[-1.0, 0.5, 2.5], link="probit"))
+
+
+def test_thresholds_on_the_command_line(tmp_path: Path) -> None:
+    pytest.importorskip("click")
+    from click.testing import CliRunner
+
+    from fastloss.cli import main
+
+    s, y = np.array([0.25, -1.0, 3.0]), np.array([1, 0, 2])
+    np.save(tmp_path / "s.npy", s)
+    np.save(tmp_path / "y.npy", y)
+    np.save(tmp_path / "cuts.npy", [-1.0, 1.0])
+    base = ["evaluate", "cumulative_link", "--score", str(tmp_path / "s.npy"), "--target", str(tmp_path / "y.npy")]
+    for text in ("-1,1", str(tmp_path / "cuts.npy")):
+        done = CliRunner().invoke(main, [*base, "--thresholds", text, "--format", "json"])
+        assert done.exit_code == 0, done.output
+        mean = json.loads(done.stdout)["losses"]["cumulative_link"]["mean"]
+        assert mean == pytest.approx(fl.cumulative_link(s, [-1.0, 1.0], y), rel=1e-14)
+    assert CliRunner().invoke(main, base).exit_code != 0
+    refusal = CliRunner().invoke(main, [*base, "--thresholds", "1,-1"])
+    assert refusal.exit_code == 2
+    assert "greater than the one before" in refusal.output
