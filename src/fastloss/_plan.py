@@ -61,7 +61,7 @@ def _sizes(a: Array) -> tuple[float, float]:
     """Extremes of the absolute values: what the cheapest loss that looks at them has seen."""
     if a.size == 0:
         return math.inf, -math.inf
-    _, _, _, least, most = _kernels.pointwise(
+    _, _, _, least, most, *_ = _kernels.pointwise(
         _kernels.POINTWISE["perceptron"], VALUE, a, a, None, None, (), a.dtype != FLOAT32, 1.0, None, None, None,
         get_num_threads(),
     )  # fmt: skip
