@@ -54,7 +54,7 @@ FL_INLINE void FN(put_own)(const fl_scores *job, const FN(column) *at, ptrdiff_t
 /* ---- the label against its strongest rival ------------------------------------------------------------------------ */
 
 /* Energies E (or scores, as E = -score): the label's own against the lowest of the others, the first of equals. gap = E - rival
-   with the digits `lost` that its rounding dropped. par: FL_CONTRAST, margin, beta, sign (-1: scores). */
+   with the digits `lost` that its rounding dropped. par: the kind, margin, beta, sign (-1: scores). */
 static void FN(contrast)(fl_scores *job) {
   const vd zero = vset_f64(0), one = vset_f64(1), two = vset_f64(2), top = vset_f64(INFINITY);
   const vd margin = vset_f64(job->par[1]), beta = vset_f64(job->par[2]), sign = vset_f64(job->par[3]);
@@ -137,7 +137,7 @@ static void FN(weston_watkins)(fl_scores *job) {
 /* ---- softmax of the negated energies ------------------------------------------------------------------------------ */
 
 /* e^(-beta (E - least)) for each class in scratch; others is their sum without the label's, rest without the least one's: what
-   stands beside it in log sum = log1p(rest), beside the label's in 1 - p = others / (1 + rest). par: FL_GIBBS, -, beta. */
+   stands beside it in log sum = log1p(rest), beside the label's in 1 - p = others / (1 + rest). par: the kind, -, beta. */
 static void FN(gibbs)(fl_scores *job) {
   const vd zero = vset_f64(0), one = vset_f64(1), beta = vset_f64(job->par[2]);
   const int mee = (int)job->par[0] == FL_MEE;
