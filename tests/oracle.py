@@ -277,7 +277,7 @@ class Softmax:
     """A batch of rows: probabilities p, their complements q = 1 - p and -log p, without cancellation."""
 
     def __init__(self, x: ArrayLike, field: Field = MP) -> None:
-        x = field.lift(x)
+        x = x if isinstance(x, np.ndarray) and x.dtype == object else field.lift(x)
         rows = np.arange(len(x))
         top = np.argmax(np.asarray(x, dtype=np.float64), axis=1)
         m = x[rows, top][:, None]
@@ -385,6 +385,29 @@ class Transformed(CrossEntropy):
         return Exact.of(self.rows.p * (w.sum(axis=1)[:, None] - w) - w * self.rows.q)
 
 
+class Distillation(CrossEntropy):
+    """Kullback-Leibler divergence of softmax(logits / temperature) from the target."""
+
+    def __init__(
+        self, x: np.ndarray, target: ArrayLike, field: Field, temperature: float = 1.0, log_target: bool = False
+    ) -> None:
+        self.temperature = field.lift(temperature)[()]
+        super().__init__(Softmax(field.lift(x) / self.temperature, field), np.zeros((len(x), x.shape[1])))
+        t = field.lift(target)
+        self.w = field.exp(t) if log_target else t
+        log_t = t if log_target else _objects(lambda v: mp.log(v) if v else mpf(0))(t)
+        self.negentropy = (self.w * np.where(self.w == 0, 0, log_t)).sum(axis=1)
+        self.total = self.w.sum(axis=1)[:, None]
+
+    @cached_property
+    def value(self) -> Exact:
+        return Exact.of((self.w * np.where(self.w == 0, 0, self.rows.loss)).sum(axis=1) + self.negentropy)
+
+    @cached_property
+    def grad(self) -> Exact:
+        return Exact.of((self.rows.p * (self.total - self.w) - self.w * self.rows.q) / self.temperature)
+
+
 def _expm1(x: np.ndarray) -> np.ndarray:
     return _objects(mp.expm1)(x) if x.dtype == object else np.expm1(x)
 
@@ -425,6 +448,7 @@ ROWS: dict[str, Callable[..., RowTruth]] = {f.__name__: f for f in (cross_entrop
     "softmax_focal": _transformed("focal", "gamma", 2.0),
     "poly1_cross_entropy": _transformed("poly1", "epsilon", 1.0),
     "generalized_cross_entropy": _transformed("generalized", "q", 0.7),
+    "kl_div_with_logits": Distillation,
 }
 
 

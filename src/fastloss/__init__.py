@@ -34,7 +34,7 @@ from fastloss.classification import (
     softmax_focal,
     squared_hinge,
 )
-from fastloss.divergence import gaussian_kl, js_divergence, kl_div
+from fastloss.divergence import gaussian_kl, js_divergence, kl_div, kl_div_with_logits
 from fastloss.energy import contrastive_divergence
 from fastloss.functional import log_softmax, logsumexp, softmax
 from fastloss.regression import (
@@ -77,6 +77,7 @@ __all__ = [
     "huber",
     "js_divergence",
     "kl_div",
+    "kl_div_with_logits",
     "log_cosh",
     "log_softmax",
     "logsumexp",

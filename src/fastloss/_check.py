@@ -339,12 +339,6 @@ def integer(name: str, value: Any) -> int:
         refuse(TypeError, name, "an integer", repr(value))
 
 
-def flag(name: str, value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        refuse(TypeError, name, "True or False", repr(value))
-    return bool(value)
-
-
 def ignored_label(value: Any) -> int | None:
     """ignore_index: any integer that an int64 holds, or None."""
     if value is None:

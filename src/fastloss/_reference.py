@@ -181,6 +181,13 @@ def kl_div(log_probs: ArrayLike, target: ArrayLike, *, log_target: bool = False,
     return _uniform(np.where((t == 0.0) & ~np.isnan(x), 0.0, t * (log_t - x)).sum(axis))
 
 
+def kl_div_with_logits(
+    logits: ArrayLike, target: ArrayLike, *, temperature: float = 1.0, log_target: bool = False, axis: int = -1
+) -> Terms:
+    """kl_div of log_softmax(logits / temperature)."""
+    return kl_div(log_softmax(_float(logits) / temperature, axis=axis), target, log_target=log_target, axis=axis)
+
+
 @_quiet
 def js_divergence(p: ArrayLike, q: ArrayLike, *, axis: int = -1) -> Terms:
     """(KL(p, m) + KL(q, m)) / 2 with m = (p + q) / 2."""
