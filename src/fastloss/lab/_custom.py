@@ -20,7 +20,7 @@ import numpy.typing as npt
 from fastloss import _check
 from fastloss._check import FLOAT32, FLOAT64, Array, refuse
 from fastloss._loss import Loss
-from fastloss._plan import REDUCTIONS, Plan, Result, Terms, _derivative_dtype, _total
+from fastloss._plan import REDUCTIONS, Plan, Result, Terms, _total, unpacked
 
 from . import _numeric
 
@@ -290,8 +290,9 @@ class CustomPlan(Plan):
     # ---- what a Plan does ----------------------------------------------------------------------------------------------
 
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
-        gradient = self._buffers(out) if grad else ()  # a bad buffer is refused before anything is computed
-        hessian = self._buffers(None) if hess else ()
+        wrt = [self.given[name] for name in self.loss.wrt]
+        gradient = self._buffers(out, wrt) if grad else ()  # a bad buffer is refused before anything is computed
+        hessian = self._buffers(None, wrt) if hess else ()
         values = self._weighed(self._values(self._cast(self._values_dtype()))) if value else None
         slopes = self._derivatives("grad") if grad else []
         curvatures = self._derivatives("hess") if hess else []
@@ -299,7 +300,7 @@ class CustomPlan(Plan):
             slopes = [slope.copy() for slope in slopes]  # they may be views of an input that is now written to
         for derivative, buffer in zip((*slopes, *curvatures), (*gradient, *hessian), strict=True):
             self._write(derivative, buffer)
-        return values, _one_or_all(gradient), _one_or_all(hessian)
+        return values, unpacked(gradient), unpacked(hessian)
 
     def terms(self) -> Terms:
         values = np.array(self._values(self._cast(FLOAT64)), FLOAT64)
@@ -318,24 +319,6 @@ class CustomPlan(Plan):
             return np.array(wide, self._values_dtype())
         return self._reduced(float(wide.sum()), self.total_weight)
 
-    def _buffers(self, out: Any) -> tuple[Array, ...]:
-        """Where derivatives go: new arrays, or the caller's after a look at them."""
-        wanted = [(self.given[name].shape, _derivative_dtype(self.given[name])) for name in self.loss.wrt]
-        if out is None:
-            return tuple(np.empty(shape, dtype) for shape, dtype in wanted)
-        parts = out if isinstance(out, tuple) else (out,)
-        if len(parts) != len(wanted):
-            names = ", ".join(self.loss.wrt)
-            refuse(
-                ValueError, "out", f"one array for each of {names}", f"a tuple of {len(parts)}" if parts is out else "one array"
-            )
-        buffers: list[Array] = []
-        for part, (shape, dtype) in zip(parts, wanted, strict=True):
-            buffers.append(_check.result("out", part, shape, dtype, self._inputs()))
-            if any(np.may_share_memory(part, other) for other in buffers[:-1]):
-                refuse(ValueError, "out", "arrays apart in memory", "some that overlap")
-        return tuple(buffers)
-
     def _write(self, derivative: Array, buffer: Array) -> None:
         """The derivative of the reduction's number, from those of the single samples."""
         factor: Any = np.float64(self._scale(self.total_weight))
@@ -347,10 +330,6 @@ class CustomPlan(Plan):
                 np.multiply(derivative, factor, out=buffer, dtype=FLOAT64, casting="unsafe")
             else:  # one number beside many: their slopes are added
                 buffer[()] = np.multiply(derivative, factor, dtype=FLOAT64).sum()
-
-
-def _one_or_all(buffers: tuple[Array, ...]) -> Any:
-    return None if not buffers else buffers[0] if len(buffers) == 1 else buffers
 
 
 def _is_half(a: Array) -> bool:
