@@ -398,9 +398,7 @@ def truth(
 # -- The comparisons ---------------------------------------------------------------------------------
 
 
-def assert_ulps(
-    got: ArrayLike, expected: Exact, dtype: str, bound: float, where: str = "", scale: ArrayLike = 0.0
-) -> float:
+def assert_ulps(got: ArrayLike, expected: Exact, dtype: str, bound: float, where: str = "", scale: ArrayLike = 0.0) -> float:
     """Every entry within `bound` ULPs of `dtype`; the worst error is returned, to be reported."""
     error = ulp_error(got, expected, dtype, scale)
     if error.size == 0:

@@ -180,10 +180,21 @@ def test_calls_python_itself_refuses(loss: fl.Loss) -> None:
 
 # -- Options out of range ----------------------------------------------------------------------------
 
+UNIT = [(ValueError, v) for v in (-0.1, 0.0, 1.0, 1.1, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)]
+AT_LEAST_ZERO = [(ValueError, v) for v in (-1e-9, -1.0, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)]
+SWITCH = [(TypeError, v) for v in (1, 0, "True", None, 1.0)]
 OPTIONS: dict[str, list[tuple[Any, Any]]] = {
+    "q": UNIT,
+    "tau": UNIT,
+    "gamma": AT_LEAST_ZERO,
+    "margin": AT_LEAST_ZERO,
+    "alpha": [(ValueError, v) for v in (-0.1, 1.1, nan, inf)] + [(TypeError, v) for v in ("1", 1j)],
+    "power": [(ValueError, v) for v in (-1.0, 1e-9, 0.5, 0.999, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)],
+    "full": SWITCH,
+    "log_input": SWITCH,
     "delta": [(ValueError, v) for v in (0.0, -1.0, nan, inf)] + [(TypeError, v) for v in ("1", None, [1.0, 2.0], 1j)],
     "beta": [(ValueError, v) for v in (-1.0, nan, inf)] + [(TypeError, v) for v in ("1", None, [1.0, 2.0], 1j)],
-    "eps": [(ValueError, v) for v in (-1e-9, 0.6, 1.0, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)],
+    "eps": [(ValueError, v) for v in (-1e-9, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)],
     "label_smoothing": [(ValueError, v) for v in (-0.1, 1.1, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)],
     "axis": [(ValueError, v) for v in (2, -3, 99)] + [(TypeError, v) for v in (0.5, "0", None, (0, 1))],
     "ignore_index": [(TypeError, v) for v in (1.5, "1", [1], nan)],
@@ -334,6 +345,14 @@ def test_no_axes(loss: fl.Loss) -> None:
     for method in methods(loss):
         with refused(ValueError, loss.name, "(" + "|".join(loss.arrays) + ")"):
             method(np.float64(1.0), 0)
+
+
+@pytest.mark.parametrize(("name", "bad"), [("binary_cross_entropy", 0.6), ("binary_cross_entropy", 1.0), ("mape", 0.0)])
+def test_eps_of_one_loss(name: str, bad: float) -> None:
+    args, options = sample(fl.LOSSES[name])
+    for method in methods(fl.LOSSES[name]):
+        with refused(ValueError, name, "eps"):
+            method(*args, **options, eps=bad)
 
 
 # -- Domains of the foundation's losses --------------------------------------------------------------

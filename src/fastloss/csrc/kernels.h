@@ -119,7 +119,8 @@ enum { FL_X = 1, FL_T = 2, FL_SIZE_T = 16 };
   LOSS(quantile, quantile_f64, 0)                                                                                        \
   LOSS(expectile, expectile_f64, 0)                                                                                      \
   LOSS(mape, 0, 0)                                                                                                       \
-  LOSS(poisson_nll, 0, FL_T)
+  LOSS(poisson_nll, 0, FL_T)                                                                                             \
+  LOSS(gamma, 0, FL_T)
 #define FL_CLASSIFICATION_LOSSES(LOSS)                                                                                   \
   LOSS(binary_cross_entropy, 0, FL_X | FL_T)                                                                             \
   LOSS(binary_cross_entropy_with_logits, 0, FL_T)                                                                        \
@@ -135,7 +136,6 @@ enum { FL_X = 1, FL_T = 2, FL_SIZE_T = 16 };
   LOSS(poisson_nll_full, poisson_nll_full_brief_f64, FL_T)                                                               \
   LOSS(poisson_nll_rate, poisson_nll_rate_f64, FL_X | FL_T)                                                              \
   LOSS(poisson_nll_rate_full, poisson_nll_rate_full_f64, FL_X | FL_T)                                                    \
-  LOSS(gamma, gamma_brief_f64, FL_T)                                                                                     \
   LOSS(tweedie, tweedie_brief_f64, FL_T)                                                                                 \
   LOSS(tweedie_normal, tweedie_normal_f64, FL_T)                                                                         \
   LOSS(tweedie_three_halves, tweedie_three_halves_f64, FL_T)                                                             \
