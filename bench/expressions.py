@@ -215,22 +215,26 @@ def tweedie_gradient(prediction: Array, target: Array) -> tuple[float, Array]:
     return float(np.mean(2 * (half + pull) - 4 * np.sqrt(target))), (half - pull) / target.size
 
 
-def sigmoid_focal(logits: Array, target: Array) -> Array:
+def _focal_parts(logits: Array, target: Array) -> tuple[Array, ...]:
+    """p, 1 - p, -log p, -log(1 - p), and the weights of the labels 1 and 0."""
     e = np.exp(-np.abs(logits))
-    p = np.where(logits >= 0, 1, e) / (1 + e)
-    missed = p + target - 2 * p * target  # 1 - p of the label
-    cost = np.maximum(logits, 0) - logits * target + np.log1p(e)
-    return (0.75 - 0.5 * target) * missed * missed * cost
+    near, far, tail = 1 / (1 + e), e / (1 + e), np.log1p(e)
+    positive = logits >= 0
+    p, q = np.where(positive, near, far), np.where(positive, far, near)
+    return p, q, np.maximum(-logits, 0) + tail, np.maximum(logits, 0) + tail, target / 4, (1 - target) * 3 / 4
+
+
+def sigmoid_focal(logits: Array, target: Array) -> Array:
+    p, q, log_p, log_q, one, zero = _focal_parts(logits, target)
+    return one * q * q * log_p + zero * p * p * log_q
 
 
 def sigmoid_focal_gradient(logits: Array, target: Array) -> tuple[float, Array]:
-    e = np.exp(-np.abs(logits))
-    p = np.where(logits >= 0, 1, e) / (1 + e)
-    missed = p + target - 2 * p * target
-    cost = np.maximum(logits, 0) - logits * target + np.log1p(e)
-    weight = (0.75 - 0.5 * target) * missed * missed
-    slope = weight * (2 * (1 - missed) * cost + missed) * (1 - 2 * target)
-    return float(np.mean(weight * cost)), slope / target.size
+    p, q, log_p, log_q, one, zero = _focal_parts(logits, target)
+    one *= q * q
+    zero *= p * p
+    slope = zero * (2 * q * log_q + p) - one * (2 * p * log_p + q)
+    return float(np.mean(one * log_p + zero * log_q)), slope / target.size
 
 
 def hinge(score: Array, target: Array) -> Array:

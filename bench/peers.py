@@ -189,10 +189,10 @@ class ScikitLearn(Peer):
 
 
 def _without_ones(result: tuple[Array, Array], problem: Problem) -> tuple[Array, Array]:
-    """scikit-learn's trees get a Hessian of 1 where the second derivative is 0: that is no mistake to refuse it for."""
+    """scikit-learn's trees get a Hessian of 1 for the quantile loss, which has none: no mistake to refuse it for."""
     gradient, hessian = result
-    if problem.task in ("huber", "quantile"):
-        hessian = hessian * expressions.HESSIANS[problem.task](*problem.arrays)[1]
+    if problem.task == "quantile":
+        hessian = hessian - 1
     return _float64(gradient), _float64(hessian)
 
 
@@ -328,7 +328,7 @@ class JAX(Peer):
             "sigmoid_focal": lambda x, t: optax.sigmoid_focal_loss(x, t, alpha=0.25, gamma=2.0).mean(),
             "log_cosh": lambda p, t: optax.log_cosh(p, t).mean(),
             "hinge": lambda s, t: optax.hinge_loss(s, t).mean(),
-            "perceptron": lambda s, t: optax.perceptron_loss(s, t).mean(),
+            "perceptron": lambda s, t: optax.losses.perceptron_loss(s, t).mean(),
             "tweedie": tweedie,
             "pseudo_huber": lambda p, t: (jnp.sqrt(1 + (p - t) ** 2) - 1).mean(),
             "quantile": lambda p, t: jnp.maximum(0.5 * (t - p), -0.5 * (t - p)).mean(),

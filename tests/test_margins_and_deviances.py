@@ -97,9 +97,9 @@ def test_focal_of_gamma_2_by_both_routes() -> None:
     near = np.nextafter(2.0, 3.0)
     for dtype in ("float32", "float64"):
         x, y = A.astype(dtype), t.astype(dtype)
-        close(none(fl.sigmoid_focal, x, y), none(fl.sigmoid_focal, x, y, gamma=near), rtol=8 * EPS[dtype])
+        close(none(fl.sigmoid_focal, x, y), none(fl.sigmoid_focal, x, y, gamma=near), rtol=32 * EPS[dtype])
         for a, b in zip(fl.sigmoid_focal.grad_and_hess(x, y), fl.sigmoid_focal.grad_and_hess(x, y, gamma=near), strict=True):
-            close(a, b, rtol=1e-5 if dtype == "float32" else 1e-12)
+            close(a, b, rtol=2e-6 if dtype == "float32" else 1e-12, atol=EPS[dtype])
 
 
 def test_focal_never_exceeds_cross_entropy() -> None:
@@ -148,7 +148,7 @@ def test_tweedie_is_continuous_in_its_power(power: float, beside: float, name: s
         call = fl.tweedie if name == "value" else getattr(fl.tweedie, name)
         return call(A / 3, POSITIVE, power=k, reduction="none")
 
-    close(at(beside), at(power), rtol=1e-6, atol=1e-7)
+    close(at(beside), at(power), rtol=1e-5, atol=1e-7)
 
 
 def test_tweedie_at_its_limits() -> None:
@@ -353,7 +353,8 @@ def errors(dtype: str) -> np.ndarray:
 
 def against_truth(name: str, x: np.ndarray, t: np.ndarray, dtype: str, **options: Any) -> None:
     got = none(fl.LOSSES[name], x, t, **options)
-    oracle.assert_ulps(got, truth(name, x, t, options), dtype, fl.LOSSES[name].ulp[dtype], f"{name} {options}: ")
+    scale = oracle.value_scale(name, (x, t), options, dtype)
+    oracle.assert_ulps(got, truth(name, x, t, options), dtype, fl.LOSSES[name].ulp[dtype], f"{name} {options}: ", scale)
 
 
 def truth(name: str, x: np.ndarray, t: np.ndarray, options: dict[str, Any], order: int = 0) -> oracle.Exact:
@@ -401,7 +402,7 @@ def test_msle_of_neighbours_and_of_the_edge(dtype: str, isa: str) -> None:
 
 @every_dtype
 def test_gamma_next_to_its_optimum_and_far_off(dtype: str, isa: str) -> None:
-    """Targets 1, whose logarithm is exactly 0: nothing but the formula is tested."""
+    """Targets 1, whose logarithm is exactly 0."""
     far = np.linspace(-80, 80, 161) if dtype == "float32" else np.linspace(-600, 600, 161)
     p = np.concatenate([np.logspace(-12, 1, 200), -np.logspace(-12, 1, 200), np.linspace(-3, 3, 301), far]).astype(dtype)
     with mp.workprec(400):
@@ -411,7 +412,7 @@ def test_gamma_next_to_its_optimum_and_far_off(dtype: str, isa: str) -> None:
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 1.25, 1.5, 1.75, 2.0])
 def test_float32_deviances_next_to_their_optimum(power: float, isa: str) -> None:
-    """The float nearest to the target's logarithm: what is left is a rounding, and has its digits."""
+    """The float nearest to the target's logarithm: what is left is a rounding, and has its digits (a double's)."""
     t = np.exp(RNG.normal(0, 4, 501)).astype(np.float32)
     p = np.log(t.astype(np.float64)).astype(np.float32)
     against_truth("tweedie", p, t, "float32", power=power)
@@ -461,7 +462,7 @@ def focal_truth(label: float, gamma: float, dtype: str) -> tuple[np.ndarray, lis
 def test_focal_closed_forms_are_the_derivatives() -> None:
     for label, gamma in ((1.0, 2.0), (0.0, 1.7)):
         x, (_, grad, hess), _ = focal_truth(label, gamma, "float64")
-        some = slice(0, None, 40)
+        some = np.flatnonzero(np.abs(x) < 30)[::20]  # where mp.diff has the digits
         t = np.full_like(x[some], label)
         for order, closed in ((1, grad), (2, hess)):
             close(truth("sigmoid_focal", x[some], t, {"gamma": gamma}, order).hi, closed.hi[some], rtol=1e-14)
@@ -471,7 +472,8 @@ def test_focal_closed_forms_are_the_derivatives() -> None:
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 1.7, 2.0, 3.5, 10.0])
 @pytest.mark.parametrize("label", [1.0, 0.0])
 def test_focal_from_minus_800_to_800(label: float, gamma: float, dtype: str, isa: str) -> None:
-    """Finite everywhere, right in every digit; 0 only where the truth is too small for the type."""
+    """Finite everywhere, right in every digit; 0 only where the truth is too small for the type (in float64, where a factor of
+    it is: the last of the denormal numbers)."""
     x, (value, grad, hess), terms = focal_truth(label, gamma, dtype)
     t = np.full_like(x, label)
     oracle.assert_ulps(none(fl.sigmoid_focal, x, t, gamma=gamma), value, dtype, 4 if dtype == "float32" else 8)
@@ -480,9 +482,9 @@ def test_focal_from_minus_800_to_800(label: float, gamma: float, dtype: str, isa
     tolerance = 1e-6 if dtype == "float32" else 1e-13
     oracle.assert_derivative(got[0], grad, dtype, tolerance, np.abs(grad.hi), "gradient: ")
     oracle.assert_derivative(got[1], hess, dtype, tolerance, terms, "Hessian: ")
-    least = np.finfo(dtype).smallest_subnormal
+    least = 2.0**-148 if dtype == "float32" else 2.0**-1050
     for g, exact in zip(got, (grad, hess), strict=True):
-        assert (g[np.abs(exact.hi) > 2 * float(least)] != 0).all()
+        assert (g[np.abs(exact.hi) > least] != 0).all()
 
 
 def test_focal_hessian_changes_its_sign_once_for_each_label() -> None:

@@ -61,7 +61,7 @@ SIGN = np.where(B > 0, 1, -1).astype(np.float32)
 
 def test_margins() -> None:
     check(ours(fl.hinge), optax.hinge_loss, A, SIGN)
-    check(ours(fl.perceptron), optax.perceptron_loss, A, SIGN)
+    check(ours(fl.perceptron), optax.losses.perceptron_loss, A, SIGN)
 
 
 def test_difference_labels_are_checked() -> None:

@@ -80,16 +80,12 @@ def check_hessian(loss: fl.Loss, target: np.ndarray, hess: np.ndarray, **options
 
 
 def test_huber() -> None:
-    """Its trees put a constant 1 where the second derivative is 0."""
-    hess = check_half(fl.huber, half.HuberLoss(quantile=0.5, delta=1.3), B, 0, delta=1.3)
-    inside = np.abs(A - B) <= 1.3
-    assert (hess == 1).all()
-    assert np.array_equal(fl.huber.hess(A, B, delta=1.3, reduction="sum"), inside.astype(float))
+    check_hessian(fl.huber, B, check_half(fl.huber, half.HuberLoss(quantile=0.5, delta=1.3), B, 0, delta=1.3), delta=1.3)
 
 
 @pytest.mark.parametrize("q", [0.1, 0.5, 0.8])
 def test_quantile(q: float) -> None:
-    """The same constant 1; and where the prediction is exact its gradient is -q, ours 0."""
+    """Its trees put a constant 1 where the second derivative is 0; where the prediction is exact its gradient is -q, ours 0."""
     hess = check_half(fl.quantile, half.PinballLoss(quantile=q), B, 0, q=q)
     assert (hess == 1).all()
     assert not fl.quantile.hess(A, B, q=q).any()

@@ -127,13 +127,10 @@ def test_soft_margin(dtype: str) -> None:
 
 
 def test_difference_soft_margin_of_a_confident_mistake() -> None:
-    """200 nats; PyTorch's float32 is inf there, and 0 where the label is right by 17."""
-    s, t = np.array([-200.0, 17.0], np.float32), np.ones(2, np.float32)
-    got = fl.soft_margin(s, t, reduction="none")
-    np.testing.assert_allclose(got, [200.0, math.log1p(math.exp(-17.0))], rtol=1e-6)
-    theirs = F.soft_margin_loss(tensor(s), tensor(t), reduction="none")
-    assert theirs[0].isinf()
-    assert theirs[1] == 0
+    """200 nats, where PyTorch's float32 is inf."""
+    s, t = np.array([-200.0], np.float32), np.ones(1, np.float32)
+    assert fl.soft_margin(s, t) == 200
+    assert F.soft_margin_loss(tensor(s), tensor(t)).isinf()
 
 
 def torchvision_focal(x: Any, t: Any, alpha: float, gamma: float) -> Any:

@@ -60,7 +60,7 @@ POINT(log_cosh) {
 #else
   V log = vlog1p(vselect(small, m * m / (q + q), q2)), near = log;
 #endif
-  V rate = one / (one + q2), tanh = -m * (one + q) * rate, sech = (q + q) * rate;
+  V rate = one / vfma(q, q, one), tanh = -m * (one + q) * rate, sech = (q + q) * rate;
   return (FN(point)){
       vselect(small, near, (a - (R)FL_LN2) + log),
       vselect(vlt(e, zero), -tanh, tanh),
