@@ -14,9 +14,10 @@ import fastloss as fl
 
 from .expressions import Array
 
-Mode = Literal["forward", "value and gradient"]
+Mode = Literal["forward", "value and gradient", "gradient and Hessian"]
 FORWARD: Mode = "forward"
 GRADIENT: Mode = "value and gradient"
+HESSIAN: Mode = "gradient and Hessian"  # of the sum
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,9 @@ class Row:
         """Draw the data; `quick` keeps a sixteenth of the leading axis."""
         shape = (max(1, self.shape[0] // 16), *self.shape[1:]) if quick else self.shape
         arrays = self.draw(np.random.default_rng(0), shape)
-        written = [arrays[k] for k in differentiable(self.task)] if mode == GRADIENT else arrays[: self.task == "softmax"]
-        moved = sum(a.nbytes for a in arrays) + sum(a.nbytes for a in written)
+        slopes = [arrays[k] for k in differentiable(self.task)] if mode != FORWARD else arrays[: self.task == "softmax"]
+        written = sum(a.nbytes for a in slopes) * (2 if mode == HESSIAN else 1)
+        moved = sum(a.nbytes for a in arrays) + written
         return Problem(self.task, mode, arrays, self.options, moved, self.tiny)
 
 
@@ -116,6 +118,25 @@ def _distributions(log_first: bool) -> Callable[[np.random.Generator, tuple[int,
         return first if log_first else np.exp(first), np.exp(second)
 
     return draw
+
+
+def _margins(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    score, label = _binary(rng, shape)
+    return score, 2 * label - 1
+
+
+def _counts(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    log_rate = _normal(rng, shape)
+    return log_rate, rng.poisson(1.5, shape).astype(np.float32)
+
+
+def _positive(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    return _normal(rng, shape), rng.standard_gamma(np.float32(2), shape, dtype=np.float32) + np.float32(1e-3)
+
+
+def _wide(draw: Callable[..., tuple[Array, ...]]) -> Callable[[np.random.Generator, tuple[int, ...]], tuple[Array, ...]]:
+    """The same data in float64."""
+    return lambda rng, shape: tuple(a.astype(np.float64) for a in draw(rng, shape))
 
 
 def _speeds(forward: Target, gradient: Target | None) -> dict[Mode, Target]:
@@ -173,6 +194,37 @@ def named_rows() -> Iterator[Row]:
         yield Row(f"{task} {size}", task, shape, draw, _speeds(Target(best=2.5, eager=8), Target(best=2.5, eager=8)))
 
 
+def pointwise_rows() -> Iterator[Row]:
+    """The further pointwise losses: bound by memory, by exponentials, or used by boosted trees in float64."""
+    for task in ("pseudo_huber", "quantile", "expectile", "mape", "hinge", "squared_hinge", "perceptron"):
+        targets = _speeds(Target(limit=0.8), Target(limit=0.65))
+        draw = _pair if task in ("pseudo_huber", "quantile", "expectile", "mape") else _margins
+        yield Row(f"{task} 16.8M elements", task, (2**24,), draw, targets)
+    draws = {
+        "sigmoid_focal": _binary,
+        "log_cosh": _pair,
+        "msle": lambda rng, shape: tuple(np.abs(a) for a in _pair(rng, shape)),
+        "poisson_nll": _counts,
+        "gamma": _positive,
+        "tweedie": _positive,
+        "soft_margin": _margins,
+        "exponential": _margins,
+    }
+    for task, draw in draws.items():
+        targets = _speeds(Target(best=2.5, eager=8), Target(best=2.5, eager=8))
+        yield Row(f"{task} 16.8M elements", task, (2**24,), draw, targets)
+    trees = {
+        "binary_cross_entropy_with_logits": _binary,
+        "poisson_nll": _counts,
+        "gamma": _positive,
+        "tweedie": _positive,
+        "quantile": _pair,
+        "huber": _pair,
+    }
+    for task, draw in trees.items():
+        yield Row(f"{task} of 1M samples, float64", task, (2**20,), _wide(draw), {HESSIAN: Target(best=3)})
+
+
 def tiny_rows() -> Iterator[Row]:
     """Every loss on ten elements (or rows): the cost of a call, against the NumPy expression's."""
     for loss in fl.LOSSES.values():
@@ -186,4 +238,4 @@ def tiny_rows() -> Iterator[Row]:
 
 
 def all_rows() -> list[Row]:
-    return [*named_rows(), *tiny_rows()]
+    return [*named_rows(), *pointwise_rows(), *tiny_rows()]

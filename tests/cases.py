@@ -60,15 +60,7 @@ OPTIONS: dict[str, dict[str, Make]] = {
     "log_input": {"False": constant(False)},
     "margin": {"0.25": constant(0.25), "0": constant(0.0)},
     "pos_weight": {"array": _per_class, "2.5": constant(2.5)},
-    "power": {
-        "0": constant(0.0),
-        "1": constant(1.0),
-        "1.01": constant(1.01),
-        "1.9": constant(1.9),
-        "2": constant(2.0),
-        "2.5": constant(2.5),
-        "3": constant(3.0),
-    },
+    "power": {str(k): constant(k) for k in (0.0, 1.0, 1.01, 1.9, 2.0, 2.5, 3.0)},
     "q": {"0.1": constant(0.1), "0.75": constant(0.75)},
     "temperature": {"2.5": constant(2.5), "0.5": constant(0.5)},
     "tau": {"0.1": constant(0.1), "0.75": constant(0.75)},
@@ -78,6 +70,18 @@ OPTIONS: dict[str, dict[str, Make]] = {
     "prior_log_variance": {"array": _per_class, "-1": constant(-1.0)},
     "prior_mean": {"array": _per_class, "2.5": constant(2.5)},
 }
+
+
+# Whole numbers that are targets of each loss; 0 and 1 but for these.
+WHOLE_TARGETS: dict[str, tuple[int, int]] = dict.fromkeys(
+    ("hinge", "squared_hinge", "perceptron", "soft_margin", "exponential"), (-1, 1)
+) | {"gamma": (1, 2), "mape": (1, 2)}
+
+
+def whole_targets(loss: fl.Loss, bits: np.ndarray) -> np.ndarray:
+    """Targets of small whole numbers: the loss's second where `bits` are 1, else its first."""
+    first, second = WHOLE_TARGETS.get(loss.name, (0, 1))
+    return np.where(bits == 1, second, first)
 
 
 @dataclass(frozen=True, eq=False)

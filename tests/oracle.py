@@ -628,8 +628,8 @@ SCALE_OF = {
 
 def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], dtype: str) -> np.ndarray | float:
     """What a value's rounding is relative to, where that may exceed the value: the terms of a difference that is meant
-    (Poisson's likelihood without its constant); in float64 for deviances, as if the logarithms that are compared had
-    been rounded."""
+    (Poisson's likelihood without its constant); for deviances, as if the prediction had been moved by the last digits of the
+    logarithms that are compared: they are those of a double, for floats too."""
     stirling = options.get("full") and options.get("log_input", True)
     if name == "poisson_nll":
         p, t = _float64(*args)
@@ -639,12 +639,13 @@ def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any],
     return _deviance_scale(name, args, options, dtype) if name in ("gamma", "tweedie") else 0.0
 
 
-def _deviance_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], dtype: str) -> np.ndarray | float:
-    if dtype != "float64":
-        return 0.0
+def _deviance_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], dtype: str) -> np.ndarray:
     p, t = _float64(*args)
-    push, pull = _tweedie_terms(p, t, options.get("power", 1.5 if name == "tweedie" else 2.0))
-    return np.abs(push - pull) * (1.0 + np.abs(p) + np.abs(np.log(np.abs(np.where(t == 0, 1.0, t)))))
+    with np.errstate(over="ignore"):
+        push, pull = _tweedie_terms(p, t, options.get("power", 1.5 if name == "tweedie" else 2.0))
+    digits = 1.0 + np.abs(p) + np.abs(np.log(np.abs(np.where(t == 0, 1.0, t))))
+    scale = digits * (np.abs(push - pull) + 2.0**-52 * digits * (push + np.abs(pull)))  # next to the optimum the slope is 0
+    return scale if dtype == "float64" else 2.0**-27 * scale
 
 
 def derivative_scale(

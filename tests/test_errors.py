@@ -181,14 +181,25 @@ def test_calls_python_itself_refuses(loss: fl.Loss) -> None:
 
 # -- Options out of range ----------------------------------------------------------------------------
 
+UNIT = [(ValueError, v) for v in (-0.1, 0.0, 1.0, 1.1, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)]
+AT_LEAST_ZERO = [(ValueError, v) for v in (-1e-9, -1.0, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)]
+SWITCH = [(TypeError, v) for v in (1, 0, "True", None, 1.0)]
 PRIORS: list[tuple[Any, Any]] = [(ValueError, v) for v in (nan, inf, np.ones(5), np.ones((2, 7)), [0.0] * 6 + [nan])]
 PRIORS += [(TypeError, v) for v in ("abc", None, np.ones(7, complex), 1j)]
 
 # By the option's name, or "loss option" where one loss differs.
 OPTIONS: dict[str, list[tuple[Any, Any]]] = {
+    "q": UNIT,
+    "tau": UNIT,
+    "gamma": AT_LEAST_ZERO,
+    "margin": AT_LEAST_ZERO,
+    "alpha": [(ValueError, v) for v in (-0.1, 1.1, nan, inf)] + [(TypeError, v) for v in ("1", 1j)],
+    "power": [(ValueError, v) for v in (-1.0, 1e-9, 0.5, 0.999, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)],
+    "full": SWITCH,
+    "log_input": SWITCH,
     "delta": [(ValueError, v) for v in (0.0, -1.0, nan, inf)] + [(TypeError, v) for v in ("1", None, [1.0, 2.0], 1j)],
     "beta": [(ValueError, v) for v in (-1.0, nan, inf)] + [(TypeError, v) for v in ("1", None, [1.0, 2.0], 1j)],
-    "eps": [(ValueError, v) for v in (-1e-9, 0.6, 1.0, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)],
+    "eps": [(ValueError, v) for v in (-1e-9, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)],
     "label_smoothing": [(ValueError, v) for v in (-0.1, 1.1, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)],
     "axis": [(ValueError, v) for v in (2, -3, 99)] + [(TypeError, v) for v in (0.5, "0", None, (0, 1))],
     "ignore_index": [(TypeError, v) for v in (1.5, "1", [1], nan)],
@@ -206,9 +217,11 @@ OPTIONS: dict[str, list[tuple[Any, Any]]] = {
     ],
     "pos_weight": [(ValueError, v) for v in (-1.0, nan, inf, np.ones(5), np.ones((2, 6)), [1, 1, 1, 1, 1, -1])]
     + [(TypeError, v) for v in ("abc", np.ones(6, complex), 1j)],
-    "alpha": [(ValueError, v) for v in (-0.1, nan, inf)] + [(TypeError, v) for v in ("1", None, [1.0, 2.0], 1j)],
+    "contrastive_divergence alpha": AT_LEAST_ZERO,
+    "epsilon": [(ValueError, v) for v in (nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)],
+    "generalized_cross_entropy q": [(ValueError, v) for v in (-0.1, 0.0, 1.1, nan, inf)],
+    "temperature": [(ValueError, v) for v in (0.0, -1.0, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)],
     "free_nats": [(ValueError, v) for v in (-0.1, nan, inf)] + [(TypeError, v) for v in ("1", None, [1.0, 2.0], 1j)],
-    "full": [(TypeError, v) for v in (1, 0.0, "True", None)],
     "log_target": [(TypeError, v) for v in (1, 0.0, "True", None)],
     "prior_mean": PRIORS,
     "prior_log_variance": PRIORS,
@@ -373,6 +386,14 @@ def test_no_axes(loss: fl.Loss) -> None:
     for method in methods(loss):
         with refused(ValueError, loss.name, "(" + "|".join(loss.arrays) + ")"):
             method(np.float64(1.0), 0)
+
+
+@pytest.mark.parametrize(("name", "bad"), [("binary_cross_entropy", 0.6), ("binary_cross_entropy", 1.0), ("mape", 0.0)])
+def test_eps_of_one_loss(name: str, bad: float) -> None:
+    args, options = sample(fl.LOSSES[name])
+    for method in methods(fl.LOSSES[name]):
+        with refused(ValueError, name, "eps"):
+            method(*args, **options, eps=bad)
 
 
 # -- Domains of the foundation's losses --------------------------------------------------------------

@@ -175,6 +175,7 @@ enum { FL_X = 1, FL_T = 2, FL_Z = 4, FL_TWO = 8, FL_SIZE_T = 16 };
   LOSS(expectile, expectile_f64, 0)                                                                                      \
   LOSS(mape, 0, 0)                                                                                                       \
   LOSS(poisson_nll, 0, FL_T)                                                                                             \
+  LOSS(gamma, 0, FL_T)                                                                                                   \
   LOSS(gaussian_nll, 0, FL_Z | FL_TWO)
 #define FL_CLASSIFICATION_LOSSES(LOSS)                                                                                   \
   LOSS(binary_cross_entropy, 0, FL_X | FL_T)                                                                             \
@@ -191,7 +192,6 @@ enum { FL_X = 1, FL_T = 2, FL_Z = 4, FL_TWO = 8, FL_SIZE_T = 16 };
   LOSS(poisson_nll_full, poisson_nll_full_brief_f64, FL_T)                                                               \
   LOSS(poisson_nll_rate, poisson_nll_rate_f64, FL_X | FL_T)                                                              \
   LOSS(poisson_nll_rate_full, poisson_nll_rate_full_f64, FL_X | FL_T)                                                    \
-  LOSS(gamma, gamma_brief_f64, FL_T)                                                                                     \
   LOSS(tweedie, tweedie_brief_f64, FL_T)                                                                                 \
   LOSS(tweedie_normal, tweedie_normal_f64, FL_T)                                                                         \
   LOSS(tweedie_three_halves, tweedie_three_halves_f64, FL_T)                                                             \
