@@ -7,7 +7,7 @@ of all of them at once. A new loss needs a line here only if it brings an option
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -50,6 +50,7 @@ OPTIONS: dict[str, dict[str, Make]] = {
     "alpha": {"0.8": constant(0.8), "None": constant(None)},
     "axis": {},
     "beta": {"0.25": constant(0.25), "3": constant(3.0), "0": constant(0.0)},
+    "contrastive_divergence.alpha": {"0.1": constant(0.1)},
     "class_weight": {"random": _per_class, "with_zero": _per_class_with_zero},
     "delta": {"0.25": constant(0.25), "3": constant(3.0)},
     "epsilon": {"-0.5": constant(-0.5), "3": constant(3.0)},
@@ -99,8 +100,13 @@ class Variant:
         return args, {**options, **{k: make(rng, args) for k, make in self.options.items()}}
 
 
+def option_values(table: Mapping[str, Any], loss: fl.Loss, option: str) -> Any:
+    """An option's entry in a table such as OPTIONS: this loss's own, or that of all; None if there is none."""
+    return table.get(f"{loss.name}.{option}", table.get(option))
+
+
 def variants(loss: fl.Loss) -> Iterator[Variant]:
-    table = {name: OPTIONS[name] for name in loss.options if OPTIONS.get(name)}
+    table = {name: values for name in loss.options if (values := option_values(OPTIONS, loss, name))}
     yield Variant(loss, "default", {})
     for name, values in table.items():
         for label, make in values.items():

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import LOSSES, as_tuple, every_differentiable, every_labelled, every_loss, every_rowwise
+from cases import LOSSES, as_tuple, every_differentiable, every_labelled, every_loss, every_rowwise, option_values
 
 import fastloss as fl
 from fastloss import _check
@@ -187,7 +187,7 @@ SWITCH = [(TypeError, v) for v in (1, 0, "True", None, 1.0)]
 PRIORS: list[tuple[Any, Any]] = [(ValueError, v) for v in (nan, inf, np.ones(5), np.ones((2, 7)), [0.0] * 6 + [nan])]
 PRIORS += [(TypeError, v) for v in ("abc", None, np.ones(7, complex), 1j)]
 
-# By the option's name, or "loss option" where one loss differs.
+# By the option's name, or "loss.option" where one loss differs.
 OPTIONS: dict[str, list[tuple[Any, Any]]] = {
     "q": UNIT,
     "tau": UNIT,
@@ -217,22 +217,22 @@ OPTIONS: dict[str, list[tuple[Any, Any]]] = {
     ],
     "pos_weight": [(ValueError, v) for v in (-1.0, nan, inf, np.ones(5), np.ones((2, 6)), [1, 1, 1, 1, 1, -1])]
     + [(TypeError, v) for v in ("abc", np.ones(6, complex), 1j)],
-    "contrastive_divergence alpha": AT_LEAST_ZERO,
+    "contrastive_divergence.alpha": AT_LEAST_ZERO,
     "epsilon": [(ValueError, v) for v in (nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)],
-    "generalized_cross_entropy q": [(ValueError, v) for v in (-0.1, 0.0, 1.1, nan, inf)],
+    "generalized_cross_entropy.q": [(ValueError, v) for v in (-0.1, 0.0, 1.1, nan, inf)],
     "temperature": [(ValueError, v) for v in (0.0, -1.0, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)],
     "free_nats": [(ValueError, v) for v in (-0.1, nan, inf)] + [(TypeError, v) for v in ("1", None, [1.0, 2.0], 1j)],
     "log_target": [(TypeError, v) for v in (1, 0.0, "True", None)],
     "prior_mean": PRIORS,
     "prior_log_variance": PRIORS,
-    "gaussian_nll eps": [(ValueError, v) for v in (0.0, -1e-9, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)],
+    "gaussian_nll.eps": [(ValueError, v) for v in (0.0, -1e-9, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)],
 }
 
 
 def bad_options() -> Iterator[Any]:
     for loss in LOSSES:
         for option in loss.options:
-            for kind, value in OPTIONS.get(f"{loss.name} {option}", OPTIONS[option]):
+            for kind, value in option_values(OPTIONS, loss, option):
                 yield pytest.param(loss, option, kind, value, id=f"{loss.name}-{option}={value!r}"[:60])
 
 

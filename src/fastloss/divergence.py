@@ -306,7 +306,11 @@ def gaussian_kl(
     free = _check.at_least_zero("free_nats", free_nats)
     others = tuple(None if a.strides.count(0) == a.ndim and a.size else a for a in (m, v))
     numbers = tuple(float(a.flat[0]) if b is None else 0.0 for a, b in zip((m, v), others, strict=True))
-    return Summed(_GAUSSIAN, rows, (free, *numbers), sample_weight, reduction, two=True, others=(others[0], others[1]))
+    operation, inverse = _GAUSSIAN, 0.0
+    if others[1] is None:
+        operation, inverse = _GAUSSIAN_FIXED, math.exp(-numbers[1]) if numbers[1] > -709 else math.inf
+    return Summed(operation, rows, (free, *numbers, inverse), sample_weight, reduction, two=True, others=(others[0], others[1]))
 
 
-_KL, _KL_LOG, _JS, _GAUSSIAN = (SUMS[name] for name in ("kl_div", "kl_div_log", "js_divergence", "gaussian_kl"))
+_KL, _KL_LOG, _JS = (SUMS[name] for name in ("kl_div", "kl_div_log", "js_divergence"))
+_GAUSSIAN, _GAUSSIAN_FIXED = SUMS["gaussian_kl"], SUMS["gaussian_kl_fixed"]

@@ -207,7 +207,8 @@ enum { FL_X = 1, FL_T = 2, FL_Z = 4, FL_TWO = 8, FL_SIZE_T = 16 };
   LOSS(kl_div, kl_div_short_f64, FL_T)                                                                                   \
   LOSS(kl_div_log, kl_div_log_short_f64, 0)                                                                              \
   LOSS(js_divergence, 0, FL_X | FL_T | FL_TWO)                                                                           \
-  LOSS(gaussian_kl, 0, FL_TWO)
+  LOSS(gaussian_kl, 0, FL_TWO)                                                                                           \
+  LOSS(gaussian_kl_fixed, 0, FL_TWO)
 
 /* dispatch.c */
 const char *fl_pointwise_name(int op); /* NULL past the last */
