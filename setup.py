@@ -126,7 +126,7 @@ def extensions() -> list[Extension]:
         )
 
     return cythonize(
-        [extension("_kernels", str(CSRC / "dispatch.c")), extension("_rows")],
+        [extension("_kernels", str(CSRC / "dispatch.c")), extension("_rows"), extension("_scores")],
         compiler_directives={"linetrace": COVERAGE, "embedsignature": True},
         include_path=["src"],
     )

@@ -360,6 +360,85 @@ def exponential_gradient(score: Array, target: Array) -> tuple[float, Array]:
     return float(np.mean(e)), -target * e / target.size
 
 
+def multiclass_hinge(scores: Array, target: Array, *, kind: str = "crammer_singer") -> Array:
+    h = 1 + scores - _at_label(scores, target, -1)[:, None]
+    np.put_along_axis(h, target[:, None], 0, -1)
+    np.maximum(h, 0, out=h)
+    return h.max(1) if kind == "crammer_singer" else h.sum(1) / scores.shape[1]
+
+
+def multiclass_hinge_gradient(scores: Array, target: Array, *, kind: str = "crammer_singer") -> tuple[float, Array]:
+    h = 1 + scores - _at_label(scores, target, -1)[:, None]
+    np.put_along_axis(h, target[:, None], 0, -1)
+    np.maximum(h, 0, out=h)
+    if kind == "weston_watkins":
+        value, slope = h.sum(1) / scores.shape[1], (h > 0) / scores.dtype.type(scores.size)
+    else:
+        value, slope = h.max(1), np.zeros_like(h)
+        at = h.argmax(1)[:, None]
+        np.put_along_axis(slope, at, (np.take_along_axis(h, at, 1) > 0) / scores.dtype.type(len(h)), 1)
+    np.put_along_axis(slope, target[:, None], -slope.sum(1, keepdims=True), -1)
+    return float(value.mean()), slope
+
+
+def _task_logits(logits: Array, target: Array) -> tuple[Array, Array]:
+    sign = np.where(target[:, None] > np.arange(logits.shape[1]), -1, 1).astype(logits.dtype)
+    return sign, sign * logits
+
+
+def coral(logits: Array, target: Array) -> Array:
+    _, z = _task_logits(logits, target)
+    return (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))).sum(1)
+
+
+def coral_gradient(logits: Array, target: Array) -> tuple[float, Array]:
+    sign, z = _task_logits(logits, target)
+    e = np.exp(-np.abs(z))
+    value = float(np.sum(np.maximum(z, 0) + np.log1p(e)) / len(z))
+    return value, sign * np.where(z >= 0, 1, e) / ((1 + e) * len(z))
+
+
+def _interval(score: Array, thresholds: Array, target: Array) -> tuple[Array, Array]:
+    edges = np.concatenate([[-np.inf], thresholds, [np.inf]]).astype(score.dtype)
+    return tuple(1 / (1 + np.exp(score - edges[target + i])) for i in (0, 1))  # type: ignore[return-value]
+
+
+def cumulative_link(score: Array, thresholds: Array, target: Array) -> Array:
+    low, high = _interval(score, thresholds, target)
+    return -np.log(high - low)
+
+
+def cumulative_link_gradient(score: Array, thresholds: Array, target: Array) -> tuple[float, Any]:
+    low, high = _interval(score, thresholds, target)
+    p = high - low
+    at_low, at_high = low * (1 - low) / (p * len(p)), high * (1 - high) / (p * len(p))
+    levels = len(thresholds) + 1
+    cuts = np.bincount(target, at_low, levels)[1:] - np.bincount(target, at_high, levels)[:-1]
+    return float(-np.log(p).mean()), (at_high - at_low, cuts)
+
+
+def squared_emd(logits: Array, target: Array) -> Array:
+    d = np.cumsum(softmax(logits), 1) - (target[:, None] <= np.arange(logits.shape[1]))
+    return (d * d).sum(1)
+
+
+def squared_emd_gradient(logits: Array, target: Array) -> tuple[float, Array]:
+    p = softmax(logits)
+    d = np.cumsum(p, 1) - (target[:, None] <= np.arange(logits.shape[1]))
+    slope = np.cumsum(d[:, ::-1], 1)[:, ::-1]
+    slope -= (p * slope).sum(1, keepdims=True)
+    return float((d * d).sum(1).mean()), p * slope * (2 / len(p))
+
+
+def energy(energies: Array, target: Array) -> Array:
+    return cross_entropy(-energies, target)
+
+
+def energy_gradient(energies: Array, target: Array) -> tuple[float, Array]:
+    value, gradient = cross_entropy_gradient(-energies, target)
+    return value, -gradient
+
+
 def _huber_hessian(prediction: Array, target: Array) -> tuple[Array, Array]:
     e = prediction - target
     return np.clip(e, -1, 1), (np.abs(e) <= 1).astype(e.dtype)
@@ -401,6 +480,7 @@ VALUES: dict[str, Callable[..., Array]] = {
         *(mse, mae, huber, nll, cross_entropy, logsumexp, softmax, log_softmax),
         *(binary_cross_entropy, binary_cross_entropy_with_logits),
         *(gaussian_nll, contrastive_divergence, kl_div, js_divergence, gaussian_kl),
+        *(multiclass_hinge, coral, cumulative_link, squared_emd, energy),
     )
 } | {"smooth_l1": huber}  # equal at delta = beta = 1, the defaults
 VALUES |= {name: globals()[name] for name in _FURTHER}
@@ -418,6 +498,11 @@ GRADIENTS: dict[str, Callable[..., tuple[float, Array | tuple[Array, ...]]]] = {
     "nll": nll_gradient,
     "cross_entropy": cross_entropy_gradient,
     "binary_cross_entropy": binary_cross_entropy_gradient,
+    "coral": coral_gradient,
+    "cumulative_link": cumulative_link_gradient,
+    "energy": energy_gradient,
+    "multiclass_hinge": multiclass_hinge_gradient,
+    "squared_emd": squared_emd_gradient,
     "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits_gradient,
 }
 GRADIENTS |= {name: globals()[f"{name}_gradient"] for name in _FURTHER}

@@ -226,6 +226,20 @@ class PyTorch(Peer):
             log_m = ((p + q) / 2).log()
             return (functional.kl_div(log_m, p, reduction="batchmean") + functional.kl_div(log_m, q, reduction="batchmean")) / 2
 
+        def coral(logits: Any, target: Any) -> Any:
+            above = (target[:, None] > torch.arange(logits.shape[1])).to(logits.dtype)
+            losses = functional.binary_cross_entropy_with_logits(logits, above, reduction="none")
+            return losses.sum(1).mean()
+
+        def squared_emd(logits: Any, target: Any) -> Any:
+            at_most = (target[:, None] <= torch.arange(logits.shape[1])).to(logits.dtype)
+            return ((torch.softmax(logits, 1).cumsum(1) - at_most) ** 2).sum(1).mean()
+
+        def cumulative_link(score: Any, thresholds: Any, target: Any) -> Any:
+            edge = torch.full((1,), torch.inf)
+            edges = torch.cat([-edge, thresholds, edge])
+            return -torch.log(torch.sigmoid(edges[target + 1] - score) - torch.sigmoid(edges[target] - score)).mean()
+
         def focal(x: Any, t: Any) -> Any:
             """torchvision's."""
             p = torch.sigmoid(x)
@@ -266,6 +280,11 @@ class PyTorch(Peer):
             "binary_cross_entropy_with_logits": functional.binary_cross_entropy_with_logits,
             "nll": functional.nll_loss,
             "cross_entropy": functional.cross_entropy,  # its class axis of images is 1 as well
+            "multiclass_hinge": functional.multi_margin_loss,  # Weston and Watkins'
+            "energy": lambda e, t: functional.cross_entropy(-e, t),
+            "squared_emd": squared_emd,
+            "coral": coral,
+            "cumulative_link": cumulative_link,
             "logsumexp": partial(torch.logsumexp, dim=-1),
             "softmax": partial(torch.softmax, dim=-1),
             "gaussian_nll": functional.gaussian_nll_loss,
@@ -383,6 +402,7 @@ class JAX(Peer):
             "smooth_l1": lambda p, t: optax.huber_loss(p, t).mean(),
             "binary_cross_entropy_with_logits": lambda x, t: optax.sigmoid_binary_cross_entropy(x, t).mean(),
             "cross_entropy": lambda x, t: optax.softmax_cross_entropy_with_integer_labels(x, t, **problem.options).mean(),
+            "energy": lambda e, t: optax.softmax_cross_entropy_with_integer_labels(-e, t).mean(),
             "logsumexp": partial(jax.nn.logsumexp, axis=-1),
             "softmax": partial(jax.nn.softmax, axis=-1),
             "gaussian_nll": gaussian_nll,

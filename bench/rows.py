@@ -92,6 +92,14 @@ def _labelled_bfloat16(rng: np.random.Generator, shape: tuple[int, ...]) -> tupl
     return logits.astype(ml_dtypes.bfloat16), target
 
 
+def _tasks(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    return 3 * _normal(rng, shape), rng.integers(shape[1] + 1, size=shape[0])
+
+
+def _thresholded(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    return 2 * _normal(rng, shape), np.linspace(-3, 3, 6, dtype=np.float32), rng.integers(7, size=shape)
+
+
 def _alone(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
     return (3 * _normal(rng, shape),)
 
@@ -192,6 +200,19 @@ def named_rows() -> Iterator[Row]:
     for task, shape, draw in sums:
         size = "16.8M elements" if len(shape) == 1 else " x ".join(map(str, shape))
         yield Row(f"{task} {size}", task, shape, draw, _speeds(Target(best=2.5, eager=8), Target(best=2.5, eager=8)))
+
+    yield from score_rows()
+
+
+def score_rows() -> Iterator[Row]:
+    """Losses of scores and a label, softmax cross-entropy apart."""
+    both = _speeds(Target(), Target())
+    title = "multiclass_hinge 65536 x 100, weston_watkins"
+    yield Row(title, "multiclass_hinge", (65536, 100), _labelled(-1), both, {"kind": "weston_watkins"})
+    yield Row("coral 262144 x 9", "coral", (262144, 9), _tasks, both)
+    yield Row("cumulative_link 1M scores", "cumulative_link", (2**20,), _thresholded, both)
+    yield Row("squared_emd 65536 x 10", "squared_emd", (65536, 10), _labelled(-1), both)
+    yield Row("energy nll 65536 x 100", "energy", (65536, 100), _labelled(-1), both)
 
 
 def pointwise_rows() -> Iterator[Row]:

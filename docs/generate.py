@@ -6,7 +6,7 @@ the losses do when asked. A test compares both with the files, so neither can fa
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ def _cases(loss: Any) -> Iterator[tuple[str, str, str]]:
             yield case, *next(iter(outcomes.values()))
         else:
             yield from ((f"{case}, {note}", *outcome) for note, outcome in outcomes.items())
-    empty = [a[:0] for a in arrays]
+    empty = [a if name in loss.shared else a[:0] for name, a in zip(loss.arrays, arrays, strict=True)]
     mean, total = (_shown(loss(*empty, **options, reduction=how)) for how in ("mean", "sum"))
     yield "no samples", f"mean {mean}, sum {total}", "empty"
     if "ignore_index" in loss.options:
@@ -128,18 +128,22 @@ def _cases(loss: Any) -> Iterator[tuple[str, str, str]]:
 
 def _inputs(loss: Any, arrays: tuple[Any, ...]) -> dict[str, list[tuple[str, list[Any], Any]]]:
     """Case -> variants of it: (what distinguishes it, arrays with the case in sample 0, where to look)."""
-    x, target = arrays[:2]
+    x, at = arrays[0], loss.arrays.index("target") if "target" in loss.arrays else 1
+    target = arrays[at]
+
+    def with_target(new: Any, first: Any = x) -> list[Any]:
+        return [first, *arrays[1:at], new, *arrays[at + 1 :]]
+
     cases: dict[str, list[tuple[str, list[Any], Any]]] = {}
     for special, name in ((np.nan, "nan"), (np.inf, "+inf"), (-np.inf, "-inf")):
         if loss.pointwise:
             cases[f"{name} in {loss.arrays[0]}"] = [
-                (f"{loss.arrays[1]} {t:g}", [_with(x, 0, special), _with(target, 0, t), *arrays[2:]], 0)
-                for t in _targets(loss, arrays)
+                (f"{loss.arrays[at]} {t:g}", with_target(_with(target, 0, t), _with(x, 0, special)), 0)
+                for t in _targets(loss, target, with_target)
             ]
-            changed = [x, _with(target, 0, special), *arrays[2:]]
-            cases[f"{name} in {loss.arrays[1]}"] = [("", changed, 0)]
-            for k in range(2, len(arrays)):
-                cases[f"{name} in {loss.arrays[k]}"] = [("", [*arrays[:k], _with(arrays[k], 0, special), *arrays[k + 1 :]], 0)]
+            for k, name_k in enumerate(loss.arrays[1:], start=1):
+                if name_k not in loss.shared and arrays[k].dtype.kind == "f":
+                    cases[f"{name} in {name_k}"] = [("", [*arrays[:k], _with(arrays[k], 0, special), *arrays[k + 1 :]], 0)]
         else:
             if target.dtype.kind not in "iu":  # not class indices: the first entry of each array in turn
                 for k, name_k in enumerate(loss.arrays):
@@ -147,25 +151,32 @@ def _inputs(loss: Any, arrays: tuple[Any, ...]) -> dict[str, list[tuple[str, lis
                     cases[f"{name} in {name_k}"] = [("", changed, (0, 0))]
                 continue
             label = int(target[0])
-            other = (label + 1) % x.shape[-1]
-            places: dict[str, Any] = {"at the label": (0, label), "at another class": (0, other)}
+            columns = x.shape[-1]
+            places: dict[str, Any] = {"at the label": (0, label), "at another class": (0, (label + 1) % columns)}
+            if _accepts(loss, [x, np.full_like(target, columns)]):  # a column is a threshold between levels
+                target, places = (
+                    _with(target, 0, 1),
+                    {"at a threshold below the level": (0, 0), "at one above it": (0, columns - 1)},
+                )
             places |= {"at every class": 0} if special < 0 else {}
             for where, place in places.items():
-                changed = [_with(x, place, special), *arrays[1:]]
-                cases[f"{name} {where}"] = [("", changed, place)]
+                cases[f"{name} {where}"] = [("", with_target(target, _with(x, place, special)), place)]
     return cases
 
 
-def _targets(loss: Any, arrays: tuple[Any, ...]) -> list[float]:
-    """0 and 1 are targets of almost every pointwise loss, and the ones that readers think of."""
-    accepted = []
-    for target in (0.0, 1.0):
-        try:
-            loss(arrays[0], _with(arrays[1], 0, target), *arrays[2:])
-        except ValueError:
-            continue
-        accepted.append(target)
-    return accepted or [float(arrays[1][0])]
+def _accepts(loss: Any, arrays: list[Any]) -> bool:
+    try:
+        loss(*arrays)
+    except (ValueError, IndexError):
+        return False
+    return True
+
+
+def _targets(loss: Any, target: Any, arrays_with: Callable[[Any], list[Any]]) -> list[float]:
+    """0 and 1 are targets of almost every pointwise loss, and the ones that readers think of; of levels the highest too."""
+    highest = [float(target.max())] if target.dtype.kind in "iu" else []
+    accepted = [t for t in dict.fromkeys([0.0, 1.0, *highest]) if _accepts(loss, arrays_with(_with(target, 0, t)))]
+    return accepted or [float(target[0])]
 
 
 def _with(array: Any, place: Any, value: float) -> Any:
@@ -183,7 +194,8 @@ def _outcome(loss: Any, arrays: Any, changed: list[Any], options: dict[str, Any]
     undisturbed = loss(*arrays, **options, reduction="none")
     np.testing.assert_array_equal(values[1:], undisturbed[1:])  # that sample only
     gradients = gradient if isinstance(gradient, tuple) else (gradient,)
-    return _shown(values[0]), "; ".join(_shown(g[place]) for g in gradients)
+    own = [g for name, g in zip(loss.wrt, gradients, strict=True) if name not in loss.shared]
+    return _shown(values[0]), "; ".join(_shown(g[place]) for g in own)
 
 
 def _shown(values: Any) -> str:

@@ -7,7 +7,7 @@ of all of them at once. A new loss needs a line here only if it brings an option
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -24,7 +24,10 @@ THREADS = (1, 2, 3, 7, 16)
 LOSSES = tuple(fl.LOSSES.values())
 POINTWISE = tuple(loss for loss in LOSSES if loss.pointwise)
 ROWWISE = tuple(loss for loss in LOSSES if not loss.pointwise)
-LABELLED = tuple(loss for loss in ROWWISE if "ignore_index" in loss.options)  # whose targets are class indices
+IGNORING = tuple(loss for loss in ROWWISE if "ignore_index" in loss.options)
+LABELLED = tuple(  # whose targets can be class indices or levels
+    loss for loss in ROWWISE if loss.sample(np.random.default_rng(0), size=1)[0][-1].dtype.kind in "iu"
+)
 DIFFERENTIABLE = tuple(loss for loss in LOSSES if loss.max_order >= 1)
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -45,9 +48,13 @@ def _per_class_with_zero(rng: np.random.Generator, args: tuple[Any, ...]) -> Any
     return weight
 
 
-# Option name -> the values it is tried at, beside its default. `axis` is moved about in test_layouts.
+ENERGY_KINDS = ("hinge", "energy", "perceptron", "log", "lvq2", "mce", "square_square", "square_exp", "mee")
+THRESHOLDED = ("coral", "corn")  # rows of K - 1 tasks: one level more than there are columns
+
+# Option name -> the values it is tried at, beside its default. `axis` is moved about in test_layouts. `loss.option` where a name
+# does not mean the same everywhere.
 OPTIONS: dict[str, dict[str, Make]] = {
-    "alpha": {"0.8": constant(0.8), "None": constant(None)},
+    "alpha": {"0.8": constant(0.8)},
     "axis": {},
     "beta": {"0.25": constant(0.25), "3": constant(3.0), "0": constant(0.0)},
     "contrastive_divergence.alpha": {"0.1": constant(0.1)},
@@ -55,21 +62,30 @@ OPTIONS: dict[str, dict[str, Make]] = {
     "delta": {"0.25": constant(0.25), "3": constant(3.0)},
     "epsilon": {"-0.5": constant(-0.5), "3": constant(3.0)},
     "eps": {"1e-3": constant(1e-3)},
-    "gamma": {"1.7": constant(1.7), "0": constant(0.0), "5": constant(5.0)},
-    "ignore_index": {"1": constant(1), "None": constant(None)},
-    "label_smoothing": {"0.1": constant(0.1), "1": constant(1.0)},
-    "log_input": {"False": constant(False)},
-    "margin": {"0.25": constant(0.25), "0": constant(0.0)},
-    "pos_weight": {"array": _per_class, "2.5": constant(2.5)},
-    "power": {str(k): constant(k) for k in (0.0, 1.0, 1.01, 1.9, 2.0, 2.5, 3.0)},
-    "q": {"0.1": constant(0.1), "0.75": constant(0.75)},
-    "temperature": {"2.5": constant(2.5), "0.5": constant(0.5)},
-    "tau": {"0.1": constant(0.1), "0.75": constant(0.75)},
     "free_nats": {"0.3": constant(0.3)},
     "full": {"True": constant(True)},
+    "gamma": {"1.7": constant(1.7), "0": constant(0.0), "5": constant(5.0)},
+    "hinge.margin": {"0.25": constant(0.25), "0": constant(0.0)},
+    "ignore_index": {"1": constant(1), "None": constant(None)},
+    "label_smoothing": {"0.1": constant(0.1), "1": constant(1.0)},
+    "energy.beta": {"0.25": constant(0.25), "3": constant(3.0)},
+    "energy.kind": {k: constant(k) for k in ENERGY_KINDS},
+    "level_weight": {"random": _per_class, "with_zero": _per_class_with_zero},
+    "link": {"probit": constant("probit"), "cloglog": constant("cloglog")},
+    "log_input": {"False": constant(False)},
     "log_target": {"True": constant(True)},
+    "margin": {"0.25": constant(0.25), "3": constant(3.0)},
+    "multiclass_hinge.kind": {"weston_watkins": constant("weston_watkins")},
+    "p": {"2": constant(2)},
+    "pos_weight": {"array": _per_class, "2.5": constant(2.5)},
+    "power": {str(k): constant(k) for k in (0.0, 1.0, 1.01, 1.9, 2.0, 2.5, 3.0)},
     "prior_log_variance": {"array": _per_class, "-1": constant(-1.0)},
     "prior_mean": {"array": _per_class, "2.5": constant(2.5)},
+    "q": {"0.1": constant(0.1), "0.75": constant(0.75)},
+    "sigmoid_focal.alpha": {"0.8": constant(0.8), "None": constant(None)},
+    "squared_hinge.margin": {"0.25": constant(0.25), "0": constant(0.0)},
+    "tau": {"0.1": constant(0.1), "0.75": constant(0.75)},
+    "temperature": {"2.5": constant(2.5), "0.5": constant(0.5)},
 }
 
 
@@ -120,6 +136,7 @@ VARIANTS = tuple(v for loss in LOSSES for v in variants(loss))
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 every_rowwise = pytest.mark.parametrize("loss", ROWWISE, ids=lambda loss: loss.name)
 every_labelled = pytest.mark.parametrize("loss", LABELLED, ids=lambda loss: loss.name)
+every_ignoring = pytest.mark.parametrize("loss", IGNORING, ids=lambda loss: loss.name)
 every_differentiable = pytest.mark.parametrize("loss", DIFFERENTIABLE, ids=lambda loss: loss.name)
 every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: f"{v.loss.name}-{v.label}")
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -129,20 +146,30 @@ def wrt_positions(loss: fl.Loss) -> tuple[int, ...]:
     return tuple(loss.arrays.index(name) for name in loss.wrt)
 
 
-def cut(args: tuple[Any, ...], options: dict[str, Any], rows: slice) -> Call:
+def per_sample(loss: fl.Loss, args: Iterable[Any], function: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """`function` of each array that has an entry for each sample; those that samples share as they are."""
+    return tuple(a if name in loss.shared else function(a) for name, a in zip(loss.arrays, args, strict=True))
+
+
+def cut(loss: fl.Loss, args: tuple[Any, ...], options: dict[str, Any], rows: slice) -> Call:
     """Some of the samples of a call: of its arrays, and of an array of one weight per element."""
     length = len(args[0])
     flat = args[0].ndim == 1
-    return tuple(a[rows] for a in args), {
+    return per_sample(loss, args, lambda a: a[rows]), {
         k: v[rows] if flat and np.ndim(v) == 1 and len(v) == length else v for k, v in options.items()
     }
 
 
-def repeat(call: Call, length: int) -> Call:
+def repeat(loss: fl.Loss, call: Call, length: int) -> Call:
     """The samples of a call over and over, `length` of them."""
     args, options = call
     index = np.arange(length) % len(args[0])
-    return cut(args, options, index)  # type: ignore[arg-type]
+    return cut(loss, args, options, index)  # type: ignore[arg-type]
+
+
+def levels(loss: fl.Loss, columns: int) -> int:
+    """How many labels a row loss has for rows of so many columns."""
+    return columns + (loss.name in THRESHOLDED)
 
 
 def as_tuple(derivative: Any) -> tuple[Any, ...]:

@@ -444,12 +444,181 @@ def nll(log_probs: ArrayLike, target: ArrayLike, field: Field = MP, **options: A
     return Nll(field.lift(log_probs), target, field, **options)
 
 
-ROWS: dict[str, Callable[..., RowTruth]] = {f.__name__: f for f in (cross_entropy, nll)} | {
+# -- Losses of a row of scores and a label: one scalar function of both each ------------------------
+
+
+def multiclass_hinge(x: list[mpf], y: int, kind: str = "crammer_singer", margin: mpf = 1, p: int = 1) -> mpf:
+    terms = [max(mpf(0), margin - x[y] + v) ** p for j, v in enumerate(x) if j != y] or [mpf(0)]
+    return max(terms) if kind == "crammer_singer" else mp.fsum(terms) / len(x)
+
+
+def _task(x: list[mpf], y: int, k: int) -> mpf:
+    return _softplus(-x[k] if y > k else x[k])
+
+
+def coral(x: list[mpf], y: int, level_weight: ArrayLike | None = None) -> mpf:
+    weight = np.ones(len(x)) if level_weight is None else np.asarray(level_weight, np.float64)
+    return mp.fsum(mpf(float(w)) * _task(x, y, k) for k, w in enumerate(weight))
+
+
+def corn(x: list[mpf], y: int) -> mpf:
+    return mp.fsum(_task(x, y, k) for k in range(min(y + 1, len(x))))
+
+
+def squared_emd(x: list[mpf], y: int) -> mpf:
+    with mp.workprec(4 * mp.prec):  # 1 - CDF is taken as it stands
+        e = [mp.exp(v) for v in x]
+        cdf = [mp.fsum(e[: k + 1]) / mp.fsum(e) for k in range(len(x))]
+        return +mp.fsum((c - (y <= k)) ** 2 for k, c in enumerate(cdf[:-1]))
+
+
+def energy(x: list[mpf], y: int, kind: str = "nll", margin: mpf = 1, beta: mpf = 1) -> mpf:
+    own, rival = x[y], min((v for j, v in enumerate(x) if j != y), default=mpf("inf"))
+    if kind in ("nll", "mee"):
+        rest = mp.fsum(mp.exp(-beta * (v - own)) for j, v in enumerate(x) if j != y)
+        return mp.log1p(rest) / beta if kind == "nll" else rest / (1 + rest)
+    return {
+        "energy": lambda: own,
+        "perceptron": lambda: own - min(x),
+        "hinge": lambda: max(mpf(0), margin + own - rival),
+        "log": lambda: _softplus(own - rival),
+        "lvq2": lambda: min(mpf(margin), max(mpf(0), own - rival)),
+        "mce": lambda: 1 / (1 + mp.exp(rival - own)),
+        "square_square": lambda: own**2 + max(mpf(0), margin - rival) ** 2,
+        "square_exp": lambda: own**2 + beta * mp.exp(-rival),
+    }[kind]()
+
+
+class Scored(RowTruth):
+    """Any such loss; derivatives by numeric differentiation at a higher precision."""
+
+    def __init__(
+        self,
+        function: Callable[..., mpf],
+        x: ArrayLike,
+        target: ArrayLike,
+        class_weight: ArrayLike | None = None,
+        ignore_index: int | None = None,
+        **options: Any,
+    ) -> None:
+        self.x, self.y = MP.lift(x), np.asarray(target)
+        self.counted = np.ones(self.y.shape, bool) if ignore_index is None else self.y != ignore_index
+        self.y = np.where(self.counted, self.y, 0)
+        weight = np.ones(1 + self.y.max(initial=0)) if class_weight is None else np.asarray(class_weight, np.float64)
+        self.factor = np.where(self.counted, weight[self.y], 0.0)
+        self.weight = self.factor
+        self.function = lambda row, y: function(row, int(y), **options)
+
+    @cached_property
+    def value(self) -> Exact:
+        each = [f * self.function(list(row), y) if f else mpf(0) for f, row, y in zip(self.factor, self.x, self.y, strict=True)]
+        return Exact.of(np.array(each, dtype=object))
+
+    def derivative(self, order: int) -> Exact:
+        def one(row: list[mpf], y: int, j: int) -> mpf:
+            return mp.diff(lambda v: self.function([*row[:j], v, *row[j + 1 :]], y), row[j], order)
+
+        rows = zip(self.factor, self.x, self.y, strict=True)
+        table = [[f * one(list(row), y, j) if f else mpf(0) for j in range(len(row))] for f, row, y in rows]
+        return Exact.of(np.array(table, dtype=object).reshape(self.x.shape))
+
+    @cached_property
+    def grad(self) -> Exact:
+        return self.derivative(1)
+
+    @cached_property
+    def hess(self) -> Exact:
+        return self.derivative(2)
+
+
+def _scored(function: Callable[..., mpf]) -> Callable[..., RowTruth]:
+    default = -100 if function is multiclass_hinge else None
+
+    def make(x: ArrayLike, target: ArrayLike, field: Field = MP, **options: Any) -> RowTruth:
+        truth = Scored(function, x, target, ignore_index=options.pop("ignore_index", default), **options)
+        if function is corn:  # weighed by its tasks
+            truth.weight = np.minimum(truth.y + 1.0, truth.x.shape[1])
+        return truth
+
+    return make
+
+
+ROWS: dict[str, Callable[..., RowTruth]] = {
+    **{f.__name__: f for f in (cross_entropy, nll)},
+    **{f.__name__: _scored(f) for f in (multiclass_hinge, coral, corn, squared_emd, energy)},
     "softmax_focal": _transformed("focal", "gamma", 2.0),
     "poly1_cross_entropy": _transformed("poly1", "epsilon", 1.0),
     "generalized_cross_entropy": _transformed("generalized", "q", 0.7),
     "kl_div_with_logits": Distillation,
 }
+
+
+# -- Losses of a score and of thresholds that all samples share --------------------------------------
+
+
+def link_function(z: mpf, link: str) -> mpf:
+    """The symmetric ones."""
+    return 1 / (1 + mp.exp(-z)) if link == "logit" else mp.erfc(-z / mp.sqrt(2)) / 2
+
+
+def cumulative_link(s: mpf, low: mpf | None, high: mpf | None, link: str = "logit") -> mpf:
+    """Minus the logarithm of the plain difference, with 200 bits to spare; None is an infinite threshold."""
+    with mp.workprec(mp.prec + 200):
+        if link == "cloglog":  # e^-A - e^-B, or of 1 - e^-A and 1 - e^-B where these are small
+            small, large = (None if cut is None else mp.exp(cut - s) for cut in (low, high))
+            if large is None:
+                return small
+            if small is None:
+                return -mp.log(-mp.expm1(-large)) if large < 1 else -mp.log1p(-mp.exp(-large))
+            if large < 1:
+                return -mp.log(mp.expm1(-small) - mp.expm1(-large))
+            return -mp.log(mp.exp(-small) - mp.exp(-large))
+        if high is None or (low is not None and low + high > 2 * s):  # by symmetry: the middle at or below 0
+            s, low, high = -s, None if high is None else -high, None if low is None else -low
+        below = mpf(0) if low is None else link_function(low - s, link)
+        if high >= s:
+            return -mp.log1p(-(below + link_function(s - high, link)))
+        return -mp.log(link_function(high - s, link) - below)
+
+
+def linked(args: tuple[ArrayLike, ...], options: dict[str, Any], max_order: int, prec: int = 160) -> Truth:
+    """Values and gradients; that of the thresholds for each sample: (samples, thresholds). A gradient of 1e-300 beside a value of
+    1e6 wants a high `prec`.
+    """
+    score, cuts, target = (np.asarray(a) for a in args)
+    edges: list[mpf | None] = [None, *(mpf(float(c)) for c in cuts.astype(np.float64)), None]
+
+    def one(s: float, y: int, wrt: int | None) -> mpf:
+        """The value, or its derivative in the score (0) or in the threshold below (1) or above (2) the level."""
+        at = [mpf(float(s)), edges[y], edges[y + 1]]
+        if wrt is None:
+            return cumulative_link(*at, **options)
+        if at[wrt] is None:
+            return mpf(0)
+        with mp.workprec(prec):
+            return mp.diff(lambda v: cumulative_link(*at[:wrt], v, *at[wrt + 1 :], **options), at[wrt])
+
+    flat = [(s, int(y)) for s, y in zip(score.astype(np.float64).ravel(), target.ravel(), strict=True)]
+    value = Exact.of(np.array([one(s, y, None) for s, y in flat], dtype=object).reshape(score.shape))
+    if not max_order:
+        return Truth(value, np.ones(score.shape), ())
+    own = Exact.of(np.array([one(s, y, 0) for s, y in flat], dtype=object).reshape(score.shape))
+    table = np.full((len(flat), len(cuts)), mpf(0), dtype=object)
+    for i, (s, y) in enumerate(flat):
+        for k, wrt in ((y - 1, 1), (y, 2)):
+            if 0 <= k < len(cuts):
+                table[i, k] = one(s, y, wrt)
+    return Truth(value, np.ones(score.shape), ((own, Exact.of(table.reshape(*score.shape, len(cuts)))),))
+
+
+SHARED: dict[str, Callable[..., Truth]] = {"cumulative_link": linked}
+
+
+def batch(derivative: Exact, rows: Any, shared: bool, factor: ArrayLike = 1.0) -> Exact:
+    """The derivative of a batch made of some samples, each times a factor; a shared argument's is their sum."""
+    factor = np.asarray(factor, np.float64).reshape((-1,) + (1,) * (derivative.hi.ndim - 1))
+    hi, lo = derivative.hi[rows] * factor, derivative.lo[rows] * factor
+    return Exact(hi.sum(axis=0), lo.sum(axis=0)) if shared else Exact(hi, lo)
 
 
 # -- One door for the tests that walk the registry ---------------------------------------------------
@@ -473,6 +642,8 @@ def truth(
 ) -> Truth:
     """The exact answers of the loss called `name`; class axis last for row losses."""
     orders = range(1, max_order + 1)
+    if name in SHARED:
+        return SHARED[name](args, options, max_order)
     if name in POINTWISE:
         value = pointwise(name, args, options, 0, 0)
         derivatives = tuple(tuple(pointwise(name, args, options, i, k) for i in wrt) for k in orders)
@@ -542,6 +713,12 @@ def _bce_logits_scale(
     t = t * (1.0 - label_smoothing) + label_smoothing / 2
     weight = 1.0 if pos_weight is None else np.asarray(pos_weight, dtype=np.float64)
     return weight * t / (1.0 + np.exp(x)) + (1.0 - t) / (1.0 + np.exp(-x))
+
+
+def _hazard(score: ArrayLike, thresholds: ArrayLike, target: ArrayLike) -> np.ndarray:
+    """e^a, a the lower end of the level's interval."""
+    edges = np.concatenate([[-np.inf], np.asarray(thresholds, np.float64)])
+    return np.exp(edges[np.asarray(target)] - np.asarray(score, np.float64))
 
 
 def _float64(*arrays: ArrayLike) -> tuple[np.ndarray, ...]:
@@ -654,6 +831,8 @@ def derivative_scale(
     """What an error of a derivative is measured against: itself, its two terms, or its row's largest."""
     if name in ROWS:
         return row_scale(derivative)
+    if options.get("link") == "cloglog" and argument == 0:
+        return np.abs(derivative.hi) + 2 * _hazard(*args)  # d/(e^d - 1) - e^a: the first is e^a less the slope
     if (name, order, argument) in SCALE_OF:
         return SCALE_OF[name, order, argument](*args, **options)
     scales = SCALE if order == 1 else CURVE_SCALE

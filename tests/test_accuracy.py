@@ -108,7 +108,7 @@ def drawn(variant: Variant, dtype: str) -> tuple[Call, oracle.Exact, np.ndarray]
 def test_every_length(variant: Variant, dtype: str, isa: str, note: Note) -> None:
     call, truth, scale = drawn(variant, dtype)
     for size in SIZES:
-        (args, options), rows_ = repeat(call, size), np.arange(size) % SAMPLES
+        (args, options), rows_ = repeat(variant.loss, call, size), np.arange(size) % SAMPLES
         got = variant.loss(*args, **options, reduction="none")
         assert got.dtype == dtype
         expected = oracle.Exact(truth.hi[rows_], truth.lo[rows_])
@@ -121,7 +121,7 @@ def test_every_alignment(variant: Variant, dtype: str, isa: str) -> None:
     (args, options), truth, scale = drawn(variant, dtype)
     for start in range(1, 17):
         part = slice(start, start + 67)
-        a, o = cut(args, options, part)
+        a, o = cut(variant.loss, args, options, part)
         got = variant.loss(*a, **o, reduction="none")
         expected = oracle.Exact(truth.hi[part], truth.lo[part])
         oracle.assert_ulps(got, expected, dtype, variant.loss.ulp[dtype], scale=scale[part])

@@ -83,14 +83,16 @@ def test_every_derivative(variant: Variant, dtype: str, isa: str) -> None:
     call, truth, scales = drawn(variant, dtype)
     for size in SIZES:
         index = np.arange(size) % SAMPLES
-        args, options = repeat(call, size)
+        args, options = repeat(loss, call, size)
         for order, method in list(enumerate((loss.grad, loss.hess), start=1))[: loss.max_order]:
             got = as_tuple(method(*args, **options, reduction="sum"))
             assert len(got) == len(loss.wrt)
-            for g, d, s in zip(got, truth.derivatives[order - 1], scales[order - 1], strict=True):
+            for name, g, d, s in zip(loss.wrt, got, truth.derivatives[order - 1], scales[order - 1], strict=True):
                 assert g.dtype == dtype
-                exact = oracle.Exact(d.hi[index], d.lo[index])
-                oracle.assert_derivative(g, exact, dtype, TOLERANCE[dtype], s[index])
+                shared = name in loss.shared
+                exact = oracle.batch(d, index, shared)
+                scale = s[index].sum(axis=0) if shared else s[index]
+                oracle.assert_derivative(g, exact, dtype, TOLERANCE[dtype], scale)
 
 
 @every_dtype

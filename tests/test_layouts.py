@@ -21,6 +21,7 @@ from cases import (
     every_variant,
     need,
     whole_targets,
+    per_sample,
     wrt_positions,
 )
 
@@ -120,7 +121,7 @@ def test_layout(variant: Variant, dtype: str, layout: Layout, isa: str) -> None:
 def test_layout_of_many_axes(loss: fl.Loss, dtype: str, layout: Layout, isa: str) -> None:
     """Samples in three axes."""
     args, options = loss.sample(np.random.default_rng(0), dtype=dtype, size=3 * 5 * 7)
-    shaped = tuple(a.reshape(3, 5, 7, *a.shape[1:]) for a in args)
+    shaped = per_sample(loss, args, lambda a: a.reshape(3, 5, 7, *a.shape[1:]))
     flat = loss(*args, **options, reduction="none")
     close(loss(*map(layout, shaped), **options, reduction="none").ravel(), flat)
     close(loss(*map(layout, shaped), **options), loss(*args, **options))
@@ -173,13 +174,12 @@ def test_images_of_many_sizes_along_axis_1(dtype: str, isa: str) -> None:
 def test_zero_strides(loss: fl.Loss, dtype: str, isa: str) -> None:
     """One sample broadcast to many is read in place."""
     args, options = loss.sample(np.random.default_rng(0), dtype=dtype, size=1)
-    views = tuple(np.broadcast_to(a, (67, *a.shape[1:])) for a in args)
+    views = per_sample(loss, args, lambda a: np.broadcast_to(a, (67, *a.shape[1:])))
     one = loss(*args, **options, reduction="none")
     close(loss(*views, **options, reduction="none"), np.repeat(one, 67))
-    for got, g in zip(
-        as_tuple(loss.grad(*views, **options, reduction="sum")), as_tuple(loss.grad(*args, **options)), strict=True
-    ):
-        close(got, np.repeat(g, 67, axis=0))
+    many, single = (as_tuple(loss.grad(*a, **options, reduction="sum")) for a in (views, args))
+    for name, got, g in zip(loss.wrt, many, single, strict=True):
+        close(got, 67 * g if name in loss.shared else np.repeat(g, 67, axis=0))
 
 
 @every_dtype
@@ -277,7 +277,10 @@ def test_every_integer_dtype_is_a_label(loss: fl.Loss, dtype: str, isa: str) -> 
 def test_integer_inputs_are_float64(loss: fl.Loss, dtype: str) -> None:
     """Zeros and ones mean something to nearly every loss."""
     bits = np.random.default_rng(0).integers(0, 2, (9, 2))
-    if loss not in LABELLED:
+    if loss.shared:
+        args = (bits[:, 0].astype(dtype), np.array([0, 1], dtype), bits[:, 1])
+        exact = (bits[:, 0].astype(float), np.array([0.0, 1.0]), bits[:, 1])
+    elif loss not in LABELLED:
         shape = (len(loss.arrays), 9) if loss.pointwise else (len(loss.arrays), 9, 2)
         drawn = list(np.random.default_rng(0).integers(0, 2, shape))
         if loss.pointwise:
@@ -312,6 +315,8 @@ def test_mixed_dtypes_follow_numpy_promotion(loss: fl.Loss, left: str, right: st
     """The computation is that of the promoted arrays; the gradient keeps its own argument's dtype."""
     rng = np.random.default_rng(0)
     others: list[np.ndarray] = []
+    if loss.shared:
+        pytest.skip("in test_scores.py: its target is always an integer")
     if loss not in LABELLED:
         shape = 65 if loss.pointwise else (65, 7)
         x = rng.uniform(0.1, 0.9, shape).astype(left)
@@ -365,7 +370,7 @@ def test_half_precision_in_every_layout(loss: fl.Loss, dtype: str, isa: str) -> 
     kind = half(dtype)
     args, options = loss.sample(np.random.default_rng(0), size=3 * 5 * 7)
     low = tuple(a.astype(kind) if a.dtype == np.float32 else a for a in args)
-    low = tuple(a.reshape(3, 5, 7, *a.shape[1:]) for a in low)
+    low = per_sample(loss, low, lambda a: a.reshape(3, 5, 7, *a.shape[1:]))
     expected = loss(*low, **options, reduction="none")
     assert expected.dtype == np.float32
     for layout in LAYOUTS.values():

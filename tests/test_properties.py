@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import LOSSES, ROWWISE, Variant, as_tuple, every_loss, every_variant
+from cases import LOSSES, ROWWISE, Variant, as_tuple, every_loss, every_variant, per_sample
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -256,7 +256,7 @@ def test_order_of_samples_does_not_matter(variant: Variant, seed: int, size: int
         back = {k: v[np.argsort(order)] if np.ndim(v) == 1 else v for k, v in options.items()}
     else:
         back = options
-    mixed = tuple(a[order] for a in args)
+    mixed = per_sample(variant.loss, args, lambda a: a[order])
     a = variant.loss(*args, **back, reduction="none")
     b = variant.loss(*mixed, **options, reduction="none")
     np.testing.assert_allclose(b, a[order], rtol=1e-14)
@@ -272,7 +272,8 @@ def test_terms_add_over_any_split(variant: Variant, seed: int, size: int, split:
     options = {k: v for k, v in options.items() if not (np.ndim(v) == 1 and args[0].ndim == 1)}
     at = int(split * size)
     whole = variant.loss.terms(*args, **options)
-    parts = [variant.loss.terms(*(a[s] for a in args), **options) for s in (slice(at), slice(at, None))]
+    halves = slice(at), slice(at, None)
+    parts = [variant.loss.terms(*per_sample(variant.loss, args, lambda a, s=s: a[s]), **options) for s in halves]
     for i in range(2):
         np.testing.assert_allclose(np.concatenate([p[i] for p in parts]), whole[i], rtol=1e-14)
 

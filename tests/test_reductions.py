@@ -14,9 +14,10 @@ from cases import (
     as_tuple,
     every_differentiable,
     every_dtype,
-    every_labelled,
+    every_ignoring,
     every_loss,
     every_variant,
+    per_sample,
     wrt_positions,
 )
 
@@ -111,7 +112,7 @@ def test_a_sum_of_many_float32_does_not_drift(dtype: str, isa: str) -> None:
 def test_weight_of_integers_repeats_samples(loss: fl.Loss) -> None:
     args, options = loss.sample(np.random.default_rng(0), dtype="float64", size=65)
     times = np.random.default_rng(1).integers(0, 4, 65)
-    repeated = tuple(np.repeat(a, times, axis=0) for a in args)
+    repeated = per_sample(loss, args, lambda a: np.repeat(a, times, axis=0))
     for reduction in ("sum", "mean"):
         assert loss(*args, **options, sample_weight=times, reduction=reduction) == pytest.approx(
             loss(*repeated, **options, reduction=reduction), rel=1e-13
@@ -122,7 +123,7 @@ def test_weight_of_integers_repeats_samples(loss: fl.Loss) -> None:
 @every_loss
 def test_weight_broadcasts_from_the_left(loss: fl.Loss, dtype: str) -> None:
     args, options = loss.sample(np.random.default_rng(0), dtype=dtype, size=4 * 3 * 5)
-    shaped = tuple(a.reshape(4, 3, 5, *a.shape[1:]) for a in args)
+    shaped = per_sample(loss, args, lambda a: a.reshape(4, 3, 5, *a.shape[1:]))
     w = weights(60).reshape(4, 3, 5)
     for given in (w[:, 0, 0], w[:, :, 0], w, w[:, :1, :1], w[:1, :, :1], w[:1, :1]):
         full = np.broadcast_to(given.reshape(given.shape + (1,) * (3 - given.ndim)), (4, 3, 5))
@@ -173,7 +174,7 @@ def test_weights_of_zero_make_the_mean_nan(loss: fl.Loss) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"class_weight": [0.5, 1.0, 2.0, 0.0]}], ids=str)
 @every_dtype
-@every_labelled
+@every_ignoring
 def test_ignored_samples_do_not_exist(loss: fl.Loss, dtype: str, options: dict[str, Any], isa: str) -> None:
     """Whatever their logits, nan included: value 0, gradient 0, and the mean is that of the others."""
     rng = np.random.default_rng(0)
@@ -193,7 +194,7 @@ def test_ignored_samples_do_not_exist(loss: fl.Loss, dtype: str, options: dict[s
     assert np.array_equal(loss(x, elsewhere, ignore_index=2**31 - 1, reduction="none", **options), none)
 
 
-@every_labelled
+@every_ignoring
 def test_all_ignored(loss: fl.Loss) -> None:
     x = -np.ones((5, 3), np.float32)
     y = np.full(5, -100)
@@ -231,10 +232,12 @@ def test_derivatives_of_each_reduction(variant: Variant, dtype: str, reduction: 
     kw = {**options, "sample_weight": w, "reduction": reduction}
     methods = (loss.grad, loss.hess)[: loss.max_order]
     for order, (method, exact) in enumerate(zip(methods, truth.derivatives, strict=True), start=1):
-        for k, (got, d) in enumerate(zip(as_tuple(method(*args, **kw)), exact, strict=True)):
+        for k, (name, got, d) in enumerate(zip(loss.wrt, as_tuple(method(*args, **kw)), exact, strict=True)):
             each = (factor / divisor).reshape((-1,) + (1,) * (d.hi.ndim - 1))
             scale = oracle.derivative_scale(loss.name, args, options, d, order, k) * each
-            oracle.assert_derivative(got, oracle.Exact(d.hi * each, d.lo * each), dtype, 1.3 * GRAD_TOL[dtype], scale)
+            shared = name in loss.shared
+            scale = scale.sum(axis=0) if shared else scale
+            oracle.assert_derivative(got, oracle.batch(d, slice(None), shared, each), dtype, 1.3 * GRAD_TOL[dtype], scale)
 
 
 # -- out= --------------------------------------------------------------------------------------------

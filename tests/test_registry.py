@@ -90,6 +90,8 @@ def test_description_is_complete(loss: fl.Loss) -> None:
     assert isinstance(loss.pointwise, bool)
     assert loss.wrt
     assert set(loss.wrt) <= set(loss.arrays)
+    assert set(loss.shared) < set(loss.arrays)
+    assert loss.arrays[0] not in loss.shared
     assert loss.max_order in (0, 1, 2)
     assert set(loss.ulp) == {"float32", "float64"}
     assert all(0 < bound <= 16 for bound in loss.ulp.values())
@@ -130,7 +132,8 @@ def test_reference_has_the_same_arrays_and_options(loss: fl.Loss) -> None:
 
 @every_loss
 def test_loss_is_in_the_oracle_and_its_options_in_the_table(loss: fl.Loss) -> None:
-    assert loss.name in (oracle.POINTWISE if loss.pointwise else oracle.ROWS | oracle.SUMS)
+    table = oracle.SHARED if loss.shared else oracle.POINTWISE if loss.pointwise else oracle.ROWS | oracle.SUMS
+    assert loss.name in table
     missing = {name for name in loss.options if cases.option_values(OPTIONS, loss, name) is None}
     assert not missing, f"tests/cases.py: OPTIONS has no values for {sorted(missing)}"
 

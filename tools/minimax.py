@@ -81,6 +81,19 @@ def log_cosh_ratio(w: mp.mpf) -> mp.mpf:
     return mp.log(mp.cosh(mp.sqrt(w))) / w if w > mp.mpf("1e-20") else mp.mpf(1) / 2
 
 
+def mills(t: mp.mpf) -> mp.mpf:
+    """(1 + 4/5 z) e^(z^2/2) Phi(-z) with t = (z - 21/4) / (z + 21/4)"""
+    z = mp.mpf(21) / 4 * (1 + t) / (1 - t)
+    if z < 30:
+        tail = mp.exp(z * z / 2) * mp.erfc(z / SQRT2) / 2
+    else:  # the continued fraction: erfc underflows
+        below = mp.mpf(0)
+        for k in range(200, 0, -1):
+            below = k / (z + below)
+        tail = 1 / (z + below) / mp.sqrt(2 * mp.pi)
+    return (1 + mp.mpf(4) / 5 * z) * tail
+
+
 Z_MAX = ((SQRT2 - 1) / (SQRT2 + 1)) ** 2 * mp.mpf("1.001")
 
 TABLE = [
@@ -107,6 +120,7 @@ TABLE = [
     ("EXCESS_F64", excess, mp.mpf(-1), mp.mpf("1.5"), 15, np.float64, lambda p, x: p / excess(x) - 1),
     ("JENSEN_F32", jensen, mp.mpf(0), mp.mpf("0.491"), 9, np.float32, lambda p, w: p / jensen(w) - 1),
     ("JENSEN_F64", jensen, mp.mpf(0), mp.mpf("0.26"), 13, np.float64, lambda p, w: p / jensen(w) - 1),
+    ("MILLS", mills, mp.mpf(-1), mp.mpf("0.9999999"), 24, np.float64, lambda p, t: p / mills(t) - 1),  # csrc/links.h
 ]  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from fastloss.classification import (
     exponential,
     generalized_cross_entropy,
     hinge,
+    multiclass_hinge,
     nll,
     perceptron,
     perplexity,
@@ -35,8 +36,9 @@ from fastloss.classification import (
     squared_hinge,
 )
 from fastloss.divergence import gaussian_kl, js_divergence, kl_div, kl_div_with_logits
-from fastloss.energy import contrastive_divergence
+from fastloss.energy import contrastive_divergence, energy
 from fastloss.functional import log_softmax, logsumexp, softmax
+from fastloss.ordinal import coral, corn, cumulative_link, squared_emd
 from fastloss.regression import (
     expectile,
     gamma,
@@ -62,8 +64,12 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "contrastive_divergence",
+    "coral",
+    "corn",
     "cross_entropy",
+    "cumulative_link",
     "custom",
+    "energy",
     "evaluate",
     "expectile",
     "exponential",
@@ -85,6 +91,7 @@ __all__ = [
     "mape",
     "mse",
     "msle",
+    "multiclass_hinge",
     "nll",
     "num_threads",
     "perceptron",
@@ -100,6 +107,7 @@ __all__ = [
     "soft_margin",
     "softmax",
     "softmax_focal",
+    "squared_emd",
     "squared_hinge",
     "tweedie",
 ]

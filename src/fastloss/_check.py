@@ -135,15 +135,31 @@ def axis_of(a: Array, axis: Any, name: str) -> int:
     return index
 
 
-def labels(name: str, value: Any, shape: tuple[int, ...], logits_shape: tuple[int, ...]) -> Array:
-    """Integer class indices of a given shape; their range is checked by the kernel that reads them."""
+def labels(
+    name: str, value: Any, shape: tuple[int, ...], of_shape: tuple[int, ...], noun: str = "class indices", of: str = "logits"
+) -> Array:
+    """Integer class indices (or levels) of a given shape; their range is checked by the kernel that reads them."""
     a = array(name, value)
     if a.dtype.kind not in "iub":
         if a.size == 0 and a.shape == shape:
             return a.astype(np.int64)
-        refuse(TypeError, name, f"integer class indices of shape {shape}", f"{a.dtype} of shape {a.shape}")
+        refuse(TypeError, name, f"integer {noun} of shape {shape}", f"{a.dtype} of shape {a.shape}")
     if a.shape != shape:
-        refuse(ValueError, name, f"class indices of shape {shape} for logits of shape {logits_shape}", f"shape {a.shape}")
+        refuse(ValueError, name, f"{noun} of shape {shape} for {of} of shape {of_shape}", f"shape {a.shape}")
+    return a
+
+
+def increasing(name: str, value: Any) -> Array:
+    """A vector of finite numbers, each above the one before; at least one."""
+    a = array(name, value)
+    if a.ndim != 1 or a.size == 0:
+        refuse(ValueError, name, "a vector of at least one number", f"shape {a.shape}")
+    x = a.astype(FLOAT64)
+    good = np.isfinite(x)
+    good[1:] &= x[1:] > x[:-1]
+    if not good.all():
+        at = int(np.argmin(good))
+        refuse(ValueError, name, "finite numbers, each greater than the one before", a[at], (at,))
     return a
 
 

@@ -66,6 +66,37 @@ cdef extern from "kernels.h" nogil:
         double mix
         double floor
 
+    enum:
+        FL_SCORES_contrast, FL_SCORES_weston_watkins, FL_SCORES_gibbs, FL_SCORES_tasks, FL_SCORES_squared_emd
+        FL_ENERGY, FL_HINGE, FL_HINGE_SQUARED, FL_LOG, FL_LVQ2, FL_MCE, FL_SQUARE_SQUARE, FL_SQUARE_EXP, FL_NLL, FL_MEE
+        FL_SCORES_SCRATCH
+        FL_LINK_logit, FL_LINK_probit, FL_LINK_cloglog
+
+    ctypedef struct fl_scores:
+        Py_ssize_t C
+        Py_ssize_t P
+        const void *x
+        const double *label
+        const double *scale
+        const double *level_weight
+        double par[4]
+        double *value
+        void *grad
+        void *hess
+        double *scratch
+
+    ctypedef struct fl_link:
+        Py_ssize_t n
+        const double *score
+        const double *low
+        const double *high
+        const double *scale
+        bint slopes
+        double *value
+        double *grad
+        double *grad_low
+        double *grad_high
+
     ctypedef struct fl_real_table:
         void (*gather)(const fl_view *, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
         void (*scatter)(const fl_view *, Py_ssize_t, Py_ssize_t, const void *) noexcept nogil
@@ -83,7 +114,7 @@ cdef extern from "kernels.h" nogil:
         double (*hard_values)(Py_ssize_t, const double *, const double *, const double *, double *, double *,
                               double *) noexcept nogil
         double (*transformed_values)(Py_ssize_t, int, double, const double *, const double *, const double *, double *, double *,
-                                double *, double *) noexcept nogil
+                                     double *, double *) noexcept nogil
         void (*hard_slopes)(Py_ssize_t, const double *, const double *, const double *, const double *, const double *,
                             const double *, double, double *, double *) noexcept nogil
         Py_ssize_t (*census)(Py_ssize_t, const int64_t *, int64_t, int, int64_t, int *) noexcept nogil
@@ -92,9 +123,9 @@ cdef extern from "kernels.h" nogil:
         void (*soft_sums)(Py_ssize_t, const void *, double, const fl_soft *, double *, double *) noexcept nogil
         void (*soft_grad)(Py_ssize_t, const void *, double, double, double, double, const fl_soft *, void *) noexcept nogil
         void (*transform_sums)(Py_ssize_t, const void *, double, double, const fl_soft *, int, double, double *,
-                          double *) noexcept nogil
+                               double *) noexcept nogil
         void (*transform_grad)(Py_ssize_t, const void *, double, double, double, double, const fl_soft *, int, double,
-                          void *) noexcept nogil
+                               void *) noexcept nogil
         void (*negentropy)(Py_ssize_t, const void *, int, double *) noexcept nogil
         void (*exps)(Py_ssize_t, const void *, void *) noexcept nogil
         void (*temper)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
@@ -114,6 +145,8 @@ cdef extern from "kernels.h" nogil:
                           const double *, const double *) noexcept nogil
         void (*tile_negentropy)(Py_ssize_t, Py_ssize_t, const void *, int, double *) noexcept nogil
         void (*tile_temper)(Py_ssize_t, Py_ssize_t, void *, double) noexcept nogil
+        void (**scores)(fl_scores *) noexcept nogil
+        void (**links)(fl_link *) noexcept nogil
         int lanes
         int size
         double unbias

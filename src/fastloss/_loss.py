@@ -44,6 +44,8 @@ class Loss(Generic[P]):
         The loss's own keywords and their defaults.
     pointwise : bool
         One value per element; otherwise one per row along ``axis``.
+    shared : tuple of str
+        Those of `arrays` that all samples share: they are not cut where a batch is.
     formula, range, citation : str
         One line each.
     ulp : Mapping
@@ -67,6 +69,7 @@ class Loss(Generic[P]):
         citation: str,
         sampler: str,
         ulp: Mapping[str, float],
+        shared: tuple[str, ...] = (),
     ) -> None:
         functools.update_wrapper(self, body)
         signature = inspect.signature(body)
@@ -79,6 +82,7 @@ class Loss(Generic[P]):
             {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _COMMON}
         )
         self.wrt, self.max_order, self.pointwise = wrt, max_order, pointwise
+        self.shared = shared
         self.formula, self.range, self.citation = formula, range, citation
         self.ulp: Mapping[str, float] = MappingProxyType(dict(ulp))
         self._body = body
@@ -143,6 +147,11 @@ class Loss(Generic[P]):
         if self.max_order < 2:
             raise TypeError(f"{self.name} has no diagonal Hessian")
 
+    @property
+    def per_sample(self) -> tuple[str, ...]:
+        """The arrays that have an entry for each sample: all but the shared ones."""
+        return tuple(name for name in self.arrays if name not in self.shared)
+
     # ---- what tests, benchmarks and documentation ask -----------------------------------------------------------------
 
     @property
@@ -181,6 +190,7 @@ def loss(
     sampler: str,
     pointwise: bool = True,
     ulp: Mapping[str, float] = MappingProxyType({"float32": 4, "float64": 8}),
+    shared: tuple[str, ...] = (),
 ) -> Callable[[Callable[P, Plan]], Loss[P]]:
     """Turn the function that checks a loss's arguments and plans its computation into a registered Loss."""
 
@@ -189,7 +199,7 @@ def loss(
             raise ValueError(f"a loss named {body.__name__!r} exists")
         made = Loss(
             body, wrt=wrt, max_order=max_order, pointwise=pointwise, formula=formula, range=range, citation=citation,
-            sampler=sampler, ulp=ulp,
+            sampler=sampler, ulp=ulp, shared=shared,
         )  # fmt: skip
         _registry[made.name] = made
         return made

@@ -6,6 +6,8 @@ every sample's loss, and every sample's weight in the mean. May import NumPy alo
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -438,6 +440,145 @@ def generalized_cross_entropy(
     """(1 - p^q) / q, p the label's probability."""
     log_p = log_softmax(logits, axis=axis)
     return _spread(-np.expm1(q * log_p) / q, target, axis, class_weight, ignore_index, 0.0)
+
+
+# -- Rows of scores and a label, without softmax cross-entropy -------------------------------------
+
+
+def _rows(x: ArrayLike, target: ArrayLike, axis: int) -> tuple[Array, NDArray[np.intp], tuple[int, ...]]:
+    """Rows (N, C), labels (N,), and the shape of one value per row."""
+    x, label = np.moveaxis(_float(x), axis, -1), np.asarray(target)
+    return x.reshape(-1, x.shape[-1]), label.ravel().astype(np.intp), label.shape
+
+
+def _own_and_others(x: Array, label: NDArray[np.intp]) -> tuple[Array, Array]:
+    """Each row's entry at its label, and the row with +inf there."""
+    rows = np.arange(len(x))
+    others = x.copy()
+    others[rows, label] = np.inf
+    return x[rows, label], others
+
+
+@_quiet
+def multiclass_hinge(
+    scores: ArrayLike,
+    target: ArrayLike,
+    *,
+    kind: str = "crammer_singer",
+    margin: float = 1.0,
+    p: int = 1,
+    class_weight: ArrayLike | None = None,
+    axis: int = -1,
+    ignore_index: int | None = -100,
+) -> Terms:
+    """max(0, margin - s_y + s_j)^p over j != y: the largest, or ("weston_watkins") the sum / C."""
+    x, label, shape = _rows(scores, target, axis)
+    counted = np.ones(label.shape, bool) if ignore_index is None else label != ignore_index
+    label = np.where(counted, label, 0)
+    own, others = _own_and_others(-x, label)
+    terms = np.maximum(margin + own[:, None] - others, 0.0) ** p
+    values = terms.max(1) if kind == "crammer_singer" else terms.sum(1) / x.shape[1]
+    weights = np.where(counted, _class_weight(class_weight, x.shape[1])[label], 0.0)
+    return np.where(counted, weights * values, 0.0).reshape(shape), weights.reshape(shape)
+
+
+def _tasks(x: Array, label: NDArray[np.intp]) -> Array:
+    """softplus(x_k) - 1[y > k] x_k."""
+    z = np.where(label[:, None] > np.arange(x.shape[1]), -x, x)
+    return np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z)))
+
+
+@_quiet
+def coral(logits: ArrayLike, target: ArrayLike, *, level_weight: ArrayLike | None = None, axis: int = -1) -> Terms:
+    """Sum over the thresholds of the binary cross-entropy of "y > k"."""
+    x, label, shape = _rows(logits, target, axis)
+    return _uniform((_class_weight(level_weight, x.shape[1]) * _tasks(x, label)).sum(1).reshape(shape))
+
+
+@_quiet
+def corn(logits: ArrayLike, target: ArrayLike, *, axis: int = -1) -> Terms:
+    """The same sum over the tasks k <= y, weighed by their number."""
+    x, label, shape = _rows(logits, target, axis)
+    asked = np.arange(x.shape[1]) <= label[:, None]
+    values = np.where(asked, _tasks(x, label), 0.0).sum(1)
+    return values.reshape(shape), asked.sum(1).astype(np.float64).reshape(shape)
+
+
+@_quiet
+def squared_emd(logits: ArrayLike, target: ArrayLike, *, axis: int = -1) -> Terms:
+    """Sum over the thresholds of the squared difference of the distribution functions."""
+    x, label, shape = _rows(softmax(logits, axis=axis), target, axis)
+    below, above = np.cumsum(x, 1), np.cumsum(x[:, ::-1], 1)[:, ::-1]  # sums up to k, and from k
+    from_label = np.arange(x.shape[1] - 1) >= label[:, None]  # there 1 - CDF is the sum past k
+    return _uniform((np.where(from_label, above[:, 1:], below[:, :-1]) ** 2).sum(1).reshape(shape))
+
+
+def _log_normal_cdf(z: Array) -> Array:
+    """log Phi(z) for z <= 0: by erfc, and where that underflows by its continued fraction."""
+    erfc = np.vectorize(math.erfc, otypes=[np.float64])
+    fraction = np.zeros_like(z)
+    for k in range(60, 0, -1):
+        fraction = k / (-z + fraction)
+    far = -0.5 * z * z - np.log(-z + fraction) - 0.5 * np.log(2 * np.pi)
+    log_cdf: Array = np.where(z > -20.0, np.log(0.5 * erfc(-z / np.sqrt(2.0))), far)
+    return log_cdf
+
+
+def _log_difference(log_big: Array, log_small: Array) -> Array:
+    """log(e^log_big - e^log_small)."""
+    gap = np.where(np.isneginf(log_small), np.inf, log_big - log_small)
+    rest: Array = np.where(gap < 0.7, np.log(-np.expm1(-gap)), np.log1p(-np.exp(-gap)))
+    return log_big + rest
+
+
+@_quiet
+def cumulative_link(score: ArrayLike, thresholds: ArrayLike, target: ArrayLike, *, link: str = "logit") -> Terms:
+    """-log(F(theta_y - s) - F(theta_(y-1) - s)), as a difference of two logarithms in the tail that they share."""
+    s, label = _float(score), np.asarray(target).astype(np.intp)
+    edges = np.concatenate([[-np.inf], _float(thresholds), [np.inf]])
+    a, b = edges[label] - s, edges[label + 1] - s
+    if link == "cloglog":
+        return _uniform(-_log_difference(-np.exp(a), -np.exp(b)))
+    mirrored = a + b > 0  # both distributions are symmetric
+    a, b = np.where(mirrored, -b, a), np.where(mirrored, -a, b)
+    if link == "logit":
+        log_a, log_b = (np.minimum(z, 0.0) - np.log1p(np.exp(-np.abs(z))) for z in (a, b))
+        return _uniform(-_log_difference(log_b, log_a))
+    straddling = b > 0
+    log_a, log_b, log_rest = (_log_normal_cdf(z) for z in (a, np.minimum(b, 0.0), -np.abs(b)))
+    return _uniform(-np.where(straddling, np.log1p(-(np.exp(log_a) + np.exp(log_rest))), _log_difference(log_b, log_a)))
+
+
+@_quiet
+def energy(
+    energies: ArrayLike,
+    target: ArrayLike,
+    *,
+    kind: str = "nll",
+    margin: float = 1.0,
+    beta: float = 1.0,
+    axis: int = -1,
+) -> Terms:
+    """Of E, the energy at the label, and the lowest of the others."""
+    x, label, shape = _rows(energies, target, axis)
+    own, others = _own_and_others(x, label)
+    rival = others.min(1)
+    gap = own - rival
+    if kind in ("nll", "mee"):
+        nll_ = cross_entropy(-beta * x, label, ignore_index=None)[0]
+        values = nll_ / beta if kind == "nll" else -np.expm1(-nll_)
+    else:
+        values = {
+            "energy": own,
+            "perceptron": np.maximum(gap, 0.0),
+            "hinge": np.maximum(margin + gap, 0.0),
+            "log": np.maximum(gap, 0.0) + np.log1p(np.exp(-np.abs(gap))),
+            "lvq2": np.minimum(margin, np.maximum(0.0, gap)),
+            "mce": 1.0 / (1.0 + np.exp(-gap)),
+            "square_square": own**2 + np.maximum(0.0, margin - rival) ** 2,
+            "square_exp": own**2 + beta * np.exp(-rival),
+        }[kind]
+    return _uniform(values.reshape(shape))
 
 
 def perplexity(

@@ -16,7 +16,7 @@ Letters: N rows (samples), C classes, P positions of a tile.
 
 cimport numpy as cnp
 from libc.math cimport INFINITY, NAN, exp, isfinite
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 

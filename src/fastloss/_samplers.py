@@ -100,3 +100,15 @@ def two_distributions(rng: np.random.Generator, dtype: str, size: int) -> tuple[
 def gaussians(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
     """Means and log-variances on both sides of the standard normal's."""
     return rng.normal(size=(size, CLASSES)).astype(dtype), rng.normal(scale=1.5, size=(size, CLASSES)).astype(dtype)
+
+
+def level_tasks(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Logits of CLASSES - 1 tasks and levels in [0, CLASSES)."""
+    return rng.normal(scale=3, size=(size, CLASSES - 1)).astype(dtype), rng.integers(0, CLASSES, size)
+
+
+def score_and_thresholds(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array, Array]:
+    """Scores on either side of CLASSES - 1 thresholds, and levels."""
+    cuts = np.cumsum(rng.uniform(0.3, 2.0, CLASSES - 1))
+    score = rng.normal(scale=1.5, size=size)
+    return score.astype(dtype), (cuts - cuts.mean()).astype(dtype), rng.integers(0, CLASSES, size)

@@ -16,7 +16,9 @@ from fastloss._check import Array, Refusal
 from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
 from fastloss._plan import Plan, Pointwise, Rows
+from fastloss._plan_scores import Scores
 from fastloss._rows import TRANSFORMS
+from fastloss._scores import CONTRASTS
 
 _UNIT_TARGET = ("target", "targets in [0, 1]", 0.0, 1.0)
 _LABELS = ("target", "labels -1 or 1 (from 0 and 1: 2 * t - 1)", 1.0, 1.0, True)
@@ -482,6 +484,111 @@ def nll(
     t = _check.labels("target", target, x.shape[:index] + x.shape[index + 1 :], x.shape)
     wide = _check.is_wide(x.dtype, x.dtype)
     return Rows("pick", x, index, t, sample_weight, reduction, wide=wide, class_weight=class_weight, ignore=ignore)
+
+
+@loss(
+    wrt=("scores",),
+    max_order=1,
+    pointwise=False,
+    formula="max_{j != y} max(0, margin - s_y + s_j)^p, or the sum over j != y of these / C",
+    range="[0, inf)",
+    citation="Crammer and Singer, On the Algorithmic Implementation of Multiclass Kernel-based Vector Machines, 2001",
+    sampler="class_logits",
+)
+def multiclass_hinge(
+    scores: Any,
+    target: Any,
+    *,
+    kind: str = "crammer_singer",
+    margin: float = 1.0,
+    p: int = 1,
+    class_weight: Any = None,
+    axis: int = -1,
+    ignore_index: int | None = -100,
+    sample_weight: Any = None,
+    reduction: str = "mean",
+) -> Plan:
+    """Multiclass hinge loss: the label's score should lead the others by a margin.
+
+    .. math:: \\ell_i = w_{y_i} \\max_{j \\ne y_i} \\max(0, m - s_{i y_i} + s_{ij})^p
+              \\qquad \\text{or} \\qquad
+              \\frac{w_{y_i}}{C} \\sum_{j \\ne y_i} \\max(0, m - s_{i y_i} + s_{ij})^p
+
+    The first is Crammer and Singer's (the strongest rival counts), the second Weston and Watkins' (all do). `m` is `margin`, `w`
+    is `class_weight`.
+
+    Parameters
+    ----------
+    scores : array_like
+        Scores with the `C` classes along `axis`. ``-inf`` takes a class out.
+    target : array_like
+        Class indices of any integer type, in the shape of `scores` without `axis`.
+    kind : {"crammer_singer", "weston_watkins"}
+        PyTorch's multi_margin_loss is "weston_watkins".
+    margin : float
+        Above 0.
+    p : int
+        The power of each term, 1 or 2.
+    class_weight : array_like, optional
+        `C` weights >= 0; a row has that of its target, as in PyTorch.
+    axis : int
+        The class axis.
+    ignore_index : int or None
+        Samples with this target are 0 in "none", and are not counted; None turns it off.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the target or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        "mean" divides by the sum of sample weight x class weight. PyTorch divides by `N`, whatever `class_weight` is.
+
+    Returns
+    -------
+    float or ndarray
+        At least 0, in units of the scores. Convex; 0, with gradient 0, once the label leads by the margin (at the kink too). Of
+        rivals that are equally strong the first gets Crammer and Singer's gradient. A single class is 0. A nan makes its row nan.
+
+    Raises
+    ------
+    IndexError
+        A label outside [0, C) that is not `ignore_index`.
+    ValueError
+        Shapes that do not fit, no classes, options outside their range.
+    TypeError
+        Arrays that are not real numbers, labels that are not integers.
+
+    References
+    ----------
+    Crammer and Singer, *On the Algorithmic Implementation of Multiclass Kernel-based Vector Machines*, JMLR 2, 2001. Weston and
+    Watkins, *Support Vector Machines for Multi-Class Pattern Recognition*, ESANN 1999.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> scores = [[2.0, 1.5, 0.0], [3.0, 0.0, 1.0]]
+    >>> fl.multiclass_hinge(scores, [0, 2], reduction="none")
+    array([0.5, 3. ])
+    >>> fl.multiclass_hinge(scores, [0, 2], kind="weston_watkins", reduction="sum") * 3
+    3.5
+    >>> fl.multiclass_hinge.grad(scores, [0, 2], reduction="sum")
+    array([[-1.,  1.,  0.],
+           [ 1.,  0., -1.]])
+    """
+    x = _check.array("scores", scores)
+    index = _check.axis_of(x, axis, "scores")
+    t = _check.labels("target", target, x.shape[:index] + x.shape[index + 1 :], x.shape, of="scores")
+    chosen = _check.one_of("kind", kind, ("crammer_singer", "weston_watkins"))
+    lead = _check.positive("margin", margin)
+    power = _check.integer("p", p)
+    if power not in (1, 2):
+        _check.refuse(ValueError, "p", "1 or 2", power)
+    parameters: tuple[float, ...]
+    if chosen == "weston_watkins":
+        operation, parameters = "weston_watkins", (0.0, lead, float(power))
+    else:  # a contrast of the negated scores
+        operation, parameters = "contrast", (float(CONTRASTS["hinge" if power == 1 else "hinge_squared"]), lead, 0.0, -1.0)
+    return Scores(
+        operation, x, index, t, sample_weight, reduction, levels=x.shape[index], noun="class indices", parameters=parameters,
+        class_weight=class_weight, ignore=_check.ignored_label(ignore_index),
+    )  # fmt: skip
 
 
 @loss(

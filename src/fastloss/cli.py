@@ -123,15 +123,15 @@ def _union(of: Callable[[Loss[Any]], Mapping[str, Any]], losses: Iterable[Loss[A
 
 
 def _arrays(loss: Loss[Any]) -> Mapping[str, Any]:
-    return dict.fromkeys(loss.arrays)
+    return dict.fromkeys(loss.per_sample)
 
 
 def _reals(loss: Loss[Any]) -> Mapping[str, Any]:
-    return dict.fromkeys(loss.wrt)
+    return dict.fromkeys(name for name in loss.wrt if name not in loss.shared)
 
 
 def _own(loss: Loss[Any]) -> Mapping[str, Any]:
-    return loss.options
+    return {**dict.fromkeys(loss.shared), **loss.options}
 
 
 ARRAYS = _union(_arrays)
@@ -202,7 +202,7 @@ class EvaluateCommand(click.Command):
         custom = {name: custom_loss(name) for name in self._positional(args) if _is_custom(name)}
         taken = {parameter.name for parameter in self.params}
         for name, loss in custom.items():
-            if clash := taken & {*loss.arrays, *loss.options}:
+            if clash := taken & {*_arrays(loss), *_own(loss)}:
                 raise click.UsageError(f"{name}: {min(map(str, clash))}: this name belongs to an option of evaluate itself", ctx)
         ctx.meta["custom"] = custom
         return super().parse_args(ctx, args)

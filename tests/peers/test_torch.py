@@ -398,3 +398,52 @@ def test_js_divergence(dtype: str) -> None:
         return (F.kl_div(log_m, a, reduction="batchmean") + F.kl_div(log_m, b, reduction="batchmean")) / 2
 
     check_all(fl.js_divergence.value_and_grad, theirs, (p, q), (0, 1))
+
+
+# -- Scores and a label ------------------------------------------------------------------------------------------
+
+
+@every_dtype
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("margin", [0.5, 1.0, 4.0])
+def test_multi_margin_loss_is_weston_watkins(margin: float, p: int, dtype: str) -> None:
+    x, y = RNG.normal(0, 2, (65, 7)).astype(dtype), RNG.integers(0, 7, 65)
+    check(
+        ours(fl.multiclass_hinge, kind="weston_watkins", margin=margin, p=p),
+        lambda a, b, reduction: F.multi_margin_loss(a, b, p=p, margin=margin, reduction=reduction),
+        x,
+        y,
+    )
+
+
+@every_dtype
+@pytest.mark.parametrize("p", [1, 2])
+def test_difference_mean_of_a_weighted_multiclass_hinge(p: int, dtype: str) -> None:
+    """The same weighted values; PyTorch's mean divides by N, ours by the summed weights."""
+    x, y = RNG.normal(0, 2, (65, 7)).astype(dtype), RNG.integers(0, 7, 65)
+    w = RNG.uniform(0.1, 3, 7).astype(dtype)
+    options: dict[str, Any] = {"kind": "weston_watkins", "p": p, "class_weight": w}
+    theirs = {r: F.multi_margin_loss(tensor(x), tensor(y), p=p, weight=tensor(w), reduction=r) for r in ("none", "sum", "mean")}
+    got = fl.multiclass_hinge(x, y, reduction="none", **options)
+    np.testing.assert_allclose(got, theirs["none"].numpy(), rtol=RTOL[dtype], atol=RTOL[dtype])
+    assert fl.multiclass_hinge(x, y, reduction="sum", **options) == pytest.approx(theirs["sum"].item(), rel=RTOL[dtype])
+    mine, their = fl.multiclass_hinge(x, y, **options), theirs["mean"].item()
+    assert mine == pytest.approx(their * 65 / float(w[y].sum()), rel=4 * RTOL[dtype])
+    assert abs(mine - their) > 1e-3
+
+
+@every_dtype
+def test_energy_nll_is_cross_entropy_of_negated_energies(dtype: str) -> None:
+    x, y = RNG.normal(0, 3, (65, 7)).astype(dtype), RNG.integers(0, 7, 65)
+    check(ours(fl.energy, beta=2.0), lambda a, b, reduction: F.cross_entropy(-2 * a, b, reduction=reduction) / 2, x, y)
+
+
+def test_difference_a_probability_that_underflows_is_not_lost() -> None:
+    """The difference of two sigmoids is 0 in PyTorch where both round to 1."""
+    s, cuts = np.array([40.0, -40.0]), np.array([-1.0, 1.0])
+    got = fl.cumulative_link(s, cuts, [0, 2], reduction="none")
+    np.testing.assert_allclose(got, [41.0, 41.0], rtol=1e-15)
+    theirs = -torch.log(torch.sigmoid(tensor(cuts[1:] - s[1:])) - torch.sigmoid(tensor(cuts[:1] - s[1:])))
+    assert torch.isinf(theirs).all()
+    middle = fl.cumulative_link(s[1:], cuts, [1])
+    assert middle == pytest.approx(39.0 - math.log1p(-math.exp(-2.0)), rel=1e-14)

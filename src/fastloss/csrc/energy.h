@@ -1,7 +1,7 @@
 /* The energy losses as point functions (see pointwise.h): x is the energy of the answer, t that of a contrastive sample. */
 
 /* x - t + a (x^2 + t^2) with a = p[0]; the parts may have opposite signs, so that floats are added in double. */
-FL_INLINE vd FN(contrast)(vd x, vd t, vd a) {
+FL_INLINE vd FN(opposed)(vd x, vd t, vd a) {
   const vd d = x - t, q = vfma(x, x, t * t);
   return vselect(veq(a, vset_f64(0)), d, vselect(veq(q, vset_f64(INFINITY)), q, vfma(a, q, d)));
 }
@@ -11,10 +11,10 @@ POINT(contrastive_divergence) {
   V zero = FN(vset)(0), one = FN(vset)(1), twice = p[0] + p[0];
   M bare = veq(p[0], zero); /* 0 x infinity is 0 then */
 #if FL_REAL_BITS == 32
-  V value = vnarrow(FN(contrast)(vlow(x), vlow(t), vlow(p[0]) + vlow(p[1])),
-                    FN(contrast)(vhigh(x), vhigh(t), vhigh(p[0]) + vhigh(p[1])));
+  V value = vnarrow(FN(opposed)(vlow(x), vlow(t), vlow(p[0]) + vlow(p[1])),
+                    FN(opposed)(vhigh(x), vhigh(t), vhigh(p[0]) + vhigh(p[1])));
 #else
-  V value = FN(contrast)(x, t, p[0]);
+  V value = FN(opposed)(x, t, p[0]);
 #endif
   return (FN(point)){
       value,

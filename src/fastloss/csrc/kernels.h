@@ -80,6 +80,47 @@ typedef struct {
   double mix, floor;
 } fl_soft;
 
+/* A tile of a loss of rows of scores with one label each (scores.h): C x P scores, P a multiple of `lanes`, positions along the
+   vector. Null pointers are not wanted or not given. Values are not weighted; derivatives are multiplied by the position's scale. */
+typedef struct {
+  ptrdiff_t C, P;
+  const void *x;
+  const double *label, *scale; /* of each position; labels are whole numbers in range */
+  const double *level_weight;  /* of each class */
+  double par[4];
+  double *value;
+  void *grad, *hess; /* C x P; may be x */
+  double *scratch;   /* FL_SCORES_SCRATCH entries for each class and lane */
+} fl_scores;
+#define FL_SCORES_SCRATCH 2
+#define FL_SCORE_LOSSES(LOSS) LOSS(contrast) LOSS(weston_watkins) LOSS(gibbs) LOSS(tasks) LOSS(squared_emd)
+#define FL_SCORES_NUMBER(name) FL_SCORES_##name,
+enum fl_score_loss { FL_SCORE_LOSSES(FL_SCORES_NUMBER) FL_SCORES_COUNT };
+enum fl_score_kind { /* what `contrast` (the first eight) and `gibbs` make of the energies */
+                     FL_ENERGY,
+                     FL_HINGE,
+                     FL_HINGE_SQUARED,
+                     FL_LOG,
+                     FL_LVQ2,
+                     FL_MCE,
+                     FL_SQUARE_SQUARE,
+                     FL_SQUARE_EXP,
+                     FL_NLL,
+                     FL_MEE
+};
+
+/* A block of a cumulative link loss (links.h), all in double: each score's interval is (low, high) - score. The arrays reach to
+   the next multiple of 8. `slopes`: whether the last three are wanted. */
+typedef struct {
+  ptrdiff_t n;
+  const double *score, *low, *high, *scale;
+  int slopes;
+  double *value, *grad, *grad_low, *grad_high;
+} fl_link;
+#define FL_LINKS(LINK) LINK(logit) LINK(probit) LINK(cloglog)
+#define FL_LINK_NUMBER(name) FL_LINK_##name,
+enum fl_link_kind { FL_LINKS(FL_LINK_NUMBER) FL_LINK_COUNT };
+
 typedef struct fl_real_table { /* the loops of one computation type (float or double) */
   void (*gather)(const fl_view *view, ptrdiff_t start, ptrdiff_t n, void *out);
   void (*scatter)(const fl_view *view, ptrdiff_t start, ptrdiff_t n, const void *in);
@@ -151,8 +192,11 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
                     const double *unit, const double *scale);
   void (*tile_negentropy)(ptrdiff_t C, ptrdiff_t P, const void *t, int is_log, double *sum);
   void (*tile_temper)(ptrdiff_t C, ptrdiff_t P, void *x, double temperature);
-  int lanes, size; /* elements per register; bytes per element */
-  double unbias;   /* 2^-bias */
+
+  void (*const *scores)(fl_scores *job); /* indexed by enum fl_score_loss */
+  void (*const *links)(fl_link *job);    /* indexed by enum fl_link_kind; the same in both tables */
+  int lanes, size;                       /* elements per register; bytes per element */
+  double unbias;                         /* 2^-bias */
 } fl_real_table;
 
 typedef struct {

@@ -11,6 +11,9 @@
 #include "vecmath.h"
 #include "view.h"
 
+#include "exactly.h"
+#include "links.h"
+
 static const float fl_iota_f32[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 static const double fl_iota_f64[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 
@@ -110,6 +113,8 @@ static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int 
       .tile_negentropy = tile_negentropy_##suffix,                                                                       \
       .tile_temper = tile_temper_##suffix,                                                                               \
       .transformed_values = transformed_values,                                                                          \
+      .scores = scores_table_##suffix,                                                                                   \
+      .links = link_table,                                                                                               \
       .unbias = FL_UNBIAS_##suffix,                                                                                      \
       .lanes = register_lanes,                                                                                           \
       .size = bytes,                                                                                                     \

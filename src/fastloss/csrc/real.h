@@ -4,6 +4,7 @@
 #include "sums.h"
 #include "rows.h"
 #include "tiles.h"
+#include "scores.h"
 
 #undef FL_SUFFIX
 #undef FL_REAL_BITS

@@ -33,8 +33,10 @@ class Term:
 
     def compute(self, arrays: Mapping[str, Array], sample_weight: Array | None) -> tuple[Array, Array]:
         """The weighted loss of every sample, and its weight in the mean."""
-        inputs = (arrays[name] for name in self.loss.arrays)
-        return self.loss.terms(*inputs, **self.options, sample_weight=sample_weight)
+        known = {**arrays, **self.options}  # a shared array is given as an option
+        inputs = (known[name] for name in self.loss.arrays)
+        options = {name: value for name, value in self.options.items() if name not in self.loss.shared}
+        return self.loss.terms(*inputs, **options, sample_weight=sample_weight)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Metrics:
     @property
     def arrays(self) -> tuple[str, ...]:
         """What the terms read, in the order of their signatures."""
-        return tuple(dict.fromkeys(name for term in self.terms for name in term.loss.arrays))
+        return tuple(dict.fromkeys(name for term in self.terms for name in term.loss.per_sample))
 
     @property
     def labels(self) -> list[str]:
@@ -95,6 +97,8 @@ class Metrics:
         terms: list[Term] = []
         for name, loss, has, function in chosen:
             given = {option: value for option, value in options.items() if option in has}
+            if missing := [shared for shared in loss.shared if shared not in given]:
+                raise TypeError(f"{loss.name}: {missing[0]}: expected an array, got none")
             full = {**loss.options, **given}
             described = {option: describe(value) for option, value in sorted(full.items())}
             term = Term(loss, given, described)
@@ -133,7 +137,7 @@ def class_axis(term: Term) -> int | None:
 
 def axes_of(term: Term, ndims: Mapping[str, int]) -> dict[str, int | None]:
     """Along which axis each array of one term is cut."""
-    names, axis = term.loss.arrays, class_axis(term)
+    names, axis = term.loss.per_sample, class_axis(term)
     ndim = ndims[names[0]]
     if axis is not None and ndim == 1:
         return dict.fromkeys(names)
@@ -157,21 +161,21 @@ def needs(losses: Losses) -> tuple[tuple[str, ...], frozenset[str]]:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"evaluate: losses: expected each loss once, got {name!r} twice")
-    arrays = dict.fromkeys(name for _, loss, _, _ in chosen for name in loss.arrays)
+    arrays = dict.fromkeys(name for _, loss, _, _ in chosen for name in loss.per_sample)
     return tuple(arrays), frozenset().union(*(has for _, _, has, _ in chosen))
 
 
 def _resolve(item: Any) -> tuple[str, Loss[Any], frozenset[str], str | None]:
     """(name, loss, the options it takes, the function of the mean)."""
     if isinstance(item, Loss):
-        return item.name, item, frozenset(item.options), None
+        return item.name, item, frozenset((*item.options, *item.shared)), None
     name = item if isinstance(item, str) else getattr(item, "__name__", repr(item))
     if not isinstance(item, str) and getattr(fastloss, name, None) is not item:
         raise ValueError(
             f"evaluate: losses: expected names and losses of fastloss, got {item!r} (fastloss.custom makes a loss of a function)"
         )
     if name in LOSSES:
-        return name, LOSSES[name], frozenset(LOSSES[name].options), None
+        return name, LOSSES[name], frozenset((*LOSSES[name].options, *LOSSES[name].shared)), None
     if name in DERIVED:
         base, function = DERIVED[name]
         keywords = inspect.signature(getattr(fastloss, name)).parameters

@@ -79,10 +79,11 @@ def evaluate(
     progress : bool, optional
         A progress bar on stderr for runs over a second; by default if that is a terminal.
     **arrays_and_options
-        The losses' arrays and own options by their names; an option goes to the losses that have
-        it. An array is given as an array, a memory map, the path of an ``.npy`` or ``.npz`` file
-        (``"file.npz:key"``), or an iterable of chunks of rows. ``logits_dtype="bfloat16"`` says
-        what the raw bytes of ``logits`` are.
+        The losses' arrays and own options by their names; an option goes to the losses that have it,
+        and so does an array that all samples share (the thresholds of `cumulative_link`). An array is
+        given as an array, a memory map, the path of an ``.npy`` or ``.npz`` file (``"file.npz:key"``),
+        or an iterable of chunks of rows. ``logits_dtype="bfloat16"`` says what the raw bytes of
+        ``logits`` are.
 
     Returns
     -------
@@ -328,7 +329,7 @@ def _rows_per_chunk(metrics: Metrics, sources: Iterable[Source], budget: int, gr
 
 def _samples(term: Term, first: Source) -> int:
     """How many values reduction="none" has per row."""
-    axes, shape = axes_of(term, dict.fromkeys(term.loss.arrays, first.ndim)), first.shape
+    axes, shape = axes_of(term, dict.fromkeys(term.loss.per_sample, first.ndim)), first.shape
     lead = axes[first.name]
     if lead is None or not shape:
         return 1

@@ -301,7 +301,7 @@ def require(metrics: Metrics, given: Iterable[str]) -> None:
     """All the arrays that the losses read, and no others."""
     given = set(given)
     for term in metrics.terms:
-        for name in term.loss.arrays:
+        for name in term.loss.per_sample:
             if name not in given:
                 raise TypeError(f"{term.loss.name}: {name}: expected an array, got none")
     if extra := sorted(given - set(metrics.arrays)):

@@ -1,0 +1,143 @@
+"""Plans of the losses that _scores.pyx computes: rows of scores with one label each, and cumulative links, whose thresholds are
+shared by all samples. May import what _plan.py may, and _plan.py.
+
+Shapes: `N` samples, `C` classes, `K` levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from fastloss import _check, _scores
+from fastloss._check import FLOAT64, Array, refuse
+from fastloss._plan import REDUCTIONS, Plan, Result, Rows, Terms, _total, unpacked
+from fastloss._threads import get_num_threads
+
+
+class Scores(Rows):
+    """A loss with one value per row of scores and an integer label: `kind` of _scores.LOSSES.
+
+    `levels` is how many labels there are, `noun` what errors call them; with `tasks` a sample's weight counts the conditional
+    tasks it takes part in.
+    """
+
+    __slots__ = ("level_weight", "levels", "noun", "parameters", "tasks")
+
+    def __init__(
+        self,
+        kind: str,
+        x: Array,
+        axis: int,
+        target: Array,
+        sample_weight: Any,
+        reduction: str,
+        *,
+        levels: int,
+        noun: str,
+        parameters: tuple[float, ...] = (),
+        class_weight: Any = None,
+        level_weight: Any = None,
+        ignore: int | None = None,
+        tasks: bool = False,
+    ) -> None:
+        wide = _check.is_wide(x.dtype, x.dtype)
+        super().__init__(
+            kind, x, axis, target, sample_weight, reduction, wide=wide, class_weight=class_weight, ignore=ignore
+        )  # fmt: skip
+        self.levels, self.noun, self.parameters, self.tasks = levels, noun, parameters, tasks
+        self.level_weight: Array | None = None
+        if level_weight is not None:
+            self.level_weight = _check.class_weights("level_weight", level_weight, x.shape[axis])
+
+    def _denominator(self, careful: bool) -> float:
+        counts = self.ignore is not None or self.class_weight is not None or self.tasks
+        if not counts and not careful:
+            return self.total_weight
+        counted = self._kernel(1.0, None, None, None, None, kind="labels")[1]
+        return counted if counts else self.total_weight
+
+    def _kernel(
+        self,
+        scale: float,
+        values: Array | None,
+        weights: Array | None,
+        grad: Array | None,
+        hess: Array | None,
+        kind: str | None = None,
+    ) -> tuple[float, float]:
+        if self.x.size == 0:
+            return 0.0, 0.0
+        total, weight, bad = _scores.scores(
+            None if kind == "labels" else _scores.LOSSES[self.kind], self.x, self.axis, self.target, levels=self.levels,
+            parameters=self.parameters, tasks=self.tasks, class_weight=self.class_weight, level_weight=self.level_weight,
+            ignore_index=self.ignore, sample_weight=self.sample_weight, wide=self.wide, scale=scale, values=values,
+            weights=weights, grad=grad, hess=hess, threads=get_num_threads(),
+        )  # fmt: skip
+        if bad >= 0:
+            self._refuse_label(bad)
+        return total, weight
+
+    def _refuse_label(self, position: int) -> NoReturn:
+        at = tuple(int(k) for k in np.unravel_index(position, self.shape))
+        refuse(IndexError, "target", f"{self.noun} in [0, {self.levels})", int(self.target[at]), at)
+
+
+class CumulativeLink(Plan):
+    """A score per sample against thresholds that all samples share; `link` of _scores.LINKS."""
+
+    __slots__ = ("cuts", "link", "sample_weight", "target", "thresholds", "total_weight")
+
+    def __init__(self, link: str, score: Array, thresholds: Array, target: Array, sample_weight: Any, reduction: str) -> None:
+        _check.one_of("reduction", reduction, REDUCTIONS)
+        self.link, self.x, self.target, self.thresholds = _scores.LINKS[link], score, target, thresholds
+        self.wide = _check.is_wide(score.dtype, thresholds.dtype)
+        self.cuts = np.array(thresholds, dtype=FLOAT64)  # a copy: out may be the thresholds themselves
+        self.reduction = reduction
+        self.sample_weight: Array | None = None
+        self.total_weight = float(score.size)
+        if sample_weight is not None:
+            self.sample_weight = _check.weights("sample_weight", sample_weight, score.shape)
+            self.total_weight = _total(self.sample_weight)
+
+    def _inputs(self) -> Sequence[Array | None]:
+        return self.x, self.thresholds, self.target, self.sample_weight
+
+    def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        values = cut_grad = None
+        gradients: Sequence[Array] = ()
+        if value and self.reduction == "none":
+            values = np.empty(self.x.shape, self._values_dtype())
+        if grad:
+            gradients = self._buffers(out, (self.x, self.thresholds))
+            cut_grad = np.zeros(self.cuts.shape, FLOAT64)
+            if out is not None:
+                self._kernel(1.0, None, None, None, None)  # the labels, before anything of the caller's is written
+        scale = self._scale(self.total_weight) if grad else 1.0
+        total = self._kernel(scale, values, None, gradients[0] if grad else None, cut_grad)
+        if grad:
+            gradients[1][...] = cut_grad
+        if not value:
+            return None, unpacked(gradients), None
+        return (self._reduced(total, self.total_weight) if values is None else values), unpacked(gradients), None
+
+    def terms(self) -> Terms:
+        values, weights = np.empty(self.x.shape, FLOAT64), np.empty(self.x.shape, FLOAT64)
+        self._kernel(1.0, values, weights, None, None)
+        return values, weights
+
+    def _kernel(
+        self, scale: float, values: Array | None, weights: Array | None, grad: Array | None, cut_grad: Array | None
+    ) -> float:
+        if self.x.size == 0:
+            return 0.0
+        total, bad = _scores.cumulative_link(
+            self.link, self.x, self.cuts, self.target, sample_weight=self.sample_weight, scale=scale, values=values,
+            weights=weights, grad=grad, cut_grad=cut_grad, threads=get_num_threads(),
+        )  # fmt: skip
+        if bad >= 0:
+            at = tuple(int(k) for k in np.unravel_index(bad, self.x.shape))
+            refuse(IndexError, "target", f"levels in [0, {self.cuts.size + 1})", int(self.target[at]), at)
+        return total
