@@ -20,8 +20,8 @@ from cases import (
     every_rowwise,
     every_variant,
     need,
-    whole_targets,
     per_sample,
+    whole_targets,
     wrt_positions,
 )
 
