@@ -45,11 +45,17 @@ def _subtract_at_label(x: Array, target: Array, axis: int, amount: float) -> Non
 
 def cross_entropy(logits: Array, target: Array, *, axis: int = -1) -> Array:
     logits = _wide(logits)
+    if target.shape == logits.shape:
+        return -(target * log_softmax(logits, axis=axis)).sum(axis=axis)
     return logsumexp(logits, axis=axis) - _at_label(logits, target, axis)
 
 
 def cross_entropy_gradient(logits: Array, target: Array, *, axis: int = -1) -> tuple[float, Array]:
     wide = _wide(logits)
+    if target.shape == wide.shape:
+        log_q = log_softmax(wide, axis=axis)
+        n = target.size // target.shape[axis]
+        return float(-(target * log_q).sum() / n), (np.exp(log_q) - target) / n
     top = wide.max(axis=axis, keepdims=True)
     e = np.exp(wide - top)
     total = e.sum(axis=axis, keepdims=True)
@@ -57,6 +63,66 @@ def cross_entropy_gradient(logits: Array, target: Array, *, axis: int = -1) -> t
     e /= total * target.size
     _subtract_at_label(e, target, axis, 1 / target.size)
     return float(value), e.astype(logits.dtype, copy=False)
+
+
+def _label_log_probability(logits: Array, target: Array) -> tuple[Array, Array]:
+    """The logarithm of the label's probability, and the softmax."""
+    log_p = log_softmax(logits)
+    return _at_label(log_p, target, -1), np.exp(log_p)
+
+
+def _transformed_gradient(p: Array, target: Array, value: Array, slope: Array) -> tuple[float, Array]:
+    """From the softmax p: cross-entropy's gradient times each row's slope."""
+    _subtract_at_label(p, target, -1, 1)
+    p *= (slope / len(p))[:, None]
+    return float(value.mean()), p
+
+
+def softmax_focal(logits: Array, target: Array) -> Array:
+    log_p, _ = _label_log_probability(logits, target)
+    return -((1 - np.exp(log_p)) ** 2) * log_p
+
+
+def softmax_focal_gradient(logits: Array, target: Array) -> tuple[float, Array]:
+    log_p, softmaxes = _label_log_probability(logits, target)
+    p = np.exp(log_p)
+    q = 1 - p
+    return _transformed_gradient(softmaxes, target, -q * q * log_p, q * q - 2 * p * q * log_p)
+
+
+def poly1_cross_entropy(logits: Array, target: Array) -> Array:
+    log_p, _ = _label_log_probability(logits, target)
+    return 1 - np.exp(log_p) - log_p
+
+
+def poly1_cross_entropy_gradient(logits: Array, target: Array) -> tuple[float, Array]:
+    log_p, softmaxes = _label_log_probability(logits, target)
+    p = np.exp(log_p)
+    return _transformed_gradient(softmaxes, target, 1 - p - log_p, 1 + p)
+
+
+def generalized_cross_entropy(logits: Array, target: Array) -> Array:
+    log_p, _ = _label_log_probability(logits, target)
+    return (1 - np.exp(0.7 * log_p)) / 0.7
+
+
+def generalized_cross_entropy_gradient(logits: Array, target: Array) -> tuple[float, Array]:
+    log_p, softmaxes = _label_log_probability(logits, target)
+    power = np.exp(0.7 * log_p)
+    return _transformed_gradient(softmaxes, target, (1 - power) / 0.7, power)
+
+
+def kl_div_with_logits(logits: Array, target: Array) -> Array:
+    return (target * (np.log(target) - log_softmax(logits))).sum(axis=-1)
+
+
+def kl_div_with_logits_gradient(logits: Array, target: Array) -> tuple[float, Array]:
+    log_q = log_softmax(logits)
+    value = float((target * (np.log(target) - log_q)).sum() / len(logits))
+    gradient = np.exp(log_q)
+    gradient -= target
+    gradient /= len(logits)
+    return value, gradient
 
 
 def nll(log_probs: Array, target: Array, *, axis: int = -1) -> Array:
@@ -470,6 +536,7 @@ def _tweedie_hessian(prediction: Array, target: Array) -> tuple[Array, Array]:
 
 
 _FURTHER = (
+    *("softmax_focal", "poly1_cross_entropy", "generalized_cross_entropy", "kl_div_with_logits"),
     *("pseudo_huber", "log_cosh", "quantile", "expectile", "mape", "msle", "poisson_nll", "gamma", "tweedie"),
     *("sigmoid_focal", "hinge", "squared_hinge", "perceptron", "soft_margin", "exponential"),
 )

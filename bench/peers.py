@@ -120,6 +120,8 @@ class SciPy(Peer):
 
         def cross_entropy(x: Array, target: Array, axis: int = -1) -> Any:
             log_probs = special.log_softmax(x, axis)
+            if target.shape == x.shape:
+                return -(target * log_probs).sum(axis).mean()
             return -np.take_along_axis(log_probs, np.expand_dims(target, axis), axis).mean()
 
         def binary_cross_entropy(x: Array, target: Array) -> Any:
@@ -163,6 +165,8 @@ class ScikitLearn(Peer):
         }
         make, factor = _have(table, problem)
         x, target = problem.arrays
+        if problem.task == "cross_entropy" and target.shape == x.shape:
+            raise AbsentError("has no such target")
         if x.dtype.itemsize == 2 or problem.options:
             raise AbsentError("has no such layout or type")
         if make is losses.HuberLoss:
@@ -254,7 +258,15 @@ class PyTorch(Peer):
             half = torch.exp(0.5 * p)
             return (2 * (half + t / half) - 4 * torch.sqrt(t)).mean()
 
+        def transformed(function: Callable[[Any], Any]) -> Callable[..., Any]:
+            """A function of the label's log-probability."""
+            return lambda x, y: function(-functional.cross_entropy(x, y, reduction="none")).mean()
+
         formulas = {
+            "softmax_focal": transformed(lambda log_p: -((1 - log_p.exp()) ** 2) * log_p),
+            "poly1_cross_entropy": transformed(lambda log_p: 1 - log_p.exp() - log_p),
+            "generalized_cross_entropy": transformed(lambda log_p: (1 - (0.7 * log_p).exp()) / 0.7),
+            "kl_div_with_logits": lambda x, t: functional.kl_div(torch.log_softmax(x, -1), t, reduction="batchmean"),
             "sigmoid_focal": focal,
             "log_cosh": log_cosh,
             "tweedie": tweedie,
@@ -378,7 +390,19 @@ class JAX(Peer):
             half = jnp.exp(0.5 * p)
             return (2 * (half + t / half) - 4 * jnp.sqrt(t)).mean()
 
+        def transformed(function: Callable[[Any], Any]) -> Callable[..., Any]:
+            return lambda x, y: function(-optax.softmax_cross_entropy_with_integer_labels(x, y)).mean()
+
+        def cross_entropy(x: Any, t: Any) -> Any:
+            if t.ndim == x.ndim:
+                return optax.softmax_cross_entropy(x, t).mean()
+            return optax.softmax_cross_entropy_with_integer_labels(x, t, **problem.options).mean()
+
         formulas = {
+            "softmax_focal": transformed(lambda log_p: -((1 - jnp.exp(log_p)) ** 2) * log_p),
+            "poly1_cross_entropy": transformed(lambda log_p: 1 - jnp.exp(log_p) - log_p),
+            "generalized_cross_entropy": transformed(lambda log_p: (1 - jnp.exp(0.7 * log_p)) / 0.7),
+            "kl_div_with_logits": lambda x, t: optax.kl_divergence(jax.nn.log_softmax(x), t).mean(),
             "sigmoid_focal": lambda x, t: optax.sigmoid_focal_loss(x, t, alpha=0.25, gamma=2.0).mean(),
             "log_cosh": lambda p, t: optax.log_cosh(p, t).mean(),
             "hinge": lambda s, t: optax.hinge_loss(s, t).mean(),
@@ -401,7 +425,7 @@ class JAX(Peer):
             "huber": lambda p, t: optax.huber_loss(p, t).mean(),
             "smooth_l1": lambda p, t: optax.huber_loss(p, t).mean(),
             "binary_cross_entropy_with_logits": lambda x, t: optax.sigmoid_binary_cross_entropy(x, t).mean(),
-            "cross_entropy": lambda x, t: optax.softmax_cross_entropy_with_integer_labels(x, t, **problem.options).mean(),
+            "cross_entropy": cross_entropy,
             "energy": lambda e, t: optax.softmax_cross_entropy_with_integer_labels(-e, t).mean(),
             "logsumexp": partial(jax.nn.logsumexp, axis=-1),
             "softmax": partial(jax.nn.softmax, axis=-1),

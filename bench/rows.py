@@ -29,6 +29,7 @@ class Target:
     scipy: float | None = None  # times as fast as SciPy
     limit: float | None = None  # fraction of the read bandwidth of the same run
     beside: str | None = None  # at least as fast as this other row
+    within: float | None = None  # ... or at most this many times as slow
     scaling: float | None = None  # all cores over one thread
 
     def to_json(self) -> dict[str, float | str]:
@@ -83,6 +84,11 @@ def _labelled(axis: int) -> Callable[[np.random.Generator, tuple[int, ...]], tup
         return 3 * _normal(rng, shape), rng.integers(shape[axis], size=labels)
 
     return draw
+
+
+def _taught(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    """Logits, and a teacher's probabilities."""
+    return 3 * _normal(rng, shape), np.asarray(fl.softmax(3 * _normal(rng, shape)))
 
 
 def _labelled_bfloat16(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
@@ -201,7 +207,20 @@ def named_rows() -> Iterator[Row]:
         size = "16.8M elements" if len(shape) == 1 else " x ".join(map(str, shape))
         yield Row(f"{task} {size}", task, shape, draw, _speeds(Target(best=2.5, eager=8), Target(best=2.5, eager=8)))
 
+    yield from transform_rows()
     yield from score_rows()
+
+
+def transform_rows() -> Iterator[Row]:
+    """Functions of cross-entropy, and distillation, beside cross-entropy's own time."""
+    title = "cross_entropy 32768 x 1000"
+    both = _speeds(Target(beside=title, within=1.3), Target(beside=title, within=1.3))
+    for task in ("softmax_focal", "poly1_cross_entropy", "generalized_cross_entropy"):
+        yield Row(f"{task} 32768 x 1000", task, (32768, 1000), _labelled(-1), both)
+    title = "cross_entropy 32768 x 1000, probabilities"
+    both = _speeds(Target(beside=title, within=1.3), Target(beside=title, within=1.3))
+    yield Row(title, "cross_entropy", (32768, 1000), _taught, _speeds(Target(), Target()))
+    yield Row("kl_div_with_logits 32768 x 1000", "kl_div_with_logits", (32768, 1000), _taught, both)
 
 
 def score_rows() -> Iterator[Row]:
