@@ -40,6 +40,7 @@ bench-readme: $(VENV)/.extra-test ## Rewrite the tables in README.md and docs/ f
 	$(BIN)/python -m bench.readme
 
 accuracy: $(VENV)/.extra-test ## Measure the worst errors in ULP, ours and each installed peer's
+	$(BIN)/python -m pytest -n auto -q tests/test_accuracy.py --worst-errors=bench/results/worst_errors.json
 	$(BIN)/python -m bench.accuracy
 
 lint: $(VENV)/.extra-test $(VENV)/.extra-lint ## Check style and types; change nothing

@@ -19,6 +19,7 @@ from . import expressions
 from .expressions import Array
 
 OUTPUT = Path("bench/results/accuracy.json")
+WORST = Path("bench/results/worst_errors.json")  # what the tests saw, loss by loss
 CONTENDERS = ("fastloss", "NumPy", "PyTorch", "JAX/optax", "SciPy", "scikit-learn")
 PRECISION = 60  # decimal digits
 
@@ -146,6 +147,19 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         errors = (row["errors"].get(contender) for contender in CONTENDERS)
         shown = ("-" if e is None else f"{e:.2g}" if e < 1000 else f"{e:.0e}" for e in errors)
         lines.append((row["title"], row["dtype"], str(row["bound"]), *shown))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def worst_markdown(seen: list[list[Any]]) -> str:
+    """The worst error the tests have seen of each loss, by type and CPU level."""
+    worst = {(loss, dtype, level): ulps for loss, dtype, level, ulps in seen}
+    levels = sorted({level for _, _, level in worst}, key=lambda level: (level != "baseline", level))
+    header = ("loss", "type", "promised", *levels)
+    lines = [header, ("---", "---", *["---:"] * (len(header) - 2))]
+    for name, loss in sorted(fl.LOSSES.items()):
+        for dtype, bound in loss.ulp.items():
+            found = (worst.get((name, dtype, level)) for level in levels)
+            lines.append((f"`{name}`", dtype, str(bound), *("-" if ulps is None else f"{ulps:.2f}" for ulps in found)))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -1,7 +1,8 @@
 """The pure NumPy side of the benchmarks: what a careful user writes by hand, without fastloss.
 
 `VALUES` gives one value per sample; `GRADIENTS` the mean and its gradient in one go, sharing
-work. N rows, C classes. Imports NumPy only.
+work; `HESSIANS` the gradient and the diagonal Hessian of the sum, as boosted trees want them.
+N rows, C classes. Imports NumPy only.
 """
 
 from collections.abc import Callable
@@ -44,11 +45,17 @@ def _subtract_at_label(x: Array, target: Array, axis: int, amount: float) -> Non
 
 def cross_entropy(logits: Array, target: Array, *, axis: int = -1) -> Array:
     logits = _wide(logits)
+    if target.shape == logits.shape:
+        return -(target * log_softmax(logits, axis=axis)).sum(axis=axis)
     return logsumexp(logits, axis=axis) - _at_label(logits, target, axis)
 
 
 def cross_entropy_gradient(logits: Array, target: Array, *, axis: int = -1) -> tuple[float, Array]:
     wide = _wide(logits)
+    if target.shape == wide.shape:
+        log_q = log_softmax(wide, axis=axis)
+        n = target.size // target.shape[axis]
+        return float(-(target * log_q).sum() / n), (np.exp(log_q) - target) / n
     top = wide.max(axis=axis, keepdims=True)
     e = np.exp(wide - top)
     total = e.sum(axis=axis, keepdims=True)
@@ -56,6 +63,66 @@ def cross_entropy_gradient(logits: Array, target: Array, *, axis: int = -1) -> t
     e /= total * target.size
     _subtract_at_label(e, target, axis, 1 / target.size)
     return float(value), e.astype(logits.dtype, copy=False)
+
+
+def _label_log_probability(logits: Array, target: Array) -> tuple[Array, Array]:
+    """The logarithm of the label's probability, and the softmax."""
+    log_p = log_softmax(logits)
+    return _at_label(log_p, target, -1), np.exp(log_p)
+
+
+def _transformed_gradient(p: Array, target: Array, value: Array, slope: Array) -> tuple[float, Array]:
+    """From the softmax p: cross-entropy's gradient times each row's slope."""
+    _subtract_at_label(p, target, -1, 1)
+    p *= (slope / len(p))[:, None]
+    return float(value.mean()), p
+
+
+def softmax_focal(logits: Array, target: Array) -> Array:
+    log_p, _ = _label_log_probability(logits, target)
+    return -((1 - np.exp(log_p)) ** 2) * log_p
+
+
+def softmax_focal_gradient(logits: Array, target: Array) -> tuple[float, Array]:
+    log_p, softmaxes = _label_log_probability(logits, target)
+    p = np.exp(log_p)
+    q = 1 - p
+    return _transformed_gradient(softmaxes, target, -q * q * log_p, q * q - 2 * p * q * log_p)
+
+
+def poly1_cross_entropy(logits: Array, target: Array) -> Array:
+    log_p, _ = _label_log_probability(logits, target)
+    return 1 - np.exp(log_p) - log_p
+
+
+def poly1_cross_entropy_gradient(logits: Array, target: Array) -> tuple[float, Array]:
+    log_p, softmaxes = _label_log_probability(logits, target)
+    p = np.exp(log_p)
+    return _transformed_gradient(softmaxes, target, 1 - p - log_p, 1 + p)
+
+
+def generalized_cross_entropy(logits: Array, target: Array) -> Array:
+    log_p, _ = _label_log_probability(logits, target)
+    return (1 - np.exp(0.7 * log_p)) / 0.7
+
+
+def generalized_cross_entropy_gradient(logits: Array, target: Array) -> tuple[float, Array]:
+    log_p, softmaxes = _label_log_probability(logits, target)
+    power = np.exp(0.7 * log_p)
+    return _transformed_gradient(softmaxes, target, (1 - power) / 0.7, power)
+
+
+def kl_div_with_logits(logits: Array, target: Array) -> Array:
+    return (target * (np.log(target) - log_softmax(logits))).sum(axis=-1)
+
+
+def kl_div_with_logits_gradient(logits: Array, target: Array) -> tuple[float, Array]:
+    log_q = log_softmax(logits)
+    value = float((target * (np.log(target) - log_q)).sum() / len(logits))
+    gradient = np.exp(log_q)
+    gradient -= target
+    gradient /= len(logits)
+    return value, gradient
 
 
 def nll(log_probs: Array, target: Array, *, axis: int = -1) -> Array:
@@ -203,6 +270,162 @@ def binary_cross_entropy_with_logits_gradient(logits: Array, target: Array) -> t
     return value, sigmoid
 
 
+def pseudo_huber(prediction: Array, target: Array) -> Array:
+    e = prediction - target
+    return np.sqrt(1 + e * e) - 1
+
+
+def pseudo_huber_gradient(prediction: Array, target: Array) -> tuple[float, Array]:
+    e = prediction - target
+    root = np.sqrt(1 + e * e)
+    return float(np.mean(root)) - 1, e / (root * e.size)
+
+
+def log_cosh(prediction: Array, target: Array) -> Array:
+    e = np.abs(prediction - target)
+    return e + np.log1p(np.exp(-2 * e)) - np.log(e.dtype.type(2))
+
+
+def log_cosh_gradient(prediction: Array, target: Array) -> tuple[float, Array]:
+    return float(np.mean(log_cosh(prediction, target))), np.tanh(prediction - target) / target.size
+
+
+def quantile(prediction: Array, target: Array) -> Array:
+    return np.abs(prediction - target) / 2
+
+
+def quantile_gradient(prediction: Array, target: Array) -> tuple[float, Array]:
+    value, gradient = mae_gradient(prediction, target)
+    return value / 2, gradient / 2
+
+
+def expectile(prediction: Array, target: Array) -> Array:
+    e = prediction - target
+    return e * e / 2
+
+
+def expectile_gradient(prediction: Array, target: Array) -> tuple[float, Array]:
+    value, gradient = mse_gradient(prediction, target)
+    return value / 2, gradient / 2
+
+
+def mape(prediction: Array, target: Array) -> Array:
+    return np.abs(prediction - target) / np.maximum(np.abs(target), np.finfo(np.float64).eps)
+
+
+def mape_gradient(prediction: Array, target: Array) -> tuple[float, Array]:
+    e, size = prediction - target, np.maximum(np.abs(target), np.finfo(np.float64).eps)
+    return float(np.mean(np.abs(e) / size)), np.sign(e) / (size * e.size)
+
+
+def msle(prediction: Array, target: Array) -> Array:
+    return (np.log1p(prediction) - np.log1p(target)) ** 2
+
+
+def msle_gradient(prediction: Array, target: Array) -> tuple[float, Array]:
+    d = np.log1p(prediction) - np.log1p(target)
+    return float(np.mean(d * d)), 2 * d / ((1 + prediction) * d.size)
+
+
+def poisson_nll(prediction: Array, target: Array) -> Array:
+    return np.exp(prediction) - target * prediction
+
+
+def poisson_nll_gradient(prediction: Array, target: Array) -> tuple[float, Array]:
+    rate = np.exp(prediction)
+    return float(np.mean(rate - target * prediction)), (rate - target) / target.size
+
+
+def gamma(prediction: Array, target: Array) -> Array:
+    return prediction + target * np.exp(-prediction) - np.log(target) - 1
+
+
+def gamma_gradient(prediction: Array, target: Array) -> tuple[float, Array]:
+    ratio = target * np.exp(-prediction)
+    return float(np.mean(prediction + ratio - np.log(target))) - 1, (1 - ratio) / target.size
+
+
+def tweedie(prediction: Array, target: Array) -> Array:
+    half = np.exp(prediction / 2)
+    return 2 * (half + target / half) - 4 * np.sqrt(target)
+
+
+def tweedie_gradient(prediction: Array, target: Array) -> tuple[float, Array]:
+    half = np.exp(prediction / 2)
+    pull = target / half
+    return float(np.mean(2 * (half + pull) - 4 * np.sqrt(target))), (half - pull) / target.size
+
+
+def _focal_parts(logits: Array, target: Array) -> tuple[Array, ...]:
+    """p, 1 - p, -log p, -log(1 - p), and the weights of the labels 1 and 0."""
+    e = np.exp(-np.abs(logits))
+    near, far, tail = 1 / (1 + e), e / (1 + e), np.log1p(e)
+    positive = logits >= 0
+    p, q = np.where(positive, near, far), np.where(positive, far, near)
+    return p, q, np.maximum(-logits, 0) + tail, np.maximum(logits, 0) + tail, target / 4, (1 - target) * 3 / 4
+
+
+def sigmoid_focal(logits: Array, target: Array) -> Array:
+    p, q, log_p, log_q, one, zero = _focal_parts(logits, target)
+    return one * q * q * log_p + zero * p * p * log_q
+
+
+def sigmoid_focal_gradient(logits: Array, target: Array) -> tuple[float, Array]:
+    p, q, log_p, log_q, one, zero = _focal_parts(logits, target)
+    one *= q * q
+    zero *= p * p
+    slope = zero * (2 * q * log_q + p) - one * (2 * p * log_p + q)
+    return float(np.mean(one * log_p + zero * log_q)), slope / target.size
+
+
+def hinge(score: Array, target: Array) -> Array:
+    return np.maximum(0, 1 - target * score)
+
+
+def hinge_gradient(score: Array, target: Array) -> tuple[float, Array]:
+    lack = 1 - target * score
+    return float(np.mean(np.maximum(0, lack))), np.where(lack > 0, -target, 0) / target.size
+
+
+def squared_hinge(score: Array, target: Array) -> Array:
+    return np.maximum(0, 1 - target * score) ** 2
+
+
+def squared_hinge_gradient(score: Array, target: Array) -> tuple[float, Array]:
+    lack = np.maximum(0, 1 - target * score)
+    return float(np.mean(lack * lack)), target * lack * (-2 / target.size)
+
+
+def perceptron(score: Array, target: Array) -> Array:
+    return np.maximum(0, -target * score)
+
+
+def perceptron_gradient(score: Array, target: Array) -> tuple[float, Array]:
+    lack = -target * score
+    return float(np.mean(np.maximum(0, lack))), np.where(lack > 0, -target, 0) / target.size
+
+
+def soft_margin(score: Array, target: Array) -> Array:
+    m = target * score
+    return np.maximum(-m, 0) + np.log1p(np.exp(-np.abs(m)))
+
+
+def soft_margin_gradient(score: Array, target: Array) -> tuple[float, Array]:
+    m = target * score
+    e = np.exp(-np.abs(m))
+    value = float(np.mean(np.maximum(-m, 0) + np.log1p(e)))
+    return value, -target * np.where(m >= 0, e, 1) / ((1 + e) * target.size)
+
+
+def exponential(score: Array, target: Array) -> Array:
+    return np.exp(-target * score)
+
+
+def exponential_gradient(score: Array, target: Array) -> tuple[float, Array]:
+    e = np.exp(-target * score)
+    return float(np.mean(e)), -target * e / target.size
+
+
 def multiclass_hinge(scores: Array, target: Array, *, kind: str = "crammer_singer") -> Array:
     h = 1 + scores - _at_label(scores, target, -1)[:, None]
     np.put_along_axis(h, target[:, None], 0, -1)
@@ -282,6 +505,42 @@ def energy_gradient(energies: Array, target: Array) -> tuple[float, Array]:
     return value, -gradient
 
 
+def _huber_hessian(prediction: Array, target: Array) -> tuple[Array, Array]:
+    e = prediction - target
+    return np.clip(e, -1, 1), (np.abs(e) <= 1).astype(e.dtype)
+
+
+def _quantile_hessian(prediction: Array, target: Array) -> tuple[Array, Array]:
+    return np.sign(prediction - target) / 2, np.zeros_like(prediction)
+
+
+def _binary_hessian(logits: Array, target: Array) -> tuple[Array, Array]:
+    p = 1 / (1 + np.exp(-logits))
+    return p - target, p * (1 - p)
+
+
+def _poisson_hessian(prediction: Array, target: Array) -> tuple[Array, Array]:
+    rate = np.exp(prediction)
+    return rate - target, rate
+
+
+def _gamma_hessian(prediction: Array, target: Array) -> tuple[Array, Array]:
+    ratio = target * np.exp(-prediction)
+    return 1 - ratio, ratio
+
+
+def _tweedie_hessian(prediction: Array, target: Array) -> tuple[Array, Array]:
+    half = np.exp(prediction / 2)
+    pull = target / half
+    return half - pull, (half + pull) / 2
+
+
+_FURTHER = (
+    *("softmax_focal", "poly1_cross_entropy", "generalized_cross_entropy", "kl_div_with_logits"),
+    *("pseudo_huber", "log_cosh", "quantile", "expectile", "mape", "msle", "poisson_nll", "gamma", "tweedie"),
+    *("sigmoid_focal", "hinge", "squared_hinge", "perceptron", "soft_margin", "exponential"),
+)
+
 VALUES: dict[str, Callable[..., Array]] = {
     f.__name__: f
     for f in (
@@ -291,6 +550,7 @@ VALUES: dict[str, Callable[..., Array]] = {
         *(multiclass_hinge, coral, cumulative_link, squared_emd, energy),
     )
 } | {"smooth_l1": huber}  # equal at delta = beta = 1, the defaults
+VALUES |= {name: globals()[name] for name in _FURTHER}
 
 GRADIENTS: dict[str, Callable[..., tuple[float, Array | tuple[Array, ...]]]] = {
     "mse": mse_gradient,
@@ -311,4 +571,14 @@ GRADIENTS: dict[str, Callable[..., tuple[float, Array | tuple[Array, ...]]]] = {
     "multiclass_hinge": multiclass_hinge_gradient,
     "squared_emd": squared_emd_gradient,
     "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits_gradient,
+}
+GRADIENTS |= {name: globals()[f"{name}_gradient"] for name in _FURTHER}
+
+HESSIANS: dict[str, Callable[..., tuple[Array, Array]]] = {
+    "huber": _huber_hessian,
+    "quantile": _quantile_hessian,
+    "binary_cross_entropy_with_logits": _binary_hessian,
+    "poisson_nll": _poisson_hessian,
+    "gamma": _gamma_hessian,
+    "tweedie": _tweedie_hessian,
 }

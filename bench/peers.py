@@ -19,7 +19,7 @@ import fastloss as fl
 
 from . import expressions
 from .expressions import Array
-from .rows import FORWARD, Problem, differentiable
+from .rows import FORWARD, GRADIENT, HESSIAN, Problem, differentiable
 
 
 class AbsentError(Exception):
@@ -33,7 +33,9 @@ Gradient = Array | tuple[Array, ...] | None
 class Contender:
     column: str
     call: Callable[[], Any]
-    read: Callable[[Any], tuple[Array, Gradient]]  # result -> (value, gradient, or a tuple of them, or None)
+    read: Callable[
+        [Any], tuple[Array, Gradient]
+    ]  # result -> (value, gradient, or a tuple of them, or None), or (gradient, Hessian)
 
 
 def _need(module: str) -> Any:
@@ -76,7 +78,10 @@ class FastLoss(Peer):
     def contenders(self, problem: Problem) -> Iterator[Contender]:
         read = partial(_as_arrays, gradient=problem.mode != FORWARD)
         function: Any = getattr(fl, problem.task)
-        if problem.mode != FORWARD:
+        if problem.mode == HESSIAN:
+            yield Contender("fastloss", partial(function.grad_and_hess, *problem.arrays, reduction="sum"), read)
+            return
+        if problem.mode == GRADIENT:
             function = function.value_and_grad
         call = partial(function, *problem.arrays, **problem.options)
         yield Contender("fastloss", call, read)
@@ -93,6 +98,8 @@ class NumPy(Peer):
             yield Contender("NumPy", partial(_reference, problem), read)
             return
         table: Any = expressions.GRADIENTS if gradient else expressions.VALUES
+        if problem.mode == HESSIAN:
+            table = expressions.HESSIANS
         function = partial(_have(table, problem), *problem.arrays, **problem.options)
         reduces = not gradient and problem.task in fl.LOSSES
         yield Contender("NumPy", (lambda: function().mean()) if reduces else function, read)
@@ -113,6 +120,8 @@ class SciPy(Peer):
 
         def cross_entropy(x: Array, target: Array, axis: int = -1) -> Any:
             log_probs = special.log_softmax(x, axis)
+            if target.shape == x.shape:
+                return -(target * log_probs).sum(axis).mean()
             return -np.take_along_axis(log_probs, np.expand_dims(target, axis), axis).mean()
 
         def binary_cross_entropy(x: Array, target: Array) -> Any:
@@ -148,9 +157,16 @@ class ScikitLearn(Peer):
             "smooth_l1": (losses.HuberLoss, 1),
             "binary_cross_entropy_with_logits": (losses.HalfBinomialLoss, 1),
             "cross_entropy": (losses.HalfMultinomialLoss, 1),
+            "quantile": (losses.PinballLoss, 1),
+            "poisson_nll": (losses.HalfPoissonLoss, 1),
+            "gamma": (losses.HalfGammaLoss, 1),
+            "tweedie": (losses.HalfTweedieLoss, 1),
+            "exponential": (losses.ExponentialLoss, 1),
         }
         make, factor = _have(table, problem)
         x, target = problem.arrays
+        if problem.task == "cross_entropy" and target.shape == x.shape:
+            raise AbsentError("has no such target")
         if x.dtype.itemsize == 2 or problem.options:
             raise AbsentError("has no such layout or type")
         if make is losses.HuberLoss:
@@ -158,13 +174,21 @@ class ScikitLearn(Peer):
         else:
             loss = make(n_classes=x.shape[1]) if x.ndim == 2 else make()
         y, n = target.astype(x.dtype), target.size
+        if problem.task == "exponential":
+            y = (y + 1) / 2  # its labels
         values = np.empty(n, x.dtype)
+        if problem.mode == HESSIAN:
+            both = partial(loss.gradient_hessian, y, x, None, np.empty_like(x), np.empty_like(x), self.threads)
+            yield Contender("scikit-learn", both, partial(_without_ones, problem=problem))
+            return
+        # the constants of deviances are not its work: they are added when the result is looked at
+        constant = float(np.mean(loss.constant_to_optimal_zero(y))) if problem.task in ("gamma", "tweedie") else 0.0
         if problem.mode == FORWARD:
             call = partial(loss.loss, y, x, None, values, self.threads)
             yield Contender(
                 "scikit-learn",
                 lambda: call().mean(),
-                lambda mean: (_float64(factor * mean), None),
+                lambda mean: (_float64(factor * mean + constant), None),
             )
         else:
             both = partial(loss.loss_gradient, y, x, None, values, np.empty_like(x), self.threads)
@@ -176,8 +200,16 @@ class ScikitLearn(Peer):
             yield Contender(
                 "scikit-learn",
                 value_and_gradient,
-                lambda r: (_float64(factor * r[0]), _float64(r[1]) * (factor / n)),
+                lambda r: (_float64(factor * r[0] + constant), _float64(r[1]) * (factor / n)),
             )
+
+
+def _without_ones(result: tuple[Array, Array], problem: Problem) -> tuple[Array, Array]:
+    """scikit-learn's trees get a Hessian of 1 for the quantile loss, which has none: no mistake to refuse it for."""
+    gradient, hessian = result
+    if problem.task == "quantile":
+        hessian = hessian - 1
+    return _float64(gradient), _float64(hessian)
 
 
 class PyTorch(Peer):
@@ -191,6 +223,8 @@ class PyTorch(Peer):
     def _function(self, problem: Problem) -> tuple[Callable[..., Any], list[Any]]:
         torch = _need("torch")
         functional = torch.nn.functional
+        if problem.mode == HESSIAN:
+            raise AbsentError("has no such function")
 
         def js_divergence(p: Any, q: Any) -> Any:
             log_m = ((p + q) / 2).log()
@@ -210,11 +244,50 @@ class PyTorch(Peer):
             edges = torch.cat([-edge, thresholds, edge])
             return -torch.log(torch.sigmoid(edges[target + 1] - score) - torch.sigmoid(edges[target] - score)).mean()
 
-        table = {
+        def focal(x: Any, t: Any) -> Any:
+            """torchvision's."""
+            p = torch.sigmoid(x)
+            cost = functional.binary_cross_entropy_with_logits(x, t, reduction="none")
+            return ((0.25 * t + 0.75 * (1 - t)) * cost * (1 - (p * t + (1 - p) * (1 - t))) ** 2).mean()
+
+        def log_cosh(p: Any, t: Any) -> Any:
+            e = p - t
+            return (e + functional.softplus(-2 * e) - np.log(2)).mean()
+
+        def tweedie(p: Any, t: Any) -> Any:
+            half = torch.exp(0.5 * p)
+            return (2 * (half + t / half) - 4 * torch.sqrt(t)).mean()
+
+        def transformed(function: Callable[[Any], Any]) -> Callable[..., Any]:
+            """A function of the label's log-probability."""
+            return lambda x, y: function(-functional.cross_entropy(x, y, reduction="none")).mean()
+
+        formulas = {
+            "softmax_focal": transformed(lambda log_p: -((1 - log_p.exp()) ** 2) * log_p),
+            "poly1_cross_entropy": transformed(lambda log_p: 1 - log_p.exp() - log_p),
+            "generalized_cross_entropy": transformed(lambda log_p: (1 - (0.7 * log_p).exp()) / 0.7),
+            "kl_div_with_logits": lambda x, t: functional.kl_div(torch.log_softmax(x, -1), t, reduction="batchmean"),
+            "sigmoid_focal": focal,
+            "log_cosh": log_cosh,
+            "tweedie": tweedie,
+            "pseudo_huber": lambda p, t: (torch.sqrt(1 + (p - t) ** 2) - 1).mean(),
+            "quantile": lambda p, t: torch.maximum(0.5 * (t - p), -0.5 * (t - p)).mean(),
+            "expectile": lambda p, t: (0.5 * (p - t) ** 2).mean(),
+            "mape": lambda p, t: ((p - t).abs() / t.abs().clamp(min=2.220446049250313e-16)).mean(),
+            "msle": lambda p, t: ((torch.log1p(p) - torch.log1p(t)) ** 2).mean(),
+            "gamma": lambda p, t: (p + t * torch.exp(-p) - torch.log(t) - 1).mean(),
+            "hinge": lambda s, t: (1 - t * s).clamp(min=0).mean(),
+            "squared_hinge": lambda s, t: ((1 - t * s).clamp(min=0) ** 2).mean(),
+            "perceptron": lambda s, t: (-t * s).clamp(min=0).mean(),
+            "exponential": lambda s, t: torch.exp(-t * s).mean(),
+        }
+        table = formulas | {
             "mse": functional.mse_loss,
             "mae": functional.l1_loss,
             "huber": functional.huber_loss,
             "smooth_l1": functional.smooth_l1_loss,
+            "poisson_nll": functional.poisson_nll_loss,
+            "soft_margin": functional.soft_margin_loss,
             "binary_cross_entropy": functional.binary_cross_entropy,
             "binary_cross_entropy_with_logits": functional.binary_cross_entropy_with_logits,
             "nll": functional.nll_loss,
@@ -301,6 +374,9 @@ class JAX(Peer):
 
     def contenders(self, problem: Problem) -> Iterator[Contender]:
         jax, optax = _need("jax"), _need("optax")
+        if problem.mode == HESSIAN:
+            raise AbsentError("has no such function")
+        jnp = jax.numpy
 
         def gaussian_nll(x: Any, t: Any, variance: Any) -> Any:
             v = jax.numpy.maximum(variance, 1e-6)
@@ -310,13 +386,46 @@ class JAX(Peer):
             log_m = jax.numpy.log((p + q) / 2)
             return (optax.kl_divergence(log_m, p) + optax.kl_divergence(log_m, q)).mean() / 2
 
-        table = {
+        def tweedie(p: Any, t: Any) -> Any:
+            half = jnp.exp(0.5 * p)
+            return (2 * (half + t / half) - 4 * jnp.sqrt(t)).mean()
+
+        def transformed(function: Callable[[Any], Any]) -> Callable[..., Any]:
+            return lambda x, y: function(-optax.softmax_cross_entropy_with_integer_labels(x, y)).mean()
+
+        def cross_entropy(x: Any, t: Any) -> Any:
+            if t.ndim == x.ndim:
+                return optax.softmax_cross_entropy(x, t).mean()
+            return optax.softmax_cross_entropy_with_integer_labels(x, t, **problem.options).mean()
+
+        formulas = {
+            "softmax_focal": transformed(lambda log_p: -((1 - jnp.exp(log_p)) ** 2) * log_p),
+            "poly1_cross_entropy": transformed(lambda log_p: 1 - jnp.exp(log_p) - log_p),
+            "generalized_cross_entropy": transformed(lambda log_p: (1 - jnp.exp(0.7 * log_p)) / 0.7),
+            "kl_div_with_logits": lambda x, t: optax.kl_divergence(jax.nn.log_softmax(x), t).mean(),
+            "sigmoid_focal": lambda x, t: optax.sigmoid_focal_loss(x, t, alpha=0.25, gamma=2.0).mean(),
+            "log_cosh": lambda p, t: optax.log_cosh(p, t).mean(),
+            "hinge": lambda s, t: optax.hinge_loss(s, t).mean(),
+            "perceptron": lambda s, t: optax.losses.perceptron_loss(s, t).mean(),
+            "tweedie": tweedie,
+            "pseudo_huber": lambda p, t: (jnp.sqrt(1 + (p - t) ** 2) - 1).mean(),
+            "quantile": lambda p, t: jnp.maximum(0.5 * (t - p), -0.5 * (t - p)).mean(),
+            "expectile": lambda p, t: (0.5 * (p - t) ** 2).mean(),
+            "mape": lambda p, t: (jnp.abs(p - t) / jnp.maximum(jnp.abs(t), 2.220446049250313e-16)).mean(),
+            "msle": lambda p, t: ((jnp.log1p(p) - jnp.log1p(t)) ** 2).mean(),
+            "poisson_nll": lambda p, t: (jnp.exp(p) - t * p).mean(),
+            "gamma": lambda p, t: (p + t * jnp.exp(-p) - jnp.log(t) - 1).mean(),
+            "squared_hinge": lambda s, t: (jnp.maximum(0, 1 - t * s) ** 2).mean(),
+            "soft_margin": lambda s, t: jnp.logaddexp(0, -t * s).mean(),
+            "exponential": lambda s, t: jnp.exp(-t * s).mean(),
+        }
+        table = formulas | {
             "mse": lambda p, t: optax.squared_error(p, t).mean(),
             "mae": lambda p, t: jax.numpy.abs(p - t).mean(),
             "huber": lambda p, t: optax.huber_loss(p, t).mean(),
             "smooth_l1": lambda p, t: optax.huber_loss(p, t).mean(),
             "binary_cross_entropy_with_logits": lambda x, t: optax.sigmoid_binary_cross_entropy(x, t).mean(),
-            "cross_entropy": lambda x, t: optax.softmax_cross_entropy_with_integer_labels(x, t, **problem.options).mean(),
+            "cross_entropy": cross_entropy,
             "energy": lambda e, t: optax.softmax_cross_entropy_with_integer_labels(-e, t).mean(),
             "logsumexp": partial(jax.nn.logsumexp, axis=-1),
             "softmax": partial(jax.nn.softmax, axis=-1),

@@ -20,6 +20,8 @@ def tables() -> dict[str, str]:
         found["bench"] = report.markdown(json.loads(results.read_text()))
     if errors.exists():
         found["accuracy"] = accuracy.markdown(json.loads(errors.read_text()))
+    if (ROOT / accuracy.WORST).exists():
+        found["worst"] = accuracy.worst_markdown(json.loads((ROOT / accuracy.WORST).read_text()))
     return found
 
 

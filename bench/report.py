@@ -60,7 +60,8 @@ def target(row: Row) -> str:
         "eager": "{:g}x PyTorch",
         "scipy": "{:g}x SciPy",
         "limit": "{:.0%} of limit",
-        "beside": "no slower than float32",
+        "beside": "beside {}",
+        "within": "at most {:g} times its time",
         "scaling": "{:g}x all/one",
         "seconds": "{:g} s",
         "in_memory": "{:.0%} of in memory",
@@ -73,10 +74,10 @@ def note(row: Row, rows: list[Row]) -> str:
     """The target, and what the numeric columns cannot say."""
     remarks = [f"target {target(row)}" if target(row) else "", row.get("note", "")]
     if title := row["target"].get("beside"):
-        float32 = _other(rows, title, row["mode"], row["threads"])
-        times = seconds(float32, "fastloss") if float32 else None
+        other = _other(rows, title, row["mode"], row["threads"])
+        times = seconds(other, "fastloss") if other else None
         ours = seconds(row, "fastloss")
-        remarks.append(f"{times / ours:.2f}x float32" if times and ours else "")
+        remarks.append(f"{ours / times:.2f} times {title}" if times and ours else "")
     if kept := seconds(row, "in memory"):
         remarks.append(f"{kept / row['times']['fastloss']['median']:.0%} of in memory")
     wrong = [f"{peer} {why}" for peer, why in row["absent"].items() if why.startswith(("not timed", "failed"))]

@@ -14,9 +14,10 @@ import fastloss as fl
 
 from .expressions import Array
 
-Mode = Literal["forward", "value and gradient"]
+Mode = Literal["forward", "value and gradient", "gradient and Hessian"]
 FORWARD: Mode = "forward"
 GRADIENT: Mode = "value and gradient"
+HESSIAN: Mode = "gradient and Hessian"  # of the sum
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Target:
     scipy: float | None = None  # times as fast as SciPy
     limit: float | None = None  # fraction of the read bandwidth of the same run
     beside: str | None = None  # at least as fast as this other row
+    within: float | None = None  # ... or at most this many times as slow
     scaling: float | None = None  # all cores over one thread
 
     def to_json(self) -> dict[str, float | str]:
@@ -66,8 +68,9 @@ class Row:
         """Draw the data; `quick` keeps a sixteenth of the leading axis."""
         shape = (max(1, self.shape[0] // 16), *self.shape[1:]) if quick else self.shape
         arrays = self.draw(np.random.default_rng(0), shape)
-        written = [arrays[k] for k in differentiable(self.task)] if mode == GRADIENT else arrays[: self.task == "softmax"]
-        moved = sum(a.nbytes for a in arrays) + sum(a.nbytes for a in written)
+        slopes = [arrays[k] for k in differentiable(self.task)] if mode != FORWARD else arrays[: self.task == "softmax"]
+        written = sum(a.nbytes for a in slopes) * (2 if mode == HESSIAN else 1)
+        moved = sum(a.nbytes for a in arrays) + written
         return Problem(self.task, mode, arrays, self.options, moved, self.tiny)
 
 
@@ -81,6 +84,11 @@ def _labelled(axis: int) -> Callable[[np.random.Generator, tuple[int, ...]], tup
         return 3 * _normal(rng, shape), rng.integers(shape[axis], size=labels)
 
     return draw
+
+
+def _taught(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    """Logits, and a teacher's probabilities."""
+    return 3 * _normal(rng, shape), np.asarray(fl.softmax(3 * _normal(rng, shape)))
 
 
 def _labelled_bfloat16(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
@@ -124,6 +132,25 @@ def _distributions(log_first: bool) -> Callable[[np.random.Generator, tuple[int,
         return first if log_first else np.exp(first), np.exp(second)
 
     return draw
+
+
+def _margins(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    score, label = _binary(rng, shape)
+    return score, 2 * label - 1
+
+
+def _counts(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    log_rate = _normal(rng, shape)
+    return log_rate, rng.poisson(1.5, shape).astype(np.float32)
+
+
+def _positive(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    return _normal(rng, shape), rng.standard_gamma(np.float32(2), shape, dtype=np.float32) + np.float32(1e-3)
+
+
+def _wide(draw: Callable[..., tuple[Array, ...]]) -> Callable[[np.random.Generator, tuple[int, ...]], tuple[Array, ...]]:
+    """The same data in float64."""
+    return lambda rng, shape: tuple(a.astype(np.float64) for a in draw(rng, shape))
 
 
 def _speeds(forward: Target, gradient: Target | None) -> dict[Mode, Target]:
@@ -180,7 +207,20 @@ def named_rows() -> Iterator[Row]:
         size = "16.8M elements" if len(shape) == 1 else " x ".join(map(str, shape))
         yield Row(f"{task} {size}", task, shape, draw, _speeds(Target(best=2.5, eager=8), Target(best=2.5, eager=8)))
 
+    yield from transform_rows()
     yield from score_rows()
+
+
+def transform_rows() -> Iterator[Row]:
+    """Functions of cross-entropy, and distillation, beside cross-entropy's own time."""
+    title = "cross_entropy 32768 x 1000"
+    both = _speeds(Target(beside=title, within=1.3), Target(beside=title, within=1.3))
+    for task in ("softmax_focal", "poly1_cross_entropy", "generalized_cross_entropy"):
+        yield Row(f"{task} 32768 x 1000", task, (32768, 1000), _labelled(-1), both)
+    title = "cross_entropy 32768 x 1000, probabilities"
+    both = _speeds(Target(beside=title, within=1.3), Target(beside=title, within=1.3))
+    yield Row(title, "cross_entropy", (32768, 1000), _taught, _speeds(Target(), Target()))
+    yield Row("kl_div_with_logits 32768 x 1000", "kl_div_with_logits", (32768, 1000), _taught, both)
 
 
 def score_rows() -> Iterator[Row]:
@@ -192,6 +232,37 @@ def score_rows() -> Iterator[Row]:
     yield Row("cumulative_link 1M scores", "cumulative_link", (2**20,), _thresholded, both)
     yield Row("squared_emd 65536 x 10", "squared_emd", (65536, 10), _labelled(-1), both)
     yield Row("energy nll 65536 x 100", "energy", (65536, 100), _labelled(-1), both)
+
+
+def pointwise_rows() -> Iterator[Row]:
+    """The further pointwise losses: bound by memory, by exponentials, or used by boosted trees in float64."""
+    for task in ("pseudo_huber", "quantile", "expectile", "mape", "hinge", "squared_hinge", "perceptron"):
+        targets = _speeds(Target(limit=0.8), Target(limit=0.65))
+        draw = _pair if task in ("pseudo_huber", "quantile", "expectile", "mape") else _margins
+        yield Row(f"{task} 16.8M elements", task, (2**24,), draw, targets)
+    draws = {
+        "sigmoid_focal": _binary,
+        "log_cosh": _pair,
+        "msle": lambda rng, shape: tuple(np.abs(a) for a in _pair(rng, shape)),
+        "poisson_nll": _counts,
+        "gamma": _positive,
+        "tweedie": _positive,
+        "soft_margin": _margins,
+        "exponential": _margins,
+    }
+    for task, draw in draws.items():
+        targets = _speeds(Target(best=2.5, eager=8), Target(best=2.5, eager=8))
+        yield Row(f"{task} 16.8M elements", task, (2**24,), draw, targets)
+    trees = {
+        "binary_cross_entropy_with_logits": _binary,
+        "poisson_nll": _counts,
+        "gamma": _positive,
+        "tweedie": _positive,
+        "quantile": _pair,
+        "huber": _pair,
+    }
+    for task, draw in trees.items():
+        yield Row(f"{task} of 1M samples, float64", task, (2**20,), _wide(draw), {HESSIAN: Target(best=3)})
 
 
 def tiny_rows() -> Iterator[Row]:
@@ -207,4 +278,4 @@ def tiny_rows() -> Iterator[Row]:
 
 
 def all_rows() -> list[Row]:
-    return [*named_rows(), *tiny_rows()]
+    return [*named_rows(), *pointwise_rows(), *tiny_rows()]

@@ -118,15 +118,17 @@ def _prepare(problem: "Problem", peers: "dict[str, Peer]") -> "tuple[dict[str, C
 
 
 def _expected(problem: "Problem") -> tuple[Any, Any]:
-    """The value and gradient in float64: from the reference definition, and from plain NumPy."""
+    """The value and gradient (or gradient and Hessian) in float64: from the reference definition, and from plain NumPy."""
     import numpy as np
 
     import fastloss as fl
 
-    from .expressions import GRADIENTS, VALUES
-    from .rows import FORWARD
+    from .expressions import GRADIENTS, HESSIANS, VALUES
+    from .rows import FORWARD, HESSIAN
 
     arrays = [x.astype(np.float64) if x.dtype.kind not in "iub" else x for x in problem.arrays]
+    if problem.mode == HESSIAN:
+        return HESSIANS[problem.task](*arrays, **problem.options)
     if problem.task not in fl.LOSSES:
         return VALUES[problem.task](*arrays, **problem.options), None
     from fastloss._reference import reduce
@@ -141,19 +143,24 @@ def _difference(result: tuple[Any, Any], expected: tuple[Any, Any], problem: "Pr
     """What is wrong with a contender's numbers, or nothing."""
     import numpy as np
 
+    from .rows import HESSIAN
+
     tolerance = 3e-2 if problem.arrays[0].dtype.itemsize == 2 else 1e-3
-    pairs = [("value", result[0], expected[0])]
-    several = isinstance(expected[1], tuple)
-    if several and isinstance(result[1], tuple):
-        pairs += [("gradient", got, true) for got, true in zip(result[1], expected[1], strict=True)]
+    if problem.mode == HESSIAN:
+        pairs = list(zip(("gradient", "Hessian"), result, expected, strict=True))
     else:
-        pairs += [("gradient", None if several else result[1], expected[1])]
+        pairs = [("value", result[0], expected[0])]
+        several = isinstance(expected[1], tuple)
+        if several and isinstance(result[1], tuple):
+            pairs += [("gradient", got, true) for got, true in zip(result[1], expected[1], strict=True)]
+        else:
+            pairs += [("gradient", None if several else result[1], expected[1])]
     for what, got, true in pairs:
         if (got is None) != (true is None):
             return f"not timed: {what} is missing"
         if true is None:
             continue
-        error = np.abs(got - true).max() / np.abs(true).max()
+        error = np.abs(got - true).max() / max(np.abs(true).max(), 1e-300)  # a Hessian may be 0
         if not error < tolerance:
             return f"not timed: {what} is wrong by {error:.1e}"
     return ""

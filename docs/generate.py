@@ -1,7 +1,7 @@
 """Writes what the documentation says about each loss from the registry: `make docs`.
 
 `losses.md` holds every loss's formula, options and docstring; the table in `nonfinite.md` is what
-the losses do when asked. A test compares both with the files, so neither can fall behind.
+the losses do when asked; the README's lists them. A test compares all with the files, so none can fall behind.
 """
 
 import inspect
@@ -211,15 +211,32 @@ def _shown(values: Any) -> str:
     return ", ".join(dict.fromkeys(kinds))
 
 
+# -- The table of the README -------------------------------------------------------------------------
+
+
+def families_table() -> str:
+    """Every loss by its family."""
+    families: dict[str, list[str]] = {}
+    for loss in fl.LOSSES.values():
+        families.setdefault(loss.family, []).append(f"`{loss.name}`")
+    lines = ["| family | losses |", "| --- | --- |"]
+    return "\n".join([*lines, *(f"| {family} | {', '.join(names)} |" for family, names in sorted(families.items()))])
+
+
+def _between(path: Path, name: str, text: str) -> str:
+    """The page with what stands between its markers replaced."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, _, rest = path.read_text().partition(begin)
+    return f"{before}{begin}\n\n{text}\n\n{end}{rest.partition(end)[2]}"
+
+
 def pages() -> dict[Path, str]:
     """What each generated file should hold."""
-    nonfinite = DOCS / "nonfinite.md"
-    begin, end = "<!-- nonfinite:begin -->", "<!-- nonfinite:end -->"
-    before, _, rest = nonfinite.read_text().partition(begin)
-    _, _, after = rest.partition(end)
+    nonfinite, readme = DOCS / "nonfinite.md", DOCS.parent / "README.md"
     return {
         DOCS / "losses.md": losses_page(),
-        nonfinite: f"{before}{begin}\n\n{nonfinite_table()}\n\n{end}{after}",
+        nonfinite: _between(nonfinite, "nonfinite", nonfinite_table()),
+        readme: _between(readme, "losses", families_table()),
     }
 
 

@@ -57,6 +57,7 @@ OPTIONS: dict[str, dict[str, Make]] = {
     "alpha": {"0.8": constant(0.8)},
     "axis": {},
     "beta": {"0.25": constant(0.25), "3": constant(3.0), "0": constant(0.0)},
+    "contrastive_divergence.alpha": {"0.1": constant(0.1)},
     "class_weight": {"random": _per_class, "with_zero": _per_class_with_zero},
     "delta": {"0.25": constant(0.25), "3": constant(3.0)},
     "epsilon": {"-0.5": constant(-0.5), "3": constant(3.0)},
@@ -84,7 +85,20 @@ OPTIONS: dict[str, dict[str, Make]] = {
     "sigmoid_focal.alpha": {"0.8": constant(0.8), "None": constant(None)},
     "squared_hinge.margin": {"0.25": constant(0.25), "0": constant(0.0)},
     "tau": {"0.1": constant(0.1), "0.75": constant(0.75)},
+    "temperature": {"2.5": constant(2.5), "0.5": constant(0.5)},
 }
+
+
+# Whole numbers that are targets of each loss; 0 and 1 but for these.
+WHOLE_TARGETS: dict[str, tuple[int, int]] = dict.fromkeys(
+    ("hinge", "squared_hinge", "perceptron", "soft_margin", "exponential"), (-1, 1)
+) | {"gamma": (1, 2), "mape": (1, 2)}
+
+
+def whole_targets(loss: fl.Loss, bits: np.ndarray) -> np.ndarray:
+    """Targets of small whole numbers: the loss's second where `bits` are 1, else its first."""
+    first, second = WHOLE_TARGETS.get(loss.name, (0, 1))
+    return np.where(bits == 1, second, first)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,7 +51,11 @@ def note(record_property: Callable[[str, object], None]) -> Note:
     return lambda loss, dtype, ulps: record_property("worst ulp", (loss, dtype, _kernels.get_isa(), float(ulps)))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--worst-errors", type=Path, metavar="FILE", help="save the worst errors seen as JSON")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The worst error of each loss, dtype and level; properties of reports survive pytest-xdist."""
     worst: dict[tuple[str, str, str], float] = {}
     for report in (r for reports in terminalreporter.stats.values() for r in reports):
@@ -62,6 +67,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 worst[loss, dtype, level] = max(ulps, worst.get((loss, dtype, level), 0.0))
     if not worst:
         return
+    if config.getoption("worst_errors"):
+        rows = [(*key, round(ulps, 2)) for key, ulps in sorted(worst.items())]
+        config.getoption("worst_errors").write_text(json.dumps(rows, indent=0) + "\n")
     levels = sorted({key[2] for key in worst}, key=lambda v: (v != "baseline", v))
     terminalreporter.section("worst error seen, in ULP (reduction='none')")
     terminalreporter.line(f"{'loss':36}{'dtype':10}" + "".join(f"{level:>10}" for level in levels))

@@ -277,7 +277,7 @@ class Softmax:
     """A batch of rows: probabilities p, their complements q = 1 - p and -log p, without cancellation."""
 
     def __init__(self, x: ArrayLike, field: Field = MP) -> None:
-        x = field.lift(x)
+        x = x if isinstance(x, np.ndarray) and x.dtype == object else field.lift(x)
         rows = np.arange(len(x))
         top = np.argmax(np.asarray(x, dtype=np.float64), axis=1)
         m = x[rows, top][:, None]
@@ -383,6 +383,29 @@ class Transformed(CrossEntropy):
     def grad(self) -> Exact:
         w = self.w * np.where(self.w == 0, 0, self.slope)
         return Exact.of(self.rows.p * (w.sum(axis=1)[:, None] - w) - w * self.rows.q)
+
+
+class Distillation(CrossEntropy):
+    """Kullback-Leibler divergence of softmax(logits / temperature) from the target."""
+
+    def __init__(
+        self, x: np.ndarray, target: ArrayLike, field: Field, temperature: float = 1.0, log_target: bool = False
+    ) -> None:
+        self.temperature = field.lift(temperature)[()]
+        super().__init__(Softmax(field.lift(x) / self.temperature, field), np.zeros((len(x), x.shape[1])))
+        t = field.lift(target)
+        self.w = field.exp(t) if log_target else t
+        log_t = t if log_target else _objects(lambda v: mp.log(v) if v else mpf(0))(t)
+        self.negentropy = (self.w * np.where(self.w == 0, 0, log_t)).sum(axis=1)
+        self.total = self.w.sum(axis=1)[:, None]
+
+    @cached_property
+    def value(self) -> Exact:
+        return Exact.of((self.w * np.where(self.w == 0, 0, self.rows.loss)).sum(axis=1) + self.negentropy)
+
+    @cached_property
+    def grad(self) -> Exact:
+        return Exact.of((self.rows.p * (self.total - self.w) - self.w * self.rows.q) / self.temperature)
 
 
 def _expm1(x: np.ndarray) -> np.ndarray:
@@ -526,6 +549,7 @@ ROWS: dict[str, Callable[..., RowTruth]] = {
     "softmax_focal": _transformed("focal", "gamma", 2.0),
     "poly1_cross_entropy": _transformed("poly1", "epsilon", 1.0),
     "generalized_cross_entropy": _transformed("generalized", "q", 0.7),
+    "kl_div_with_logits": Distillation,
 }
 
 
@@ -781,8 +805,8 @@ SCALE_OF = {
 
 def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], dtype: str) -> np.ndarray | float:
     """What a value's rounding is relative to, where that may exceed the value: the terms of a difference that is meant
-    (Poisson's likelihood without its constant); in float64 for deviances, as if the logarithms that are compared had
-    been rounded."""
+    (Poisson's likelihood without its constant); for deviances, as if the prediction had been moved by the last digits of the
+    logarithms that are compared: they are those of a double, for floats too."""
     stirling = options.get("full") and options.get("log_input", True)
     if name == "poisson_nll":
         p, t = _float64(*args)
@@ -792,12 +816,13 @@ def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any],
     return _deviance_scale(name, args, options, dtype) if name in ("gamma", "tweedie") else 0.0
 
 
-def _deviance_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], dtype: str) -> np.ndarray | float:
-    if dtype != "float64":
-        return 0.0
+def _deviance_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], dtype: str) -> np.ndarray:
     p, t = _float64(*args)
-    push, pull = _tweedie_terms(p, t, options.get("power", 1.5 if name == "tweedie" else 2.0))
-    return np.abs(push - pull) * (1.0 + np.abs(p) + np.abs(np.log(np.abs(np.where(t == 0, 1.0, t)))))
+    with np.errstate(over="ignore"):
+        push, pull = _tweedie_terms(p, t, options.get("power", 1.5 if name == "tweedie" else 2.0))
+    digits = 1.0 + np.abs(p) + np.abs(np.log(np.abs(np.where(t == 0, 1.0, t))))
+    scale = digits * (np.abs(push - pull) + 2.0**-52 * digits * (push + np.abs(pull)))  # next to the optimum the slope is 0
+    return scale if dtype == "float64" else 2.0**-27 * scale
 
 
 def derivative_scale(

@@ -528,7 +528,7 @@ def test_two_buffers(name: str, isa: str) -> None:
     loss = fl.LOSSES[name]
     args, _ = loss.sample(RNG(0), size=67)
     right = loss.grad(*args)
-    first, second = (np.empty_like(g) for g in right)
+    first, second = (np.zeros_like(g) for g in right)
     for out in ((first,), first, (first, second, second), [first, second]):
         with refused((ValueError, TypeError), name, "out"):
             loss.grad(*args, out=out)
@@ -537,7 +537,7 @@ def test_two_buffers(name: str, isa: str) -> None:
             loss.grad(*args, out=(first, wrong))
     with refused(ValueError, name, "out", "apart from one another"):
         loss.grad(*args, out=(first, first))
-    both = np.empty((len(first) + 1, *first.shape[1:]), first.dtype)
+    both = np.zeros((len(first) + 1, *first.shape[1:]), first.dtype)
     with refused(ValueError, name, "out", "apart from one another"):
         loss.grad(*args, out=(both[1:], both[:-1]))
     shifted = np.concatenate([args[1], args[1][:1]])

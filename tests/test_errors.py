@@ -192,6 +192,9 @@ def test_calls_python_itself_refuses(loss: fl.Loss) -> None:
 
 # -- Options out of range ----------------------------------------------------------------------------
 
+UNIT = [(ValueError, v) for v in (-0.1, 0.0, 1.0, 1.1, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)]
+AT_LEAST_ZERO = [(ValueError, v) for v in (-1e-9, -1.0, nan, inf)] + [(TypeError, v) for v in ("1", None, 1j)]
+SWITCH = [(TypeError, v) for v in (1, 0, "True", None, 1.0)]
 PRIORS: list[tuple[Any, Any]] = [(ValueError, v) for v in (nan, inf, np.ones(5), np.ones((2, 7)), [0.0] * 6 + [nan])]
 PRIORS += [(TypeError, v) for v in ("abc", None, np.ones(7, complex), 1j)]
 NO_NUMBERS: list[tuple[Any, Any]] = [(TypeError, v) for v in ("1", None, [1.0, 2.0], 1j)]
@@ -252,6 +255,7 @@ OPTIONS: dict[str, list[tuple[Any, Any]]] = {
         (TypeError, 1j),
     ],
     "tau": UNIT,
+    "temperature": POSITIVE,
 }
 
 
@@ -415,6 +419,14 @@ def test_no_axes(loss: fl.Loss) -> None:
     for method in methods(loss):
         with refused(ValueError, loss.name, "(" + "|".join(loss.arrays) + ")"):
             method(np.float64(1.0), 0)
+
+
+@pytest.mark.parametrize(("name", "bad"), [("binary_cross_entropy", 0.6), ("binary_cross_entropy", 1.0), ("mape", 0.0)])
+def test_eps_of_one_loss(name: str, bad: float) -> None:
+    args, options = sample(fl.LOSSES[name])
+    for method in methods(fl.LOSSES[name]):
+        with refused(ValueError, name, "eps"):
+            method(*args, **options, eps=bad)
 
 
 # -- Domains of the foundation's losses --------------------------------------------------------------

@@ -21,6 +21,7 @@ from cases import (
     every_variant,
     need,
     per_sample,
+    whole_targets,
     wrt_positions,
 )
 
@@ -274,13 +275,20 @@ def test_every_integer_dtype_is_a_label(loss: fl.Loss, dtype: str, isa: str) -> 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint64", "int64", "bool"])
 @every_loss
 def test_integer_inputs_are_float64(loss: fl.Loss, dtype: str) -> None:
-    """Zeros and ones mean something to every loss."""
+    """Zeros and ones mean something to nearly every loss."""
     bits = np.random.default_rng(0).integers(0, 2, (9, 2))
     if loss.shared:
         args = (bits[:, 0].astype(dtype), np.array([0, 1], dtype), bits[:, 1])
         exact = (bits[:, 0].astype(float), np.array([0.0, 1.0]), bits[:, 1])
     elif loss not in LABELLED:
-        drawn = np.random.default_rng(0).integers(0, 2, (len(loss.arrays), 9) if loss.pointwise else (len(loss.arrays), 9, 2))
+        shape = (len(loss.arrays), 9) if loss.pointwise else (len(loss.arrays), 9, 2)
+        drawn = list(np.random.default_rng(0).integers(0, 2, shape))
+        if loss.pointwise:
+            drawn[1] = whole_targets(loss, drawn[1])
+            if dtype == "bool" and drawn[1].min() < 0:
+                pytest.skip("labels -1 and 1")
+            if dtype == "bool" or (drawn[1].min() < 0 and dtype.startswith("u")):
+                drawn[1] = np.ones_like(drawn[1])
         args = tuple(a.astype(dtype) for a in drawn)
         exact = tuple(a.astype(float) for a in drawn)
     else:
@@ -312,7 +320,7 @@ def test_mixed_dtypes_follow_numpy_promotion(loss: fl.Loss, left: str, right: st
     if loss not in LABELLED:
         shape = 65 if loss.pointwise else (65, 7)
         x = rng.uniform(0.1, 0.9, shape).astype(left)
-        t = rng.integers(0, 2, shape).astype(right)
+        t = whole_targets(loss, rng.integers(0, 2, shape)).astype(right)
         others = [rng.uniform(0.1, 0.9, shape).astype(left) for _ in loss.arrays[2:]]
     elif loss.name == "cross_entropy":
         x = rng.normal(size=(65, 2)).astype(left)

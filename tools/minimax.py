@@ -76,6 +76,11 @@ def jensen(w: mp.mpf) -> mp.mpf:
     return ((1 + d) * mp.log1p(d) + (1 - d) * mp.log1p(-d)) / w
 
 
+def log_cosh_ratio(w: mp.mpf) -> mp.mpf:
+    """log cosh(e) / e^2 with w = e^2"""
+    return mp.log(mp.cosh(mp.sqrt(w))) / w if w > mp.mpf("1e-20") else mp.mpf(1) / 2
+
+
 def mills(t: mp.mpf) -> mp.mpf:
     """(1 + 4/5 z) e^(z^2/2) Phi(-z) with t = (z - 21/4) / (z + 21/4)"""
     z = mp.mpf(21) / 4 * (1 + t) / (1 - t)
@@ -105,6 +110,8 @@ TABLE = [
      lambda p, w: (2 + w * p) / (2 + w * atanh_tail(w)) - 1),
     ("ATANH_SHORT", atanh_tail, mp.mpf(0), Z_MAX, 3, np.float64,
      lambda p, w: (2 + w * p) / (2 + w * atanh_tail(w)) - 1),
+    ("LOG_COSH_F32", log_cosh_ratio, mp.mpf(0), mp.mpf("1.7"), 9, np.float32, lambda p, w: p / log_cosh_ratio(w) - 1),
+    ("ATANH_WIDE_F32", atanh_tail, mp.mpf(0), mp.mpf("0.36"), 8, np.float32, lambda p, w: (p - atanh_tail(w)) / 2),
     ("ATANH_THIRD_SHORT", atanh_tail, mp.mpf(0), mp.mpf(1) / 9, 5, np.float64,
      lambda p, w: (2 + w * p) / (2 + w * atanh_tail(w)) - 1),
     ("LOG_SHORT", log_tail, 1 / SQRT2 - 1, SQRT2 - 1, 11, np.float64,

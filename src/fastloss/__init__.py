@@ -35,7 +35,7 @@ from fastloss.classification import (
     softmax_focal,
     squared_hinge,
 )
-from fastloss.divergence import gaussian_kl, js_divergence, kl_div
+from fastloss.divergence import gaussian_kl, js_divergence, kl_div, kl_div_with_logits
 from fastloss.energy import contrastive_divergence, energy
 from fastloss.functional import log_softmax, logsumexp, softmax
 from fastloss.ordinal import coral, corn, cumulative_link, squared_emd
@@ -83,6 +83,7 @@ __all__ = [
     "huber",
     "js_divergence",
     "kl_div",
+    "kl_div_with_logits",
     "log_cosh",
     "log_softmax",
     "logsumexp",

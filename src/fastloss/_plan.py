@@ -71,7 +71,7 @@ def _sizes(a: Array) -> tuple[float, float]:
 _NO_SLOPES: Sequence[Array] = ()
 
 
-def _unpacked(slopes: Sequence[Array]) -> Slopes | None:
+def unpacked(slopes: Sequence[Array]) -> Slopes | None:
     """What the caller gets: one array bare, several as a tuple."""
     if len(slopes) < 2:
         return slopes[0] if slopes else None
@@ -201,9 +201,9 @@ class Pointwise(Plan):
                 hessians = self._buffers(None, self.slopes)
         total = self._kernel(want, self.wide, scale, values, gradients, hessians)
         if not value:
-            return None, _unpacked(gradients), _unpacked(hessians)
+            return None, unpacked(gradients), unpacked(hessians)
         result = self._reduced(total, self.total_weight) if values is None else values
-        return result, _unpacked(gradients), _unpacked(hessians)
+        return result, unpacked(gradients), unpacked(hessians)
 
     def terms(self) -> Terms:
         values = np.empty(self.x.shape, FLOAT64)
@@ -302,8 +302,8 @@ class Summed(Plan):
                 self._check_domain()  # before anything of the caller's is written
         total = self._kernel(want, scale, values, gradients)
         if not value:
-            return None, _unpacked(gradients), None
-        return (self._reduced(total, self.total_weight) if values is None else values), _unpacked(gradients), None
+            return None, unpacked(gradients), None
+        return (self._reduced(total, self.total_weight) if values is None else values), unpacked(gradients), None
 
     def terms(self) -> Terms:
         values = np.empty(self.shape, FLOAT64)

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastloss import _check, _scores
 from fastloss._check import FLOAT64, Array, refuse
-from fastloss._plan import REDUCTIONS, Plan, Result, Rows, Terms, _total, _unpacked
+from fastloss._plan import REDUCTIONS, Plan, Result, Rows, Terms, _total, unpacked
 from fastloss._threads import get_num_threads
 
 
@@ -120,8 +120,8 @@ class CumulativeLink(Plan):
         if grad:
             gradients[1][...] = cut_grad
         if not value:
-            return None, _unpacked(gradients), None
-        return (self._reduced(total, self.total_weight) if values is None else values), _unpacked(gradients), None
+            return None, unpacked(gradients), None
+        return (self._reduced(total, self.total_weight) if values is None else values), unpacked(gradients), None
 
     def terms(self) -> Terms:
         values, weights = np.empty(self.x.shape, FLOAT64), np.empty(self.x.shape, FLOAT64)

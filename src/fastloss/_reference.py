@@ -116,8 +116,9 @@ def mape(prediction: ArrayLike, target: ArrayLike, *, eps: float = 2.22044604925
 
 @_quiet
 def msle(prediction: ArrayLike, target: ArrayLike) -> Terms:
-    """(log1p p - log1p t)^2."""
-    return _uniform((np.log1p(_float(prediction)) - np.log1p(_float(target))) ** 2)
+    """(log1p p - log1p t)^2, by the logarithm of the quotient."""
+    p, t = _float(prediction), _float(target)
+    return _uniform(np.log1p((p - t) / (1.0 + t)) ** 2)
 
 
 @_quiet
@@ -147,8 +148,11 @@ def tweedie(prediction: ArrayLike, target: ArrayLike, *, power: float = 1.5) -> 
         return _uniform(np.where(t == 0, 0.0, t * np.log(t) - t * p) - t + np.exp(p))
     if k == 2:
         return gamma(p, t)
-    constant = t**2.0 / 2.0 if k == 0 else t ** (2.0 - k) / ((1.0 - k) * (2.0 - k))
-    return _uniform(constant - t * np.exp((1.0 - k) * p) / (1.0 - k) + np.exp((2.0 - k) * p) / (2.0 - k))
+    a, b, v = 1.0 - k, 2.0 - k, p - np.log(np.where(t > 0, t, 1.0))
+    values = np.abs(t) ** b * (np.expm1(b * v) / b - np.expm1(a * v) / a)  # the same, constants taken out of the difference
+    if k == 0:
+        values = 0.5 * (np.exp(p) - t) ** 2
+    return _uniform(np.where(t == 0, np.exp(b * p) / b, values) if k else values)
 
 
 @_quiet
@@ -181,6 +185,13 @@ def kl_div(log_probs: ArrayLike, target: ArrayLike, *, log_target: bool = False,
     t = np.exp(log_t) if log_target else log_t
     log_t = log_t if log_target else np.log(log_t)
     return _uniform(np.where((t == 0.0) & ~np.isnan(x), 0.0, t * (log_t - x)).sum(axis))
+
+
+def kl_div_with_logits(
+    logits: ArrayLike, target: ArrayLike, *, temperature: float = 1.0, log_target: bool = False, axis: int = -1
+) -> Terms:
+    """kl_div of log_softmax(logits / temperature)."""
+    return kl_div(log_softmax(_float(logits) / temperature, axis=axis), target, log_target=log_target, axis=axis)
 
 
 @_quiet

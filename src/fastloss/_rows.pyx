@@ -407,10 +407,13 @@ cdef inline const char *logits_piece(
 ) noexcept nogil:
     """Classes [first, first + n) of a row of logits, divided by the temperature."""
     cdef const char *x = read_piece(call, &call.x, row, first, n, desk.x)
-    cdef double reference
+    cdef double reference = INFINITY  # the row's first finite logit: the difference is exact where it matters
+    cdef Py_ssize_t c = 0
     if call.temperature == 1:
         return x
-    reference = fl_load_one(row, call.x.rows.type)
+    while c < call.classes and not isfinite(reference):
+        reference = fl_load_one(row + c * call.x.step, call.x.rows.type)
+        c += 1
     call.table.temper(n, x, reference if isfinite(reference) else 0, call.temperature, desk.x)
     return desk.x
 

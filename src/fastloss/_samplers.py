@@ -86,6 +86,11 @@ def log_probabilities_and_probabilities(rng: np.random.Generator, dtype: str, si
     return class_log_probabilities(rng, dtype, size)[0], rng.dirichlet(np.ones(CLASSES), size).astype(dtype)
 
 
+def logits_and_probabilities(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Logits, and probabilities that have little to do with them."""
+    return class_logits(rng, dtype, size)[0], rng.dirichlet(np.ones(CLASSES), size).astype(dtype)
+
+
 def two_distributions(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
     """Rows of probabilities, above 0."""
     p, q = rng.dirichlet(np.ones(CLASSES), (2, size))

@@ -980,8 +980,8 @@ def soft_margin(score: Any, target: Any, *, sample_weight: Any = None, reduction
 
     .. math:: \\ell = \\log(1 + e^{-t s})
 
-    `binary_cross_entropy_with_logits` in other labels. As PyTorch's ``soft_margin_loss``, which is inf where t s = -200, and 0
-    in float32 where it is 17; here every score has its digits.
+    `binary_cross_entropy_with_logits` in other labels. As PyTorch's ``soft_margin_loss``, which is inf in float32 where t s
+    is -200; here every score has its digits.
 
     Parameters
     ----------

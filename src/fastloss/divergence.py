@@ -12,7 +12,7 @@ from typing import Any
 from fastloss import _check
 from fastloss._kernels import SUMS
 from fastloss._loss import loss
-from fastloss._plan import Plan, Summed
+from fastloss._plan import Plan, Rows, Summed
 
 
 @loss(
@@ -88,6 +88,84 @@ def kl_div(
         return Summed(_KL_LOG, rows, (), sample_weight, reduction)
     domain = (("target", "probabilities >= 0", 0.0, math.inf),)
     return Summed(_KL, rows, (), sample_weight, reduction, domain=domain)
+
+
+@loss(
+    wrt=("logits",),
+    max_order=1,
+    formula="sum of t (log t - log softmax(logits / temperature))",
+    range="[0, inf) if the target sums to 1",
+    citation="Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015",
+    sampler="logits_and_probabilities",
+    pointwise=False,
+)
+def kl_div_with_logits(
+    logits: Any,
+    target: Any,
+    *,
+    temperature: float = 1.0,
+    log_target: bool = False,
+    axis: int = -1,
+    sample_weight: Any = None,
+    reduction: str = "mean",
+) -> Plan:
+    """Kullback-Leibler divergence of softmax predictions from target probabilities: knowledge distillation.
+
+    .. math:: \\ell = \\sum_c t_c \\left( \\log t_c - \\log \\mathrm{softmax}(x / T)_c \\right) \\qquad 0 \\log 0 = 0
+
+    ``kl_div(log_softmax(logits / T), target)`` in one pass, without a second array. There is no factor :math:`T^2`: multiply by
+    it if gradients at several temperatures are to be of one size. The target is taken as it is: if it comes from a teacher's
+    logits, divide those by the temperature yourself, as in ``softmax(teacher / T)``.
+
+    Parameters
+    ----------
+    logits : array_like
+        The student's scores, with the `C` classes along `axis`; ``-inf`` masks a class, which is fine where the target is 0.
+    target : array_like
+        Probabilities in [0, 1] in the same shape, or their natural logarithms if `log_target`. Rows need not sum to 1.
+    temperature : float
+        > 0; what the logits are divided by.
+    log_target : bool
+        Whether the target is given as logarithms.
+    axis : int
+        The class axis.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the rows or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        "mean" is over rows, as PyTorch's "batchmean"; its own "mean" divides by the number of elements.
+
+    Returns
+    -------
+    float or ndarray
+        Nats; at least 0, but for rounding, where the target is a distribution. Convex in the logits, with gradient
+        (softmax(x / T) - t) / T for such targets. It is cross-entropy less the target's entropy: exact to the rounding of those.
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ, probabilities outside [0, 1], no classes, a temperature not above 0, bad weights or reduction.
+    TypeError
+        Arrays that are not real numbers, a log_target that is no bool.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean, *Distilling the Knowledge in a Neural Network*, 2015.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.kl_div_with_logits([[0.0, 0.0], [2.0, 0.0]], [[1.0, 0.0], [0.5, 0.5]], reduction="none").round(4)
+    array([0.6931, 0.4338])
+    >>> fl.kl_div_with_logits.grad([[0.0, 0.0]], [[1.0, 0.0]], temperature=2.0)
+    array([[-0.25,  0.25]])
+    """
+    x, t, index, wide = _check.real_rows(("logits", "target"), logits, target, axis)
+    special = {
+        "divergence": True,
+        "log_target": _check.flag("log_target", log_target),
+        "temperature": _check.positive("temperature", temperature),
+    }
+    return Rows("soft", x, index, t, sample_weight, reduction, wide=wide, special=special)
 
 
 @loss(
@@ -228,7 +306,11 @@ def gaussian_kl(
     free = _check.at_least_zero("free_nats", free_nats)
     others = tuple(None if a.strides.count(0) == a.ndim and a.size else a for a in (m, v))
     numbers = tuple(float(a.flat[0]) if b is None else 0.0 for a, b in zip((m, v), others, strict=True))
-    return Summed(_GAUSSIAN, rows, (free, *numbers), sample_weight, reduction, two=True, others=(others[0], others[1]))
+    operation, inverse = _GAUSSIAN, 0.0
+    if others[1] is None:
+        operation, inverse = _GAUSSIAN_FIXED, math.exp(-numbers[1]) if numbers[1] > -709 else math.inf
+    return Summed(operation, rows, (free, *numbers, inverse), sample_weight, reduction, two=True, others=(others[0], others[1]))
 
 
-_KL, _KL_LOG, _JS, _GAUSSIAN = (SUMS[name] for name in ("kl_div", "kl_div_log", "js_divergence", "gaussian_kl"))
+_KL, _KL_LOG, _JS = (SUMS[name] for name in ("kl_div", "kl_div_log", "js_divergence"))
+_GAUSSIAN, _GAUSSIAN_FIXED = SUMS["gaussian_kl"], SUMS["gaussian_kl_fixed"]

@@ -45,6 +45,45 @@ def test_huber(delta: float) -> None:
     check(ours(fl.huber, delta=delta), lambda x, t: optax.huber_loss(x, t, delta=delta), A, B)
 
 
+def test_log_cosh() -> None:
+    check(ours(fl.log_cosh), optax.log_cosh, A, B)
+
+
+def test_difference_log_cosh_of_small_errors() -> None:
+    """optax's float32 is noise or 0 where the loss is e^2 / 2."""
+    e = np.array([1e-4, 1e-6], np.float32)
+    z = np.zeros_like(e)
+    np.testing.assert_allclose(fl.log_cosh(e, z, reduction="none"), e.astype(float) ** 2 / 2, rtol=1e-6)
+    assert (np.abs(np.asarray(optax.log_cosh(e, z)) / (e.astype(float) ** 2 / 2) - 1) > 0.1).all()
+
+
+SIGN = np.where(B > 0, 1, -1).astype(np.float32)
+
+
+def test_margins() -> None:
+    check(ours(fl.hinge), optax.hinge_loss, A, SIGN)
+    check(ours(fl.perceptron), optax.losses.perceptron_loss, A, SIGN)
+
+
+def test_difference_labels_are_checked() -> None:
+    """optax takes labels 0 and 1 and gives a number."""
+    assert np.isfinite(optax.hinge_loss(A, (SIGN + 1) / 2)).all()
+    with pytest.raises(ValueError, match=r"2 \* t - 1"):
+        fl.hinge(A, (SIGN + 1) / 2)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.7, 2.0])
+@pytest.mark.parametrize("alpha", [None, 0.25])
+def test_sigmoid_focal(gamma: float, alpha: float | None) -> None:
+    t = (SIGN + 1) / 2
+    check(
+        ours(fl.sigmoid_focal, gamma=gamma, alpha=alpha),
+        lambda x, y: optax.sigmoid_focal_loss(x, y, alpha=alpha, gamma=gamma),
+        A,
+        t,
+    )
+
+
 def test_sigmoid_binary_cross_entropy() -> None:
     t = RNG.uniform(0, 1, 205).astype(np.float32)
     check(ours(fl.binary_cross_entropy_with_logits), optax.sigmoid_binary_cross_entropy, A, t)

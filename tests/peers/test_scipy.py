@@ -42,6 +42,14 @@ def test_huber(delta: float, dtype: str) -> None:
 
 
 @every_dtype
+@pytest.mark.parametrize("delta", [0.3, 1.0, 5.0])
+def test_pseudo_huber(delta: float, dtype: str) -> None:
+    a, b = RNG.normal(0, 3, (2, 1003)).astype(dtype)
+    got = fl.pseudo_huber(a, b, delta=delta, reduction="none")
+    np.testing.assert_allclose(got, special.pseudo_huber(delta, a.astype(float) - b), rtol=RTOL[dtype])
+
+
+@every_dtype
 def test_gradient_of_binary_cross_entropy_is_expit(dtype: str) -> None:
     x = RNG.normal(0, 10, 1003).astype(dtype)
     got = fl.binary_cross_entropy_with_logits.grad(x, np.zeros_like(x), reduction="sum")

@@ -81,6 +81,98 @@ def test_binary_cross_entropy_with_logits(dtype: str, weight: str | None) -> Non
 
 
 @every_dtype
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("log_input", [True, False])
+def test_poisson_nll(log_input: bool, full: bool, dtype: str) -> None:
+    x = (RNG.normal(0, 1, (7, 33)) if log_input else RNG.uniform(0, 5, (7, 33))).astype(dtype)
+    t = RNG.poisson(2.0, (7, 33)).astype(dtype)
+    check(
+        ours(fl.poisson_nll, log_input=log_input, full=full),
+        lambda a, b, reduction: F.poisson_nll_loss(a, b, log_input=log_input, full=full, reduction=reduction),
+        x,
+        t,
+    )
+
+
+def labels(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    return RNG.choice([-1.0, 1.0], shape).astype(dtype)
+
+
+def reduced(values: Any, reduction: str) -> Any:
+    return values if reduction == "none" else getattr(values, reduction)()
+
+
+def by_formula(formula: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    return lambda a, b, reduction: reduced(formula(a, b), reduction)
+
+
+MARGINS = [
+    (fl.hinge, {}, lambda s, t: (1 - t * s).clamp(min=0)),
+    (fl.hinge, {"margin": 0.3}, lambda s, t: (0.3 - t * s).clamp(min=0)),
+    (fl.squared_hinge, {}, lambda s, t: (1 - t * s).clamp(min=0) ** 2),
+    (fl.perceptron, {}, lambda s, t: (-t * s).clamp(min=0)),
+    (fl.exponential, {}, lambda s, t: torch.exp(-t * s)),
+]
+
+
+@every_dtype
+@pytest.mark.parametrize(("loss", "options", "formula"), MARGINS, ids=lambda v: getattr(v, "name", None))
+def test_margin_losses(loss: fl.Loss, options: dict[str, Any], formula: Any, dtype: str) -> None:
+    check(ours(loss, **options), by_formula(formula), RNG.normal(0, 2, (7, 33)).astype(dtype), labels((7, 33), dtype))
+
+
+@every_dtype
+def test_soft_margin(dtype: str) -> None:
+    check(ours(fl.soft_margin), F.soft_margin_loss, RNG.normal(0, 3, (7, 33)).astype(dtype), labels((7, 33), dtype))
+
+
+def test_difference_soft_margin_of_a_confident_mistake() -> None:
+    """200 nats, where PyTorch's float32 is inf."""
+    s, t = np.array([-200.0], np.float32), np.ones(1, np.float32)
+    assert fl.soft_margin(s, t) == 200
+    assert F.soft_margin_loss(tensor(s), tensor(t)).isinf()
+
+
+def torchvision_focal(x: Any, t: Any, alpha: float, gamma: float) -> Any:
+    """The formula of torchvision.ops.sigmoid_focal_loss."""
+    p = torch.sigmoid(x)
+    loss = F.binary_cross_entropy_with_logits(x, t, reduction="none") * (1 - (p * t + (1 - p) * (1 - t))) ** gamma
+    return loss if alpha < 0 else (alpha * t + (1 - alpha) * (1 - t)) * loss
+
+
+@every_dtype
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 1.7, 2.0])
+@pytest.mark.parametrize("alpha", [0.25, None])
+def test_sigmoid_focal(alpha: float | None, gamma: float, dtype: str) -> None:
+    t = (labels((7, 33), dtype) + 1) / 2
+    formula = by_formula(lambda a, b: torchvision_focal(a, b, -1 if alpha is None else alpha, gamma))
+    check(ours(fl.sigmoid_focal, alpha=alpha, gamma=gamma), formula, RNG.normal(0, 3, (7, 33)).astype(dtype), t)
+
+
+def test_difference_soft_targets_of_the_focal_loss() -> None:
+    """Here they mix the losses of both labels; torchvision's formula mixes before it takes the power."""
+    x, t = RNG.normal(0, 3, 33), RNG.uniform(0.2, 0.8, 33)
+    one, zero = (fl.sigmoid_focal(x, np.full(33, label), reduction="none") for label in (1.0, 0.0))
+    mine = fl.sigmoid_focal(x, t, reduction="none")
+    np.testing.assert_allclose(mine, t * one + (1 - t) * zero, rtol=1e-13)
+    assert (np.abs(mine - torchvision_focal(tensor(x), tensor(t), 0.25, 2.0).numpy()) > 1e-3).any()
+
+
+def test_difference_focal_gradient_of_a_certain_label() -> None:
+    """p is 1 to the last digit of a float: the formula's loss and gradient are 0, or nan."""
+    x, t = np.array([25.0], np.float32), np.ones(1, np.float32)
+    given = tensor(x).requires_grad_()
+    theirs = torchvision_focal(given, tensor(t), 0.25, 1.5)
+    theirs.sum().backward()
+    exact = 0.25 * math.exp(-25 * 2.5)
+    value, grad = fl.sigmoid_focal.value_and_grad(x, t, gamma=1.5)
+    assert value == pytest.approx(exact, rel=1e-6)
+    assert grad[0] == pytest.approx(-2.5 * exact, rel=1e-6)
+    assert theirs.item() == 0
+    assert not abs(given.grad.item() / grad[0] - 1) < 0.5
+
+
+@every_dtype
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("shape", [(65, 5), (3, 5, 4, 7), (65, 1000)], ids=str)

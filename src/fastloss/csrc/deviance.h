@@ -14,10 +14,12 @@
 /* |log1p x - log1p t| = log1p(|x - t| / (1 + min(x, t))): where both are close, and where one is close to -1. */
 POINT_TWICE(msle) {
   (void)z, (void)p;
-  V one = FN(vset)(1), n = vabs(x - t), least = one + vmin(x, t), more = vmin(FN(vset)(1e300), one + x);
-  V w = brief ? n * vinverse(least) : n / least, inv = brief ? vinverse(more) : one / more;
-  V d = vselect(veq(w, FN(vset)(INFINITY)), w, brief ? vlog1p_brief(w) : vlog1p(w));
-  V finite = vmin(FN(vset)(1e4), d), toward = vselect(vlt(x, t), -finite, finite); /* inf x 0 is 0: the slope out there */
+  V one = FN(vset)(1), top = FN(vset)(INFINITY), n = vabs(x - t), least = one + vmin(x, t), more = one + x;
+  V w = brief ? n * vinverse(least) : n / least;
+  V inv = brief ? vinverse(vmin(FN(vset)(1e300), more)) : one / more;
+  V d = vselect(veq(w, top), w, brief ? vlog1p_brief(w) : vlog1p(w));
+  V toward =
+      vselect(veq(x, top), vdrop(veq(n, top), n), vselect(vlt(x, t), -d, d)); /* inf x 0 is 0: the slope out there */
   return (FN(point)){d * d, (R)2 * toward * inv, (R)2 * (one - toward) * inv * inv};
 }
 
@@ -54,15 +56,6 @@ POINT(poisson_nll_rate_full) {
   FN(point) at = FN(poisson_nll_rate)(x, t, z, p);
   at.value += FN(stirling)(t);
   return at;
-}
-
-/* phi(u), u = log t - x. In full, the derivatives come from t e^-x, which needs no logarithm. */
-POINT_TWICE(gamma) {
-  (void)z, (void)p;
-  V one = FN(vset)(1), lost, log = vlog_pair(t, &lost), e, grow, value = vphi((log - x) + lost, brief, &e, &grow);
-  if (brief) return (FN(point)){value, -grow, e};
-  V inverse = vexp(-x);
-  return (FN(point)){value, vfma(-t, inverse, one), t * inverse};
 }
 
 POINT_TWICE(tweedie_poisson) {
@@ -108,5 +101,10 @@ POINT_TWICE(tweedie) {
   tail = vselect(veq(tail, tail), tail, zero); /* of an infinite power nothing is lost */
   V scale = (brief ? vexp_short(power) : vexp(power)) * ((R)1 + tail);
   V pull = vdrop(none, t * vexp(a * x)), push = vexp(b * x);
-  return (FN(point)){scale * factor, push - pull, vfma(b, push, -a * pull)};
+  M steep = veq(pull, FN(vset)(INFINITY)); /* then it exceeds push, even if that is infinite too */
+  return (FN(point)){
+      scale * factor,
+      vselect(steep, -pull, push - pull),
+      vselect(steep, -a * pull, vfma(b, push, -a * pull)),
+  };
 }

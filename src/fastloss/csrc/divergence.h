@@ -86,16 +86,18 @@ SUMMAND(js_divergence) {
 
 /* max(p[0], (e^d - 1 - d + (x - z)^2 e^-u) / 2): x and t the mean and log-variance, z and u the prior's, d = t - u and the part of it
    that rounding lost. */
-SUMMAND(gaussian_kl) {
+FL_INLINE FN(point) FN(gaussian_term)(V x, V t, V z, V u, V inverse, V least) {
   V half = FN(vset)((R)0.5), one = FN(vset)(1), zero = FN(vset)(0);
   V d = t - u, b = d - t, lost = (t - (d - b)) - (u + b);
   M finite = vlt(vabs(d), FN(vset)(FL_REAL_BITS == 64 ? 709 : 88)); /* e^d is */
   V grow, excess = vexcess(d, &grow);
   excess += vselect(finite, grow * lost, zero), grow += vselect(finite, (grow + one) * lost, zero);
-  V e = x - z, pull = e * vexp(-u), value = half * vfma(pull, e, excess);
-  M floored = vlt(value, p[0]);
-  return (FN(point)){vmax(p[0], value), vdrop(floored, pull), zero, vdrop(floored, half * grow), zero};
+  V e = x - z, pull = e * inverse, value = half * vfma(pull, e, excess);
+  M floored = vlt(value, least);
+  return (FN(point)){.value = vmax(least, value), .grad = vdrop(floored, pull), .grad2 = vdrop(floored, half * grow)};
 }
+SUMMAND(gaussian_kl) { return FN(gaussian_term)(x, t, z, u, vexp(-u), p[0]); }
+SUMMAND(gaussian_kl_fixed) { return FN(gaussian_term)(x, t, z, u, p[3], p[0]); } /* one u for all: p[3] = e^-u */
 #undef SUMMAND
 #undef FL_JENSEN_NEAR
 #undef FL_SMALLISH

@@ -219,6 +219,7 @@ enum { FL_X = 1, FL_T = 2, FL_Z = 4, FL_TWO = 8, FL_SIZE_T = 16 };
   LOSS(expectile, expectile_f64, 0)                                                                                      \
   LOSS(mape, 0, 0)                                                                                                       \
   LOSS(poisson_nll, 0, FL_T)                                                                                             \
+  LOSS(gamma, 0, FL_T)                                                                                                   \
   LOSS(gaussian_nll, 0, FL_Z | FL_TWO)
 #define FL_CLASSIFICATION_LOSSES(LOSS)                                                                                   \
   LOSS(binary_cross_entropy, 0, FL_X | FL_T)                                                                             \
@@ -235,7 +236,6 @@ enum { FL_X = 1, FL_T = 2, FL_Z = 4, FL_TWO = 8, FL_SIZE_T = 16 };
   LOSS(poisson_nll_full, poisson_nll_full_brief_f64, FL_T)                                                               \
   LOSS(poisson_nll_rate, poisson_nll_rate_f64, FL_X | FL_T)                                                              \
   LOSS(poisson_nll_rate_full, poisson_nll_rate_full_f64, FL_X | FL_T)                                                    \
-  LOSS(gamma, gamma_brief_f64, FL_T)                                                                                     \
   LOSS(tweedie, tweedie_brief_f64, FL_T)                                                                                 \
   LOSS(tweedie_normal, tweedie_normal_f64, FL_T)                                                                         \
   LOSS(tweedie_three_halves, tweedie_three_halves_f64, FL_T)                                                             \
@@ -251,7 +251,8 @@ enum { FL_X = 1, FL_T = 2, FL_Z = 4, FL_TWO = 8, FL_SIZE_T = 16 };
   LOSS(kl_div, kl_div_short_f64, FL_T)                                                                                   \
   LOSS(kl_div_log, kl_div_log_short_f64, 0)                                                                              \
   LOSS(js_divergence, 0, FL_X | FL_T | FL_TWO)                                                                           \
-  LOSS(gaussian_kl, 0, FL_TWO)
+  LOSS(gaussian_kl, 0, FL_TWO)                                                                                           \
+  LOSS(gaussian_kl_fixed, 0, FL_TWO)
 
 /* dispatch.c */
 const char *fl_pointwise_name(int op); /* NULL past the last */

@@ -49,16 +49,20 @@ POINT(pseudo_huber) { /* p[0] = delta */
   };
 }
 
-/* With q = e^-|e| and m = q - 1: log1p(m^2 / 2q) for small errors, where log cosh e = |e| - log 2 + log1p(q^2) would cancel. */
+/* |e| - log 2 + log1p(q^2), q = e^-|e|, would cancel for small errors: there doubles take log1p(m^2 / 2q) with m = q - 1, and
+   floats, for whom that is a rounding too many, a series in e^2. */
 POINT(log_cosh) {
   (void)z, (void)p;
-  const R border = (R)1.3; /* cosh - 1 is below 1 here: vlog1p_unit's domain */
   V one = FN(vset)(1), zero = FN(vset)(0), e = x - t, a = vabs(e), m, q = vexp_both(-a, &m), q2 = q * q;
-  M small = vlt(a, FN(vset)(border));
-  V log = vlog1p_unit(vselect(small, m * m / (q + q), q2));
-  V rate = one / (one + q2), tanh = -m * (one + q) * rate, sech = (q + q) * rate;
+  M small = vlt(a, FN(vset)((R)1.3));
+#if FL_REAL_BITS == 32
+  V e2 = e * e, near = e2 * FL_POLY_F32(e2, FL_LOG_COSH_F32), log = vlog1p_unit(q2);
+#else
+  V log = vlog1p(vselect(small, m * m / (q + q), q2)), near = log;
+#endif
+  V rate = one / vfma(q, q, one), tanh = -m * (one + q) * rate, sech = (q + q) * rate;
   return (FN(point)){
-      vselect(small, log, (a - (R)FL_LN2) + log),
+      vselect(small, near, (a - (R)FL_LN2) + log),
       vselect(vlt(e, zero), -tanh, tanh),
       sech * sech,
   };
@@ -122,3 +126,26 @@ POINT(gaussian_nll) {
       vdrop(clipped, inv * inv * (q - half)),
   };
 }
+
+/* phi(u) = e^u - 1 - u with u = log t - x, through g = e^u - 1 = t e^-x - 1, which floats have from double. For e^u in [1/4, 4]
+   the logarithm is 2 atanh(g / (2 + g)), whose first term is taken out of the difference; beyond, nothing much cancels. */
+#if FL_REAL_BITS == 32
+POINT(gamma) {
+  (void)z, (void)p;
+  vd low = vlow(t) * vexp(-vlow(x)), high = vhigh(t) * vexp(-vhigh(x));
+  vd g_low = low - 1.0, g_high = high - 1.0;
+  V ratio = vnarrow(low, high), g = vnarrow(g_low, g_high);
+  V s = vnarrow(g_low * vinverse(g_low + 2.0), g_high * vinverse(g_high + 2.0)), s2 = s * s;
+  V near = s * vfma(s2, -FL_POLY_F32(s2, FL_ATANH_WIDE_F32), g);
+  M huge = vlt(FN(vset)((R)1e30), ratio), tiny = vlt(ratio, FN(vset)((R)1e-30)); /* as good as out of a float's range */
+  V far = vselect(huge, g, g - (vlog(vselect(tiny, t, ratio)) - vselect(tiny, x, FN(vset)(0))));
+  M close = vlt(vabs(s), FN(vset)((R)0.6));
+  return (FN(point)){vselect(close, near, far), -g, ratio};
+}
+#else
+POINT(gamma) {
+  (void)z, (void)p;
+  V one = FN(vset)(1), lost, log = vlog_pair(t, &lost), e, grow, inverse = vexp(-x);
+  return (FN(point)){vphi((log - x) + lost, 0, &e, &grow), vfma(-t, inverse, one), t * inverse};
+}
+#endif

@@ -230,12 +230,14 @@ static void FN(tile_negentropy)(ptrdiff_t C, ptrdiff_t P, const void *t_, int is
     }
 }
 
-/* (x - first class) / temperature: the difference is exact where it matters, whatever the logits' offset. */
+/* (x - first finite class) / temperature: the difference is exact where it matters, whatever the logits' offset. */
 static void FN(tile_temper)(ptrdiff_t C, ptrdiff_t P, void *x_, double temperature) {
-  const V by = FN(vset)((R)temperature);
+  const V by = FN(vset)((R)temperature), bound = FN(vset)((R)INFINITY);
   for (ptrdiff_t q = 0; q < P; q += LANES) {
     R *x = (R *)x_ + q;
-    const V first = vload(x), reference = vselect(vlt(vabs(first), FN(vset)((R)INFINITY)), first, FN(vset)(0));
+    V reference = vload(x);
+    for (ptrdiff_t c = 1; c < C; c++) reference = vselect(vlt(vabs(reference), bound), reference, vload(x + c * P));
+    reference = vselect(vlt(vabs(reference), bound), reference, FN(vset)(0));
     for (ptrdiff_t c = 0; c < C; c++) vstore(x + c * P, (vload(x + c * P) - reference) / by);
   }
 }

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from fastloss import _check
 from fastloss._check import FLOAT32, FLOAT64, Array, refuse
 from fastloss._loss import Loss
-from fastloss._plan import REDUCTIONS, Plan, Result, Terms, _total, _unpacked
+from fastloss._plan import REDUCTIONS, Plan, Result, Terms, _total, unpacked
 
 from . import _numeric
 
@@ -290,9 +290,9 @@ class CustomPlan(Plan):
     # ---- what a Plan does ----------------------------------------------------------------------------------------------
 
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
-        arguments = [self.given[name] for name in self.loss.wrt]
-        gradient = self._buffers(out, arguments) if grad else ()  # a bad buffer is refused before anything is computed
-        hessian = self._buffers(None, arguments) if hess else ()
+        wrt = [self.given[name] for name in self.loss.wrt]
+        gradient = self._buffers(out, wrt) if grad else ()  # a bad buffer is refused before anything is computed
+        hessian = self._buffers(None, wrt) if hess else ()
         values = self._weighed(self._values(self._cast(self._values_dtype()))) if value else None
         slopes = self._derivatives("grad") if grad else []
         curvatures = self._derivatives("hess") if hess else []
@@ -300,7 +300,7 @@ class CustomPlan(Plan):
             slopes = [slope.copy() for slope in slopes]  # they may be views of an input that is now written to
         for derivative, buffer in zip((*slopes, *curvatures), (*gradient, *hessian), strict=True):
             self._write(derivative, buffer)
-        return values, _unpacked(gradient), _unpacked(hessian)
+        return values, unpacked(gradient), unpacked(hessian)
 
     def terms(self) -> Terms:
         values = np.array(self._values(self._cast(FLOAT64)), FLOAT64)
