@@ -103,6 +103,23 @@ def test_every_loss_from_files(name, tmp_path):
     assert mean == pytest.approx(loss(*arrays, **options), rel=1e-12)
 
 
+def test_a_name_that_is_an_array_of_one_loss_and_an_option_of_another(tmp_path):
+    """`p`: probabilities of js_divergence, the exponent of multiclass_hinge."""
+    scores, target = np.array([[0.5, 2.0, 1.0]]), np.array([0])
+    np.save(tmp_path / "scores.npy", scores)
+    np.save(tmp_path / "target.npy", target)
+    given = ("--scores", tmp_path / "scores.npy", "--target", tmp_path / "target.npy")
+    done = run("evaluate", "multiclass_hinge", *given, "--p", 2, "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["losses"]["multiclass_hinge"]["mean"] == fl.multiclass_hinge(scores, target, p=2) == 6.25
+    done = run("evaluate", "multiclass_hinge", "js_divergence", *given, "--p", tmp_path / "p.npy", "--q", tmp_path / "q.npy")
+    assert done.exit_code == 2
+    assert "got 'p': an array of js_divergence and an option of multiclass_hinge" in done.stderr
+    with pytest.raises(ValueError, match="'p': an array of js_divergence and an option of multiclass_hinge"):
+        fl.evaluate(["js_divergence", "multiclass_hinge"], p=scores, q=scores, scores=scores, target=target)
+    assert re.search(r"--p INTEGER +Default 1. \[multiclass_hinge\] A FILE for\s+js_divergence", run("evaluate", "--help").stdout)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_default_option_can_be_said(name):
     for option, default in fl.LOSSES[name].options.items():

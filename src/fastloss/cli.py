@@ -13,7 +13,7 @@ import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any
@@ -143,17 +143,24 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _click_options(arrays: Union, real: Union, own: Union) -> list[click.Option]:
-    """Click's options for the arrays and options of losses."""
+def _click_options(arrays: Union, real: Union, own: Union, *, chosen: Container[str]) -> list[click.Option]:
+    """Click's options for the arrays and options of losses. A name that is both is what `chosen`, the arrays of the losses on the
+    line, says.
+    """
     options = []
     for name, (_, losses) in arrays.items():
+        if name in own and name not in chosen:
+            continue
         text = f"A .npy file, .npz or .npz:KEY. [{_some(losses)}]"
         options.append(click.Option([_flag(name), name], type=FILE, metavar="FILE", help=text))
     for name in (f"{array}_dtype" for array in real):
         text = "What the raw bytes of that file are, such as bfloat16."
         options.append(click.Option([_flag(name), name], metavar="TYPE", help=text))
     for name, (default, losses) in own.items():
+        if name in arrays and name in chosen:
+            continue
         text, kind = f"Default {default}. [{_some(losses)}]", Value(default)
+        text += f" A FILE for {_some(arrays[name][1])}." if name in arrays else ""
         options.append(click.Option([_flag(name), name], type=kind, metavar=kind.name.upper(), help=text))
     return options
 
@@ -199,12 +206,15 @@ class EvaluateCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Find the custom losses before the options, which are theirs too."""
-        custom = {name: custom_loss(name) for name in self._positional(args) if _is_custom(name)}
+        named = list(self._positional(args))
+        custom = {name: custom_loss(name) for name in named if _is_custom(name)}
         taken = {parameter.name for parameter in self.params}
         for name, loss in custom.items():
             if clash := taken & {*_arrays(loss), *_own(loss)}:
                 raise click.UsageError(f"{name}: {min(map(str, clash))}: this name belongs to an option of evaluate itself", ctx)
         ctx.meta["custom"] = custom
+        known = {**LOSSES, **custom}
+        ctx.meta["arrays"] = {array for name in named if name in known for array in _arrays(known[name])}
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -212,7 +222,7 @@ class EvaluateCommand(click.Command):
         own = super().get_params(ctx)
         custom = ctx.meta.get("custom", {})
         unions = [_union(of, [*LOSSES.values(), *custom.values()]) for of in (_arrays, _reals, _own)]
-        return [own[0], *_click_options(*unions), *own[1:]]
+        return [own[0], *_click_options(*unions, chosen=ctx.meta.get("arrays", ())), *own[1:]]
 
     def _positional(self, args: list[str]) -> Iterator[str]:
         """The arguments that are no options; every option takes one value, but for the switches."""
@@ -255,7 +265,8 @@ def evaluate_command(ctx: click.Context, /, losses: tuple[str, ...], style: str,
     options = _union(_own, [*LOSSES.values(), *custom.values()])
     given = {name: value for name, value in arguments.items() if _is_given(ctx, name)}
     _check_usage(ctx, losses, chosen, given)
-    for name in options.keys() & given.keys():
+    own = needs(chosen)[1]
+    for name in own & given.keys():
         if isinstance(given[name], str) and not isinstance(options[name][0], str):
             given[name] = load(name, given[name])
     try:
@@ -263,7 +274,7 @@ def evaluate_command(ctx: click.Context, /, losses: tuple[str, ...], style: str,
             result = evaluate(chosen, **given)
     except (ValueError, TypeError) as error:
         about = re.match(r"\w+: (\w+): ", str(error))
-        if about is not None and about[1] in options:
+        if about is not None and about[1] in own:
             raise click.UsageError(str(error), ctx) from None
         raise
     click.echo(result.to_json() if style == "json" else str(result))

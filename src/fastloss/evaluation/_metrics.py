@@ -162,7 +162,14 @@ def needs(losses: Losses) -> tuple[tuple[str, ...], frozenset[str]]:
         if names.count(name) > 1:
             raise ValueError(f"evaluate: losses: expected each loss once, got {name!r} twice")
     arrays = dict.fromkeys(name for _, loss, _, _ in chosen for name in loss.per_sample)
-    return tuple(arrays), frozenset().union(*(has for _, _, has, _ in chosen))
+    options = {option: name for name, _, has, _ in chosen for option in has}
+    for name, loss, _, _ in chosen:
+        if both := sorted(options.keys() & set(loss.per_sample)):
+            raise ValueError(
+                f"evaluate: losses: expected names that mean one thing, got {both[0]!r}: "
+                f"an array of {name} and an option of {options[both[0]]}"
+            )
+    return tuple(arrays), frozenset(options)
 
 
 def _resolve(item: Any) -> tuple[str, Loss[Any], frozenset[str], str | None]:
