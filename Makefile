@@ -28,7 +28,7 @@ demo: $(VENV)/.extra-demo ## Train on real digits, then evaluate the saved logit
 	@echo "The hardest digits, as a picture: $(DEMO)/hardest_digits.png"
 
 test: $(VENV)/.extra-test ## Run the test suite on all cores
-	$(BIN)/python -m pytest -n auto $(TEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(TEST_ARGS)
 
 peers: $(VENV)/.extra-test $(VENV)/.extra-peers ## Compare with PyTorch, JAX, optax, SciPy and scikit-learn
 	FASTLOSS_REQUIRE_PEERS=1 $(BIN)/python -m pytest tests/peers $(TEST_ARGS)

@@ -27,15 +27,7 @@ FL_INLINE void fl_add(vd *sum, vd *sum_lost, vd v) {
 FL_INLINE vd fl_sum(vd sum, vd lost) { return sum + lost; }
 
 /* a b - p, where p is the rounded product */
-FL_INLINE vd fl_product_lost(vd a, vd b, vd p) {
-#if defined(FL_V3) || defined(FL_V4) || defined(__aarch64__)
-  return fl_finite(vfma(a, b, -p));
-#else
-  const vd a_wide = a * 134217729.0, b_wide = b * 134217729.0; /* 2^27 + 1: the upper half of the digits */
-  const vd a_high = a_wide - (a_wide - a), b_high = b_wide - (b_wide - b), a_low = a - a_high, b_low = b - b_high;
-  return fl_finite(((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low);
-#endif
-}
+FL_INLINE vd fl_product_lost(vd a, vd b, vd p) { return fl_finite(vproduct_lost(a, b, p)); }
 
 /* e^x for x <= 0, where e^-inf is common: numbers that vanish are not computed, because arriving at 0 through denormal numbers
    costs some processors a hundred cycles. */
