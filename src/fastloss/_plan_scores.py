@@ -117,7 +117,8 @@ class CumulativeLink(Plan):
         scale = self._scale(self.total_weight) if grad else 1.0
         total = self._kernel(scale, values, None, buffers[0] if buffers else None, cut_grad)
         if buffers is not None and cut_grad is not None:
-            buffers[1][...] = cut_grad
+            with np.errstate(over="ignore"):  # a sum over many samples may be too large for two bytes: inf, as elsewhere
+                buffers[1][...] = cut_grad
         if not value:
             return None, buffers, None
         return (self._reduced(total, self.total_weight) if values is None else values), buffers, None
