@@ -118,7 +118,8 @@ class CumulativeLink(Plan):
         scale = self._scale(self.total_weight) if grad else 1.0
         total = self._kernel(scale, values, None, gradients[0] if grad else None, cut_grad)
         if grad:
-            gradients[1][...] = cut_grad
+            with np.errstate(over="ignore"):  # a sum over many samples may be too large for two bytes: inf, as elsewhere
+                gradients[1][...] = cut_grad
         if not value:
             return None, unpacked(gradients), None
         return (self._reduced(total, self.total_weight) if values is None else values), unpacked(gradients), None
