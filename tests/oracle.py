@@ -808,12 +808,25 @@ def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any],
     (Poisson's likelihood without its constant); for deviances, as if the prediction had been moved by the last digits of the
     logarithms that are compared: they are those of a double, for floats too."""
     stirling = options.get("full") and options.get("log_input", True)
+    if name == "kl_div_with_logits":
+        return _entropies(*args, **options)
+    if name == "softmax_focal" and options.get("gamma", 2.0) > 2:  # a power of what is known to some digits
+        return truth(name, args, options).value.hi * (options["gamma"] / 2)
     if name == "poisson_nll":
         p, t = _float64(*args)
         rate, log = (np.exp(p), p) if options.get("log_input", True) else (p, np.log(p + options.get("eps", 1e-8)))
         direct = rate + np.abs(t * log) + (np.abs(t * np.log(np.maximum(t, 1.0)) - t) if options.get("full") else 0.0)
         return np.where(t > 1, _deviance_scale("tweedie", args, {"power": 1.0}, dtype), direct) if stirling else direct
     return _deviance_scale(name, args, options, dtype) if name in ("gamma", "tweedie") else 0.0
+
+
+def _entropies(x: ArrayLike, t: ArrayLike, temperature: float = 1.0, log_target: bool = False) -> np.ndarray:
+    """Cross-entropy and entropy, whose difference the divergence is."""
+    (x,), (t,) = _float64(x), _float64(t)
+    x, t, log_t = x / temperature, np.exp(t) if log_target else t, t if log_target else np.log(np.where(t == 0, 1.0, t))
+    log_q = x - x.max(-1, keepdims=True)
+    log_q = log_q - np.log(np.exp(log_q).sum(-1, keepdims=True))
+    return (t * np.abs(log_q)).sum(-1) + np.abs((t * log_t).sum(-1))
 
 
 def _deviance_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], dtype: str) -> np.ndarray:
