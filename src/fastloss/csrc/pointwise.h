@@ -91,6 +91,7 @@ FL_INLINE void FN(fetch_out)(const void *p, ptrdiff_t i) {
 FL_INLINE void FN(step)(FN(point_function) f, point_function_f64 wide, int ranged, int want, int weighted,
                         const fl_pointwise *job, FN(carry) *c, V scale, const V *p, const vd *wide_p, ptrdiff_t i) {
   FN(fetch)(job->x, i), FN(fetch)(job->t, i);
+  if (job->z) FN(fetch)(job->z, i);
   const V x = vload((const R *)job->x + i), t = vload((const R *)job->t + i), one = FN(vset)(1);
   const V z = job->z ? vload((const R *)job->z + i) : one, w = weighted ? vload((const R *)job->w + i) : one;
 #if FL_REAL_BITS == 32

@@ -53,6 +53,7 @@ FL_INLINE FN(sum_values)
    a gradient may take an operand's place. */
 FL_INLINE FN(sum_values) FN(sum_step)(FN(summand_function) f, summand_function_f64 wide, int flags, int want,
                                       const fl_sums *job, FN(sum_carry) *c, V s, ptrdiff_t i, ptrdiff_t left, int whole) {
+  FN(fetch)(job->x, i), FN(fetch)(job->t, i);
   V x = FN(read)(job->x, i, left, whole, (R)0.5), t = FN(read)(job->t, i, left, whole, (R)0.5);
   V z = job->z ? FN(read)(job->z, i, left, whole, (R)0) : c->p[1];
   V u = job->u ? FN(read)(job->u, i, left, whole, (R)0) : c->p[2];
@@ -61,8 +62,9 @@ FL_INLINE FN(sum_values) FN(sum_step)(FN(summand_function) f, summand_function_f
   if (want & FL_VALUE) values = FN(sum_widen)(wide, c->wide_p, at.value, x, t, z, u, left, whole);
   if (flags & FL_X) c->x_low = vmin(x, c->x_low), c->x_high = vmax(x, c->x_high);
   if (flags & FL_T) c->t_low = vmin(t, c->t_low), c->t_high = vmax(t, c->t_high);
-  if (want & FL_GRAD) FN(write)(job->grad, i, left, whole, at.grad * s);
-  if ((want & FL_GRAD) && (flags & FL_TWO)) FN(write)(job->grad2, i, left, whole, at.grad2 * s);
+  if (want & FL_GRAD) FN(fetch_out)(job->grad, i), FN(write)(job->grad, i, left, whole, at.grad * s);
+  if ((want & FL_GRAD) && (flags & FL_TWO))
+    FN(fetch_out)(job->grad2, i), FN(write)(job->grad2, i, left, whole, at.grad2 * s);
   return values;
 }
 
