@@ -397,7 +397,7 @@ def test_stopping_is_quick_and_keeps_the_checkpoint(large, signum, code):
     while not [name for name in os.listdir(large) if name.endswith(".part")]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    time.sleep(0.15)
+    time.sleep(0.3)
     began = time.monotonic()
     started.send_signal(signum)
     stdout, stderr = started.communicate(timeout=30)
