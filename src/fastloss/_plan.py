@@ -399,11 +399,18 @@ class Rows(Plan):
             if careful and not self.special.get("log_target"):
                 _refuse_outside("target", self.target, 0.0, 1.0, "probabilities in [0, 1]")
             return self.total_weight if self.class_weight is None else self._kernel(1.0, None, None, None, None)[1]
-        counts = self.ignore is not None or self.class_weight is not None
+        counts = self._labels_weigh()
         if not counts and not careful:
             return self.total_weight
         counted = self._kernel(1.0, None, None, None, None, kind="labels")[1]
         return counted if counts else self.total_weight
+
+    def _labels_weigh(self) -> bool:
+        """Whether a sample's weight in the mean depends on its label."""
+        return self.ignore is not None or self.class_weight is not None
+
+    def _expected_labels(self) -> str:
+        return f"class indices in [0, {self.x.shape[self.axis]})"
 
     def _kernel(
         self,
@@ -429,4 +436,4 @@ class Rows(Plan):
 
     def _refuse_label(self, position: int) -> NoReturn:
         at = tuple(int(k) for k in np.unravel_index(position, self.shape))
-        refuse(IndexError, "target", f"class indices in [0, {self.x.shape[self.axis]})", int(self.target[at]), at)
+        refuse(IndexError, "target", self._expected_labels(), int(self.target[at]), at)

@@ -7,7 +7,7 @@ Shapes: `N` samples, `C` classes, `K` levels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -52,12 +52,11 @@ class Scores(Rows):
         if level_weight is not None:
             self.level_weight = _check.class_weights("level_weight", level_weight, x.shape[axis])
 
-    def _denominator(self, careful: bool) -> float:
-        counts = self.ignore is not None or self.class_weight is not None or self.tasks
-        if not counts and not careful:
-            return self.total_weight
-        counted = self._kernel(1.0, None, None, None, None, kind="labels")[1]
-        return counted if counts else self.total_weight
+    def _labels_weigh(self) -> bool:
+        return super()._labels_weigh() or self.tasks
+
+    def _expected_labels(self) -> str:
+        return f"{self.noun} in [0, {self.levels})"
 
     def _kernel(
         self,
@@ -79,10 +78,6 @@ class Scores(Rows):
         if bad >= 0:
             self._refuse_label(bad)
         return total, weight
-
-    def _refuse_label(self, position: int) -> NoReturn:
-        at = tuple(int(k) for k in np.unravel_index(position, self.shape))
-        refuse(IndexError, "target", f"{self.noun} in [0, {self.levels})", int(self.target[at]), at)
 
 
 class CumulativeLink(Plan):
