@@ -1,4 +1,4 @@
-"""Build of the extensions: Cython glue without CPU flags, C inner loops once per CPU level, linked into `_kernels`.
+"""Build of the extensions: Cython glue without CPU flags, C inner loops once per CPU level.
 
 Environment switches (CONTRIBUTING.md explains them): FASTLOSS_OPENMP=0, FASTLOSS_DEBUG=1, FASTLOSS_SANITIZE=address,undefined,
 FASTLOSS_COVERAGE=1, FASTLOSS_WERROR=1, FASTLOSS_LEVELS=v3,v4.
@@ -6,6 +6,7 @@ FASTLOSS_COVERAGE=1, FASTLOSS_WERROR=1, FASTLOSS_LEVELS=v3,v4.
 
 import os
 import platform
+import re
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +17,11 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
+from setuptools.modified import newer_group
 
 PACKAGE = Path("src/fastloss")
 CSRC = PACKAGE / "csrc"
-HEADERS = sorted(str(path) for path in CSRC.glob("*.h"))
+LOOPS = {"_kernels": "level.c"}  # an extension's inner loops: compiled once per CPU level
 LEVEL_FLAGS = {
     "baseline": [],
     "v3": ["-march=x86-64-v3"],
@@ -66,30 +68,37 @@ class BuildKernels(build_ext):
         for extension in self.extensions:
             extension.extra_compile_args += openmp[0] + compile_flags
             extension.extra_link_args += openmp[1] + link_flags
-            if extension.name == "fastloss._kernels":
-                self.add_levels(extension, compile_flags)
+        self.add_levels(compile_flags)
         super().build_extensions()
 
-    def add_levels(self, extension: Extension, compile_flags: list[str]) -> None:
-        """Compile level.c once per CPU level; dispatch.c, in the extension itself, learns which there are."""
+    def add_levels(self, compile_flags: list[str]) -> None:
+        """Compile every extension's LOOPS once per CPU level; csrc/levels.h, in the extension itself, learns which there are."""
         levels = ["baseline"]
         if platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32:
             wanted = os.environ.get("FASTLOSS_LEVELS", "v3,v4").split(",")
             known = [level for level in ("v3", "v4") if level in wanted]
             levels += [level for level in known if self.compiles("int main(void){return 0;}", LEVEL_FLAGS[level])]
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # each runs a compiler of its own
-            for objects in pool.map(lambda level: self.compile_level(level, compile_flags), levels):
-                extension.extra_objects += objects
-        extension.define_macros += [(f"FL_HAVE_{level.upper()}", "1") for level in levels[1:]]
+            for extension in self.extensions:
+                source = LOOPS.get(extension.name.removeprefix("fastloss."))
+                if source is None or not self.is_stale(extension):
+                    continue
+                extension.extra_objects += [pool.submit(self.compile_level, source, level, compile_flags) for level in levels]
+                extension.define_macros += [(f"FL_HAVE_{level.upper()}", "1") for level in levels[1:]]
+        for extension in self.extensions:
+            extension.extra_objects = [path for future in extension.extra_objects for path in future.result()]
 
-    def compile_level(self, level: str, compile_flags: list[str]) -> list[str]:
+    def is_stale(self, extension: Extension) -> bool:
+        path = self.get_ext_fullpath(extension.name)
+        return bool(self.force or newer_group(extension.sources + extension.depends, path, "newer"))
+
+    def compile_level(self, source: str, level: str, compile_flags: list[str]) -> list[str]:
         return self.compiler.compile(
-            [str(CSRC / "level.c")],
+            [str(CSRC / source)],
             output_dir=str(Path(self.build_temp) / level),
             macros=[("FL_LEVEL", level)],
             include_dirs=[str(CSRC)],
             extra_postargs=LOOP_FLAGS + LEVEL_FLAGS[level] + compile_flags,
-            depends=HEADERS,
         )
 
     def openmp_flags(self) -> tuple[list[str], list[str]]:
@@ -113,13 +122,27 @@ class BuildKernels(build_ext):
         return True
 
 
+def included(source: Path) -> set[Path]:
+    """The headers of csrc/ that a C file needs, through all its includes."""
+    found: set[Path] = set()
+    waiting = [source]
+    while waiting:
+        for name in re.findall(r'#include "(.+)"', waiting.pop().read_text()):
+            if CSRC / name not in found:
+                found.add(CSRC / name)
+                waiting.append(CSRC / name)
+    return found
+
+
 def extensions() -> list[Extension]:
     def extension(name: str, *sources: str) -> Extension:
+        loops = [CSRC / LOOPS[name]] if name in LOOPS else []
+        headers = set().union(*(included(path) for path in [*loops, CSRC / "scalar.c", *map(Path, sources)]))
         return Extension(
             f"fastloss.{name}",
             [str(PACKAGE / f"{name}.pyx"), str(CSRC / "scalar.c"), *sources],
             include_dirs=[str(CSRC), numpy.get_include()],
-            depends=[*HEADERS, str(CSRC / "level.c")],
+            depends=sorted(str(path) for path in [*loops, *headers, PACKAGE / "_kernels.pxd"]),
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION")]
             + ([("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")] if COVERAGE else []),
             extra_compile_args=["-O2"],

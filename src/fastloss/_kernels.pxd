@@ -167,6 +167,7 @@ cdef extern from "kernels.h" nogil:
 
 ctypedef void (*block_work)(void *call, Py_ssize_t block, int thread) noexcept nogil
 
+cdef const char *isa() noexcept nogil  # name of the CPU level in use
 cdef const fl_real_table *real_table(bint wide) noexcept nogil
 cdef int run_blocks(block_work work, void *call, Py_ssize_t blocks, double cost, int threads) except -1
 cdef bint interrupted(bint *stop, int thread) noexcept nogil

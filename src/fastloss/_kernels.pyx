@@ -61,6 +61,10 @@ cdef enum:
 cdef const fl_table *active = NULL
 
 
+cdef const char *isa() noexcept nogil:
+    return active.name
+
+
 cdef const fl_real_table *real_table(bint wide) noexcept nogil:
     return &active.f64 if wide else &active.f32
 
