@@ -72,6 +72,16 @@ cdef extern from "kernels.h" nogil:
         FL_SCORES_SCRATCH
         FL_LINK_logit, FL_LINK_probit, FL_LINK_cloglog
 
+    ctypedef struct fl_tile:
+        Py_ssize_t C
+        Py_ssize_t P
+        Py_ssize_t x_step
+        const void *x
+        void *e
+        void *room
+        const char *next
+        Py_ssize_t next_step
+
     ctypedef struct fl_scores:
         Py_ssize_t C
         Py_ssize_t P
@@ -103,7 +113,7 @@ cdef extern from "kernels.h" nogil:
         void (**pointwise)(fl_pointwise *) noexcept nogil
         void (**sums)(fl_sums *) noexcept nogil
         void (*pieces)(Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, char *, Py_ssize_t, double *, double *,
-                       double *) noexcept nogil
+                       double *, const char *) noexcept nogil
         void (*finish)(Py_ssize_t, const double *, double *, double *) noexcept nogil
         void (*rescale)(Py_ssize_t, const void *, double, void *) noexcept nogil
         void (*hard_rows)(Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, const double *, const double *,
@@ -133,9 +143,8 @@ cdef extern from "kernels.h" nogil:
         void (*extremes)(Py_ssize_t, const void *, double *, double *) noexcept nogil
         void (*tile_load)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, void *) noexcept nogil
         void (*tile_save)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const void *, char *, Py_ssize_t) noexcept nogil
-        void (*tile_stats)(Py_ssize_t, Py_ssize_t, const void *, void *, double *, double *, double *, const char *,
-                           Py_ssize_t) noexcept nogil
-        void (*tile_scale)(Py_ssize_t, Py_ssize_t, void *, const double *) noexcept nogil
+        void (*tile_stats)(const fl_tile *, double *, double *, double *) noexcept nogil
+        void (*tile_scale)(Py_ssize_t, Py_ssize_t, const void *, const double *, void *, Py_ssize_t) noexcept nogil
         void (*tile_log_softmax)(Py_ssize_t, Py_ssize_t, void *, const double *, const double *) noexcept nogil
         void (*tile_soft_sums)(Py_ssize_t, Py_ssize_t, const void *, const double *, const fl_soft *, double *,
                                double *) noexcept nogil

@@ -38,6 +38,7 @@ from fastloss._kernels cimport (
     fl_merge_pieces,
     fl_real_table,
     fl_soft,
+    fl_tile,
     fl_store_one,
     fl_view,
     fl_view_at,
@@ -69,7 +70,7 @@ cdef enum:
     BLOCK_WORK = 32768  # elements per block of rows
     BLOCK_ROWS = 256  # rows per block at the most
     LABEL_ROWS = 2048  # the same where labels alone are read
-    STRIDED_ROWS = 1024  # the same for strided classes: runs of a page each
+    STRIDED_ROWS = 128  # the same for strided classes
     STRIDED_WORK = 65536
     TILE_WORK = 16384  # elements per tile
     ROWS_FROM = 48  # contiguous classes from which the vector runs along the row
@@ -83,6 +84,8 @@ cdef struct Plane:
     Py_ssize_t step
     bint given
     bint direct  # contiguous classes of the computation type
+    bint halves  # contiguous classes of two bytes
+    bint runs  # contiguous positions of the computation type
 
 cdef struct RowsCall:
     const fl_real_table *table
@@ -367,7 +370,7 @@ cdef void row_statistics(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_
             call.table.pieces(
                 end - i, call.classes, line_at(&call.x, start + i), call.x.rows.stride[0],
                 desk.kept + i * call.kept_stride if keeps_exponentials(call) else NULL, call.kept_stride,
-                &desk.piece_top[i], &desk.piece_part[i], &desk.piece_unit[i],
+                &desk.piece_top[i], &desk.piece_part[i], &desk.piece_unit[i], NULL,
             )
             i = end
         else:
@@ -398,6 +401,7 @@ cdef bint one_row_statistics(RowsCall *call, Desk *desk, char *row, Py_ssize_t i
         call.table.pieces(
             1, m, logits_piece(call, desk, row, first, m), 0, e, 0,
             &desk.piece_top[at], &desk.piece_part[at], &desk.piece_unit[at],
+            row + (first + m) * call.x.step if call.x.halves else NULL,
         )
     return True
 
@@ -652,17 +656,28 @@ cdef void write_tile(
         tile += lanes * call.size
 
 
+cdef char *run_at(const RowsCall *call, const Plane *plane, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Where n positions from `start` on are straight runs of whole registers of the computation type, one for each class; or NULL."""
+    cdef Py_ssize_t last = plane.rows.ndim - 1
+    if (
+        not plane.runs or n % call.table.lanes
+        or (last > 0 and start % plane.rows.shape[last] + n > plane.rows.shape[last])
+    ):
+        return NULL
+    return line_at(plane, start)
+
+
 cdef void pick_from_tile(
-    const RowsCall *call, const Desk *desk, const char *tile, Py_ssize_t n, Py_ssize_t lanes, double *out
+    const RowsCall *call, const Desk *desk, const char *tile, Py_ssize_t n, Py_ssize_t step, double *out
 ) noexcept nogil:
-    """The tile's entry at each sample's label."""
+    """The entry at each sample's label; the tile's classes are `step` elements apart."""
     cdef Py_ssize_t i
     if call.size == 8:
         for i in range(n):
-            out[i] = (<const double *>tile)[max(desk.label[i], 0) * lanes + i]
+            out[i] = (<const double *>tile)[max(desk.label[i], 0) * step + i]
     else:
         for i in range(n):
-            out[i] = (<const float *>tile)[max(desk.label[i], 0) * lanes + i]
+            out[i] = (<const float *>tile)[max(desk.label[i], 0) * step + i]
 
 
 cdef inline void set_tile_entry(const RowsCall *call, char *tile, Py_ssize_t i, double value) noexcept nogil:
@@ -712,16 +727,17 @@ cdef void tile_hessian(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t 
     write_tile(call, &call.hess, start, n, lanes, desk.e)
 
 
-cdef void blank_position(RowsCall *call, char *tile, Py_ssize_t i, Py_ssize_t lanes) noexcept nogil:
+cdef void blank_position(RowsCall *call, char *tile, Py_ssize_t i, Py_ssize_t step) noexcept nogil:
     cdef Py_ssize_t c
     for c in range(call.classes):
-        set_tile_entry(call, tile, c * lanes + i, 0)
+        set_tile_entry(call, tile, c * step + i, 0)
 
 
 cdef void tile_gradient(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
-    """From the exponentials in desk.e, in place."""
-    cdef Py_ssize_t i
+    """From the exponentials in desk.e, which are used up."""
+    cdef Py_ssize_t i, step = call.grad.step // call.size
     cdef bint labelled = call.kind == HARD
+    cdef char *out = run_at(call, &call.grad, start, n)
     if labelled:
         pick_from_tile(call, desk, desk.e, n, lanes, desk.value)
     for i in range(n, lanes):  # positions that are not there
@@ -730,16 +746,20 @@ cdef void tile_gradient(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t
         call.table.hard_slopes(
             n, desk.top, desk.picked, desk.rest, desk.unit, desk.value, desk.weight, call.scale, desk.factor, desk.slope
         )
-        call.table.tile_scale(call.classes, lanes, desk.e, desk.factor)
+        if out == NULL:
+            out, step = desk.e, lanes
+        call.table.tile_scale(call.classes, lanes, desk.e, desk.factor, out, step)
     else:
+        out, step = desk.e, lanes
         spread_gradient(call, desk, n, lanes)
     if labelled:
         for i in range(n):
             if desk.label[i] < 0:
-                blank_position(call, desk.e, i, lanes)
+                blank_position(call, out, i, step)
             else:
-                set_tile_entry(call, desk.e, desk.label[i] * lanes + i, desk.slope[i])
-    write_tile(call, &call.grad, start, n, lanes, desk.e)
+                set_tile_entry(call, out, desk.label[i] * step + i, desk.slope[i])
+    if out == desk.e:
+        write_tile(call, &call.grad, start, n, lanes, desk.e)
 
 
 cdef void spread_gradient(RowsCall *call, Desk *desk, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
@@ -756,7 +776,7 @@ cdef void spread_gradient(RowsCall *call, Desk *desk, Py_ssize_t n, Py_ssize_t l
             desk.factor[i] *= desk.unit[i] / (1 + desk.rest[i])
         desk.down[i] = call.scale * desk.sample[i]
     if call.kind == SOFTMAX:
-        call.table.tile_scale(call.classes, lanes, desk.e, desk.factor)
+        call.table.tile_scale(call.classes, lanes, desk.e, desk.factor, desk.e, lanes)
     else:
         soft = soft_of(call, desk.t if call.kind == SOFT else NULL, 0)
         call.table.tile_soft_grad(
@@ -764,29 +784,44 @@ cdef void spread_gradient(RowsCall *call, Desk *desk, Py_ssize_t n, Py_ssize_t l
         )
 
 
-cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    cdef RowsCall *call = <RowsCall *>call_
-    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i
-    cdef Py_ssize_t lanes = (n + call.table.lanes - 1) // call.table.lanes * call.table.lanes
-    # where the next tile probably lies: on along the positions, and (contiguous classes) without a gap between its runs
-    cdef Py_ssize_t following = call.x.rows.stride[call.x.rows.ndim - 1], step = call.x.step
-    cdef Desk desk
-    if call.x.direct:
-        step = lanes * call.size
-    lay_desk(call, thread, &desk)
-    read_samples(call, &desk, start, n, &call.bad[b])
-    read_tile(call, &call.x, start, n, lanes, desk.x)
-    if call.temperature != 1:
-        call.table.tile_temper(call.classes, lanes, desk.x, call.temperature)
-    if call.kind == HARD:
-        pick_from_tile(call, &desk, desk.x, n, lanes, desk.picked)
+cdef void lay_tile(RowsCall *call, Desk *desk, fl_tile *tile, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Logits in place, where they are runs and nothing but their statistics is asked for; otherwise in desk.x."""
+    cdef char *there = NULL
+    cdef bint plain = call.kind == LOGSUMEXP or call.kind == SOFTMAX or (call.kind == HARD and call.smoothing == 0)
+    if plain and not call.hess.given and call.temperature == 1:
+        there = run_at(call, &call.x, start, n)
+    tile.C, tile.P, tile.room = call.classes, (n + call.table.lanes - 1) // call.table.lanes * call.table.lanes, NULL
     if not call.grad.given and not call.hess.given:
         desk.e = NULL
-    elif call.kind == SOFTMAX or (call.kind == HARD and call.smoothing == 0 and not call.hess.given):
+    elif plain and not call.hess.given:
         desk.e = desk.x  # the logits are not needed any more
-    call.table.tile_stats(
-        call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit, line_at(&call.x, start) + n * following, step
-    )
+    tile.e = desk.e
+    if there != NULL:
+        tile.x, tile.x_step, tile.room = there, call.x.step // call.size, desk.x
+        return
+    read_tile(call, &call.x, start, n, tile.P, desk.x)
+    if call.temperature != 1:
+        call.table.tile_temper(call.classes, tile.P, desk.x, call.temperature)
+    tile.x, tile.x_step = desk.x, tile.P
+    # where the next tile probably lies: on along the positions, and (contiguous classes) without a gap between its runs
+    tile.next = line_at(&call.x, start) + n * call.x.rows.stride[call.x.rows.ndim - 1]
+    tile.next_step = tile.P * call.size if call.x.direct else call.x.step
+
+
+cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef RowsCall *call = <RowsCall *>call_
+    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i, lanes
+    cdef Desk desk
+    cdef fl_tile tile
+    lay_desk(call, thread, &desk)
+    lay_tile(call, &desk, &tile, start, n)
+    lanes = tile.P
+    read_samples(call, &desk, start, n, &call.bad[b])
+    if call.kind == HARD and tile.room == NULL:  # before e, which may be x, is written
+        pick_from_tile(call, &desk, <const char *>tile.x, n, tile.x_step, desk.picked)
+    call.table.tile_stats(&tile, desk.top, desk.rest, desk.unit)
+    if call.kind == HARD and tile.room != NULL:  # after the runs were read in order
+        pick_from_tile(call, &desk, <const char *>tile.x, n, tile.x_step, desk.picked)
     call.table.log1p(n, desk.rest, desk.log1p)
     if call.kind == SOFT:
         read_tile(call, &call.t, start, n, lanes, desk.t)
@@ -808,9 +843,7 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         sample_factors(call, &desk, n)
         tile_hessian(call, &desk, start, n, lanes)
         if call.grad.given:  # the exponentials are used up
-            call.table.tile_stats(
-                call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit, desk.x, lanes * call.size
-            )
+            call.table.tile_stats(&tile, desk.top, desk.rest, desk.unit)
     if call.grad.given:
         tile_gradient(call, &desk, start, n, lanes)
 
@@ -888,6 +921,14 @@ cdef int set_plane(Plane *plane, cnp.ndarray a, int axis, const fl_real_table *t
     for k in range(plane.rows.ndim):
         if plane.rows.stride[k] % table.size:
             plane.direct = False
+    plane.halves = cnp.PyArray_ITEMSIZE(a) == 2 and plane.step == 2
+    plane.runs = (
+        plane.rows.type == (FL_F64 if table.size == 8 else FL_F32) and plane.rows.stride[plane.rows.ndim - 1] == table.size
+        and plane.step % table.size == 0 and <size_t>plane.rows.data % <size_t>table.size == 0
+    )
+    for k in range(plane.rows.ndim):
+        if plane.rows.stride[k] % table.size:
+            plane.runs = False
     return 0
 
 

@@ -36,6 +36,31 @@ static void store_half_f32(int type, char *p, ptrdiff_t n, const float *in) {
       _mm_storeu_si128((__m128i *)(void *)(p + 2 * i), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
     }
 #endif
+#if defined(FL_V4)
+  if (type == FL_BF16)
+    for (; i + 16 <= n; i += 16) {
+      const __m512 x = _mm512_loadu_ps(in + i);
+      const __m512i bits = _mm512_castps_si512(x),
+                    odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+      __m512i half = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
+      const __m512i quiet = _mm512_or_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(0x40));
+      half = _mm512_mask_mov_epi32(half, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), quiet);
+      _mm256_storeu_si256((__m256i *)(void *)(p + 2 * i), _mm512_cvtepi32_epi16(half));
+    }
+#elif defined(FL_V3)
+  if (type == FL_BF16)
+    for (; i + 8 <= n; i += 8) {
+      const __m256 x = _mm256_loadu_ps(in + i);
+      const __m256i bits = _mm256_castps_si256(x),
+                    odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+      const __m256i half =
+          _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+      const __m256i quiet = _mm256_or_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(0x40));
+      const __m256i each = _mm256_blendv_epi8(half, quiet, _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q)));
+      const __m128i low = _mm256_castsi256_si128(each), high = _mm256_extracti128_si256(each, 1);
+      _mm_storeu_si128((__m128i *)(void *)(p + 2 * i), _mm_packus_epi32(low, high));
+    }
+#endif
   for (; i < n; i++) {
     const uint16_t h = type == FL_F16 ? fl_to_f16(in[i]) : fl_to_bf16(in[i]);
     memcpy(p + 2 * i, &h, sizeof h);

@@ -30,6 +30,7 @@ enum fl_type { /* the element types that arrays may have; the first four are flo
 #define FL_PIECE_BYTES 16384 /* the longest piece of a row: a third of the first-level cache */
 #define FL_LINES_AHEAD 4096  /* bytes ahead of where they are needed that lines of memory are asked for */
 #define FL_AHEAD 16384       /* bytes ahead of the exponentials that memory is fetched at the least */
+#define FL_COLUMNS_AHEAD 512 /* the same where many runs are read side by side */
 
 enum {
   FL_PLAIN,
@@ -79,6 +80,18 @@ typedef struct {
   const void *t, *class_weight;
   double mix, floor;
 } fl_soft;
+
+/* A tile of C x P logits, P a multiple of `lanes`, positions along the vector. Its classes are x_step elements apart. With `room`, for C
+   registers, they lie in the caller's array; otherwise x_step is P, and meanwhile what is read next is fetched: C runs of P
+   elements, next_step bytes apart; a wrong guess does no harm. */
+typedef struct {
+  ptrdiff_t C, P, x_step;
+  const void *x;
+  void *e; /* out: e^(x - top) 2^bias / unit, C x P; may be x; null if nobody wants it */
+  void *room;
+  const char *next;
+  ptrdiff_t next_step;
+} fl_tile;
 
 /* A tile of a loss of rows of scores with one label each (scores.h): C x P scores, P a multiple of `lanes`, positions along the
    vector. Null pointers are not wanted or not given. Values are not weighted; derivatives are multiplied by the position's scale. */
@@ -131,9 +144,10 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
   /* Softmax statistics. A piece (a row, or a stretch of a long one) has top = its largest logit and
      rest = sum over the others of e^(x - top): log sum e^x = top + log1p(rest), without cancellation. `pieces` does one of n
      elements in each of some rows, `stride` bytes apart, and leaves scaled exponentials in `e` (null if nobody wants them).
+     Meanwhile it fetches what follows, or `next`, if not null: elements of two bytes that are to be converted next.
      `finish` makes rest of part, and unit into the factor by which e becomes e^(x - top) 2^bias; `rescale` multiplies. */
   void (*pieces)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride, double *top,
-                 double *part, double *unit);
+                 double *part, double *unit, const char *next);
   void (*finish)(ptrdiff_t pieces, const double *part, double *unit, double *rest);
   void (*rescale)(ptrdiff_t n, const void *e, double factor, void *out);
   void (*hard_rows)(ptrdiff_t rows, ptrdiff_t n, const char *e, ptrdiff_t e_stride, const double *factor,
@@ -175,14 +189,11 @@ typedef struct fl_real_table { /* the loops of one computation type (float or do
 
   void (*extremes)(ptrdiff_t n, const void *x, double *low, double *high); /* widens [low, high]; nan passed over */
 
-  /* The same for a tile of C x P logits, P a multiple of `lanes`, positions along the vector; every per-position array
-     has P entries. tile_stats leaves e^(x - top) 2^bias / unit in `e` (which may be x, or null if nobody wants it), and meanwhile
-     fetches what is read next, C runs of P elements `next_step` bytes apart; a wrong guess does no harm. */
+  /* The same for a tile; every per-position array has P entries. */
   void (*tile_load)(ptrdiff_t C, ptrdiff_t P, ptrdiff_t n, const char *x, ptrdiff_t stride, void *tile);
   void (*tile_save)(ptrdiff_t C, ptrdiff_t P, ptrdiff_t n, const void *tile, char *x, ptrdiff_t stride);
-  void (*tile_stats)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, double *top, double *rest, double *unit,
-                     const char *next, ptrdiff_t next_step);
-  void (*tile_scale)(ptrdiff_t C, ptrdiff_t P, void *e, const double *factor);
+  void (*tile_stats)(const fl_tile *tile, double *top, double *rest, double *unit);
+  void (*tile_scale)(ptrdiff_t C, ptrdiff_t P, const void *e, const double *factor, void *out, ptrdiff_t out_step);
   void (*tile_log_softmax)(ptrdiff_t C, ptrdiff_t P, void *x, const double *top, const double *log1p_rest);
   void (*tile_soft_sums)(ptrdiff_t C, ptrdiff_t P, const void *x, const double *top, const fl_soft *soft,
                          double *weighted, double *weight);

@@ -116,27 +116,26 @@ FL_INLINE void FN(group_terms)(const R *x, R *e, ptrdiff_t left, int keep, int c
 
 enum { FN(FL_GROUP) = 4 * LANES }; /* elements of a group */
 
-/* One piece whose top is known and finite: sum of the other terms, kept in e if wanted. Meanwhile fetches what follows. */
-FL_INLINE double FN(piece_terms)(ptrdiff_t n, const R *x, R *e, int keep, R top, const R *groups, double *unit) {
+/* One piece whose top is known and finite: sum of the other terms, kept in e if wanted. Meanwhile fetches what is read next:
+   n elements of `size` bytes. */
+FL_INLINE double FN(piece_terms)(ptrdiff_t n, const R *x, R *e, int keep, R top, const R *groups, double *unit,
+                                 const char *next, int size) {
   const FN(scaling) s = FN(scaling_of)(top);
   const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent), best = FN(vset)(top);
-  const ptrdiff_t bytes = n * (ptrdiff_t)sizeof(R), ahead = bytes < FL_AHEAD ? FL_AHEAD : bytes;
   vd sum[2] = {vset_f64(0), vset_f64(0)};
   int ties = -1;
   ptrdiff_t i = 0;
 #define FL_TERMS(left, careful)                                                                                          \
   FN(group_terms)(x + i, keep ? e + i : NULL, left, keep, careful, best, shift, low, exponent, sum, &ties)
-  for (; i + FN(FL_GROUP) <= n; i += FN(FL_GROUP), groups += LANES) {
-    const char *next = (const char *)(x + i) + ahead;
-    for (int line = 0; line < FN(FL_GROUP) *(int)sizeof(R); line += 64) __builtin_prefetch(next + line);
+  for (; i + FN(FL_GROUP) <= n; i += FN(FL_GROUP), groups += LANES, next += FN(FL_GROUP) *size) {
+    for (int line = 0; line < FN(FL_GROUP) *size; line += 64) __builtin_prefetch(next + line);
     if (__builtin_expect(FN(vany)(veq(vload(groups), best)), 0))
       FL_TERMS(FN(FL_GROUP), 1);
     else
       FL_TERMS(FN(FL_GROUP), 0);
   }
   if (i < n) {
-    const char *next = (const char *)(x + i) + ahead;
-    for (ptrdiff_t line = 0; line < (n - i) * (ptrdiff_t)sizeof(R); line += 64) __builtin_prefetch(next + line);
+    for (ptrdiff_t line = 0; line < (n - i) * size; line += 64) __builtin_prefetch(next + line);
     if (FN(vany)(veq(vload(groups), best)))
       FL_TERMS(n - i, 1);
     else
@@ -150,7 +149,8 @@ FL_INLINE double FN(piece_terms)(ptrdiff_t n, const R *x, R *e, int keep, R top,
 
 /* Rows in turns of a few, so that the end of one search for a top overlaps with the next. */
 FL_INLINE void FN(pieces_loop)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride,
-                               int keep, double *top, double *part, double *unit) {
+                               int keep, double *top, double *part, double *unit, const char *next, int size) {
+  const ptrdiff_t bytes = n * (ptrdiff_t)sizeof(R), ahead = bytes < FL_AHEAD ? FL_AHEAD : bytes;
   enum { ROOM = FL_PIECE_BYTES / sizeof(R) / 4, TURN = 16 };
   R groups[ROOM], tops[TURN];
   const ptrdiff_t each = (n + FN(FL_GROUP) - 1) / FN(FL_GROUP) *(ptrdiff_t)LANES;
@@ -165,7 +165,8 @@ FL_INLINE void FN(pieces_loop)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdi
       R *kept = keep ? (R *)(void *)(e + at * e_stride) : NULL;
       top[at] = tops[i], part[at] = unit[at] = 0;
       if (tops[i] - tops[i] == 0) {
-        part[at] = FN(piece_terms)(n, row, kept, keep, tops[i], groups + i * each, &unit[at]);
+        const char *fetched = next ? next + at * n * size : (const char *)row + ahead;
+        part[at] = FN(piece_terms)(n, row, kept, keep, tops[i], groups + i * each, &unit[at], fetched, size);
         continue;
       }
       if (FN(has_nan)(n, row, 1)) part[at] = NAN; /* an infinite top, or nan: then the answer is nan if there is a nan */
@@ -175,11 +176,21 @@ FL_INLINE void FN(pieces_loop)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdi
 }
 
 static void FN(pieces)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride,
-                       double *top, double *part, double *unit) {
-  if (e)
-    FN(pieces_loop)(rows, n, x, stride, e, e_stride, 1, top, part, unit);
-  else
-    FN(pieces_loop)(rows, n, x, stride, NULL, 0, 0, top, part, unit);
+                       double *top, double *part, double *unit, const char *next) {
+#define FL_PIECES(e, e_stride, keep, next, size)                                                                         \
+  FN(pieces_loop)(rows, n, x, stride, e, e_stride, keep, top, part, unit, next, size)
+  if (next) {
+    if (e)
+      FL_PIECES(e, e_stride, 1, next, 2);
+    else
+      FL_PIECES(NULL, 0, 0, next, 2);
+  } else {
+    if (e)
+      FL_PIECES(e, e_stride, 1, NULL, sizeof(R));
+    else
+      FL_PIECES(NULL, 0, 0, NULL, sizeof(R));
+  }
+#undef FL_PIECES
 }
 
 static void FN(finish)(ptrdiff_t pieces, const double *part, double *unit, double *rest) {
@@ -308,36 +319,51 @@ FL_INLINE void FN(add_up)(vd *sum, vd *lost, vd v) {
   *sum = s;
 }
 
+#if FL_REAL_BITS == 32
+/* Terms are made in float, from halves of the logits, whose difference cannot overflow, and are never negative. */
 static void FN(soft_sums)(ptrdiff_t n, const void *x_, double top, const fl_soft *soft, double *weighted,
                           double *weight) {
-  const R *x = x_, *t = soft->t, *class_weight = soft->class_weight;
+  const R *x = x_;
+  const V m = FN(vset)((R)(0.5 * top)), half = FN(vset)((R)0.5), zero = FN(vset)(0);
+  const V mix = FN(vset)((R)soft->mix), floor = FN(vset)((R)soft->floor);
   vd sum[2] = {vset_f64(0), vset_f64(0)}, total[2] = {vset_f64(0), vset_f64(0)};
-  vd sum_lost = vset_f64(0), total_lost = vset_f64(0);
+  for (ptrdiff_t i = 0; i < n; i += FN(FL_GROUP)) {
+    V term[4], amount[4];
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; k++) {
+      const ptrdiff_t at = i + k * LANES, left = n - at;
+      term[k] = amount[k] = zero;
+      if (left <= 0) continue;
+      V a = FN(soft_weight)(soft, at, left, mix, floor);
+      if (left < LANES) a = vdrop(vle(FN(vset)((R)left), vload(FN(fl_iota))), a);
+      amount[k] = a;
+      term[k] = vdrop(veq(a, zero), a * (m - half * FN(read)(x, at, left, left >= LANES, 0))); /* 0 log 0 = 0 */
+    }
+    FN(sum_terms)(sum, term[0], term[1], term[2], term[3]);
+    FN(sum_terms)(total, amount[0], amount[1], amount[2], amount[3]);
+  }
+  *weighted += 2 * vsum_f64(sum[0] + sum[1]);
+  *weight += vsum_f64(total[0] + total[1]);
+}
+#else
+static void FN(soft_sums)(ptrdiff_t n, const void *x_, double top, const fl_soft *soft, double *weighted,
+                          double *weight) {
+  const R *x = x_;
+  vd sum = vset_f64(0), total = sum, sum_lost = sum, total_lost = sum;
   const vd m = vset_f64(top), zero = vset_f64(0), mix = vset_f64(soft->mix), floor = vset_f64(soft->floor);
   for (ptrdiff_t i = 0; i < n; i += LANES) {
     const ptrdiff_t left = n - i;
-    const int whole = left >= LANES;
-    V v = FN(read)(x, i, left, whole, (R)0);
-    V tv = t ? FN(read)(t, i, left, whole, 0) : FN(vset)(0);
-    V present = FN(vset)(1);
-    if (!whole) present = vdrop(vle(FN(vset)((R)left), vload(FN(fl_iota))), present);
-    V cw = class_weight ? FN(read)(class_weight, i, left, whole, 0) * present : present;
-#if FL_REAL_BITS == 32
-    for (int half = 0; half < 2; half++) {
-      vd a = vfma(mix, half ? vhigh(tv) : vlow(tv), floor) * (half ? vhigh(cw) : vlow(cw));
-      vd gap = m - (half ? vhigh(v) : vlow(v));
-#else
-    for (int half = 0; half < 1; half++) {
-      vd a = vfma(mix, tv, floor) * cw, gap = m - v;
-#endif
-      FN(add_up)(&sum[half], &sum_lost, vselect(veq(a, zero), zero, a * gap)); /* 0 log 0 = 0 */
-      FN(add_up)(&total[half], &total_lost, a);
-    }
+    vd a = FN(soft_weight)(soft, i, left, mix, floor);
+    if (left < LANES) a = vdrop(vle(vset_f64((double)left), vload(fl_iota_f64)), a);
+    const vd gap = m - FN(read)(x, i, left, left >= LANES, 0);
+    FN(add_up)(&sum, &sum_lost, vdrop(veq(a, zero), a * gap)); /* 0 log 0 = 0 */
+    FN(add_up)(&total, &total_lost, a);
   }
   sum_lost = vselect(veq(sum_lost, sum_lost), sum_lost, zero); /* inf - inf is not the sum's */
-  *weighted += vsum_f64(sum[0] + (sum[1] + sum_lost));
-  *weight += vsum_f64(total[0] + (total[1] + total_lost));
+  *weighted += vsum_f64(sum + sum_lost);
+  *weight += vsum_f64(total + total_lost);
 }
+#endif
 
 /* scale p - aim, with aim = target_scale a. At the top entries both are nearly alike if the row is won: there it is
    p (scale - aim) - (1 - p) aim, with 1 - p = rest / (1 + rest); for a one-hot target the first term is 0 to the bit. */
@@ -423,7 +449,10 @@ FL_INLINE void FN(t_log_t)(V t, int is_log, vd sum[2]) {
 static void FN(negentropy)(ptrdiff_t n, const void *t, int is_log, double *sum) {
   vd part[2] = {vset_f64(0), vset_f64(0)};
   const R nothing = is_log ? (R)-INFINITY : 0;
-  for (ptrdiff_t i = 0; i < n; i += LANES) FN(t_log_t)(FN(read)(t, i, n - i, n - i >= LANES, nothing), is_log, part);
+  for (ptrdiff_t i = 0; i < n; i += LANES) {
+    FN(fetch)(t, i);
+    FN(t_log_t)(FN(read)(t, i, n - i, n - i >= LANES, nothing), is_log, part);
+  }
   *sum += vsum_f64(part[0] + part[1]);
 }
 
@@ -457,7 +486,8 @@ static void FN(extremes)(ptrdiff_t n, const void *x_, double *low, double *high)
   const R *x = x_;
   V least = FN(vset)((R)INFINITY), most = -least;
   for (ptrdiff_t i = 0; i < n; i += LANES) {
-    V v = FN(read)(x, i, n - i, n - i >= LANES, x[0]);
+    const V v = FN(read)(x, i, n - i, n - i >= LANES, x[0]);
+    FN(fetch)(x, i);
     least = vmin(v, least), most = vmax(v, most);
   }
   const double l = -(double)vtop(-least), h = (double)vtop(most);

@@ -62,81 +62,142 @@ static void FN(tile_save)(ptrdiff_t C, ptrdiff_t P, ptrdiff_t n, const void *til
     for (ptrdiff_t c = 0; c < C; c++) memcpy(x + c * (ptrdiff_t)sizeof(R), tile + c * P + p, sizeof(R));
 }
 
-FL_INLINE void FN(tile_stats_loop)(ptrdiff_t C, ptrdiff_t P, const void *x_, void *e_, int keep, double *top,
-                                   double *rest, double *unit, const char *next, ptrdiff_t next_step) {
-  const ptrdiff_t next_run = P * (ptrdiff_t)sizeof(R);
-  ptrdiff_t next_left = next_run;
-  const V wide = FN(vset)(2 * FL_RANGE), zero = FN(vset)(0), one = FN(vset)(1);
-  for (ptrdiff_t q = 0; q < P; q += LANES) {
-    const R *x = (const R *)x_ + q;
-    R *e = keep ? (R *)e_ + q : NULL;
-    V m = vload(x), m1 = m;
-    ptrdiff_t c = 1;
-    for (; c + 2 <= C; c += 2) m = vmax(m, vload(x + c * P)), m1 = vmax(m1, vload(x + (c + 1) * P));
-    if (c < C) m = vmax(m, vload(x + c * P));
-    m = vmax(m, m1);
-    const V shift = vselect(vlt(wide, vabs(m)), m, zero), y = m - shift, low = y - FL_RANGE;
-    const V k = vfma(y, FN(vset)((R)FL_LOG2E), FN(vset)(FL_ROUND)) - FL_ROUND, exponent = k - FL_BIAS;
-    V ties = -one;
-    vd sum[2] = {vset_f64(0), vset_f64(0)};
-    const int odd = FN(vcount)(vlt(vabs(m), FN(vset)((R)INFINITY))) < LANES; /* an infinite or nan top: rare */
-    int lost[LANES];
-    if (odd) /* asked before e, which may be x, is written */
-      for (int j = 0; j < LANES; j++) lost[j] = FN(has_nan)(C, x + j, P);
-    V term[4];
-    for (c = 0; c < C; c += 4) {
+/* Terms of a few classes of a register of positions: kept in e if wanted, summed but for the tops, which are counted. Meanwhile fetches
+   what is read next, if that is not null. */
+FL_INLINE void FN(class_terms)(int count, const R *x, ptrdiff_t x_step, R *e, ptrdiff_t e_step, V top, V shift, V low,
+                               V exponent, vd sum[2], V *ties, const char *next, ptrdiff_t next_step) {
+  V term[4] = {FN(vset)(0), FN(vset)(0), FN(vset)(0), FN(vset)(0)};
 #pragma GCC unroll 4
-      for (int j = 0; j < 4; j++) {
-        term[j] = zero;
-        if (c + j >= C) continue;
-        const V v = vload(x + (c + j) * P), t = FN(term)(v, shift, low, exponent);
-        __builtin_prefetch(next, 0, 2);
-        next += FL_BYTES, next_left -= FL_BYTES;
-        if (next_left == 0) next += next_step - next_run, next_left = next_run;
-        const M is_top = veq(v, m);
-        if (keep) vstore(e + (c + j) * P, t);
-        ties = vtally(ties, is_top);
-        term[j] = vdrop(is_top, t);
+  for (int j = 0; j < count; j++) {
+    const V v = vload(x + j * x_step);
+    term[j] = FN(term)(v, shift, low, exponent);
+    if (next) __builtin_prefetch(next + j * next_step, 0, 2);
+    if (e) vstore(e + j * e_step, term[j]);
+    const M is_top = veq(v, top);
+    *ties = vtally(*ties, is_top);
+    term[j] = vdrop(is_top, term[j]);
+  }
+  FN(sum_terms)(sum, term[0], term[1], term[2], term[3]);
+}
+
+/* The largest of each position of a register of them. `there`: the logits lie where the caller's array has them, each class a run of
+   its own, and are copied to `copy` on the way: where runs are a power of two apart, a second reading would find that they have driven
+   each other out of the cache. */
+FL_INLINE V FN(class_top)(ptrdiff_t C, const R *x, ptrdiff_t x_step, int there, R *copy, ptrdiff_t copy_step) {
+  V m = vload(x), m1 = m;
+  ptrdiff_t c = 0;
+#define FL_CLASS(m, c)                                                                                                   \
+  do {                                                                                                                   \
+    const V v = vload(x + (c) * x_step);                                                                                 \
+    if (there) {                                                                                                         \
+      __builtin_prefetch((const char *)(x + (c) * x_step) + FL_COLUMNS_AHEAD);                                           \
+      vstore(copy + (c) * copy_step, v);                                                                                 \
+    }                                                                                                                    \
+    m = vmax(m, v);                                                                                                      \
+  } while (0)
+  for (; c + 2 <= C; c += 2) {
+    FL_CLASS(m, c);
+    FL_CLASS(m1, c + 1);
+  }
+  if (c < C) FL_CLASS(m, c);
+#undef FL_CLASS
+  return vmax(m, m1);
+}
+
+/* In strips of a few registers of positions, so that what must be waited for (a top, an exponential of the end) of one overlaps with
+   the others. */
+FL_INLINE void FN(tile_stats_loop)(const fl_tile *tile, int there, int keep, double *top, double *rest, double *unit) {
+  enum { MOST = 8 };
+  const ptrdiff_t C = tile->C, P = tile->P, x_step = tile->x_step, step = there && !keep ? MOST * LANES : P;
+  const V wide = FN(vset)(2 * FL_RANGE), zero = FN(vset)(0), one = FN(vset)(1);
+  ptrdiff_t strip = FL_PIECE_BYTES / (C * FL_BYTES);
+  strip = (strip < 1 ? 1 : strip > MOST ? MOST : strip) * LANES;
+  for (ptrdiff_t first = 0; first < P; first += strip) {
+    const ptrdiff_t n = P - first < strip ? P - first : strip;
+    const R *x = (const R *)tile->x + first;
+    R *e = keep ? (R *)tile->e + first : NULL, *copy = keep ? e : tile->room;
+    const R *again = there ? copy : x; /* the logits as the second pass finds them */
+    V tops[MOST], exponents[MOST], ties[MOST];
+    vd sums[MOST][2];
+    for (ptrdiff_t q = 0, k = 0; q < n; q += LANES, k++)
+      tops[k] = FN(class_top)(C, x + q, x_step, there, there ? copy + q : NULL, step);
+    for (ptrdiff_t q = 0, k = 0; q < n; q += LANES, k++) {
+      const V m = tops[k], shift = vselect(vlt(wide, vabs(m)), m, zero), y = m - shift, low = y - FL_RANGE;
+      exponents[k] = vfma(y, FN(vset)((R)FL_LOG2E), FN(vset)(FL_ROUND)) - FL_ROUND;
+      const V exponent = exponents[k] - FL_BIAS;
+      V tied = -one;
+      vd sum[2] = {vset_f64(0), vset_f64(0)};
+      /* an infinite or nan top, which is rare, asks for nan before e, which may be x, is written */
+      const int odd = FN(vcount)(vlt(vabs(m), FN(vset)((R)INFINITY))) < LANES;
+      if (odd)
+        for (int j = 0; j < LANES; j++) unit[first + q + j] = FN(has_nan)(C, again + q + j, step) ? NAN : 0;
+      ptrdiff_t c = 0;
+#define FL_CLASSES(count)                                                                                                \
+  FN(class_terms)(count, again + q + c * step, step, keep ? e + q + c * P : NULL, P, m, shift, low, exponent, sum,       \
+                  &tied, there ? NULL : tile->next + c * tile->next_step + (first + q) * (ptrdiff_t)sizeof(R),           \
+                  tile->next_step)
+      for (; c + 4 <= C; c += 4) FL_CLASSES(4);
+      if (c + 2 <= C) {
+        FL_CLASSES(2);
+        c += 2;
       }
-      FN(sum_terms)(sum, term[0], term[1], term[2], term[3]);
-    }
+      if (c < C) FL_CLASSES(1);
+#undef FL_CLASSES
 #if FL_REAL_BITS == 64
-    sum[0] += sum[1];
+      sum[0] += sum[1];
 #endif
-    for (int h = 0; h < FL_HALVES; h++) {
-      const vd kd = FL_HALF(k, h), yd = FL_HALF(y, h);
-      const vd u = FL_EXP_UNIT((kd * FL_LN2_HIGH_F64 - yd) + kd * FL_LN2_LOW_F64);
-      vd r = sum[h] * (u * FL_UNBIAS);
-      r = vdrop(vlt(r, vset_f64(FL_FLUSH)), r) + FL_HALF(ties, h);
-      vstore(top + q + h * LANES_F64, FL_HALF(m, h));
-      vstore(rest + q + h * LANES_F64, r);
-      vstore(unit + q + h * LANES_F64, u);
+      sums[k][0] = sum[0], sums[k][1] = sum[1], ties[k] = tied;
     }
-    if (odd)
-      for (int j = 0; j < LANES; j++)
-        if (m[j] - m[j] != 0) rest[q + j] = lost[j] ? NAN : 0, unit[q + j] = NAN;
+    for (ptrdiff_t q = 0, k = 0; q < n; q += LANES, k++) {
+      const V m = tops[k], y = m - vselect(vlt(wide, vabs(m)), m, zero), bound = FN(vset)((R)INFINITY);
+      for (int h = 0; h < FL_HALVES; h++) {
+        const ptrdiff_t at = first + q + h * LANES_F64;
+        const vd kd = FL_HALF(exponents[k], h), yd = FL_HALF(y, h);
+        const vd u = FL_EXP_UNIT((kd * FL_LN2_HIGH_F64 - yd) + kd * FL_LN2_LOW_F64);
+        vd r = sums[k][h] * (u * FL_UNBIAS);
+        r = vdrop(vlt(r, vset_f64(FL_FLUSH)), r) + FL_HALF(ties[k], h);
+        if (FN(vcount)(vlt(vabs(m), bound)) < LANES) {
+          const md fine = vlt(vabs(FL_HALF(m, h)), vset_f64(INFINITY));
+          r = vselect(fine, r, vload(unit + at));
+          vstore(unit + at, vselect(fine, u, vset_f64(NAN)));
+        } else {
+          vstore(unit + at, u);
+        }
+        vstore(top + at, FL_HALF(m, h));
+        vstore(rest + at, r);
+      }
+    }
   }
 }
 
-/* Meanwhile fetches the next tile: C runs of P elements, next_step bytes apart. */
-static void FN(tile_stats)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, double *top, double *rest, double *unit,
-                           const char *next, ptrdiff_t next_step) {
-  if (e)
-    FN(tile_stats_loop)(C, P, x, e, 1, top, rest, unit, next, next_step);
+static void FN(tile_stats)(const fl_tile *tile, double *top, double *rest, double *unit) {
+  const int there = tile->room != NULL;
+  if (there)
+    if (tile->e)
+      FN(tile_stats_loop)(tile, 1, 1, top, rest, unit);
+    else
+      FN(tile_stats_loop)(tile, 1, 0, top, rest, unit);
+  else if (tile->e)
+    FN(tile_stats_loop)(tile, 0, 1, top, rest, unit);
   else
-    FN(tile_stats_loop)(C, P, x, e, 0, top, rest, unit, next, next_step);
+    FN(tile_stats_loop)(tile, 0, 0, top, rest, unit);
 }
 
-/* e factor / 2^bias; in two steps where the factor itself would lose bits. */
-static void FN(tile_scale)(ptrdiff_t C, ptrdiff_t P, void *e_, const double *factor) {
+/* out = e factor / 2^bias, classes out_step elements apart; in two steps where the factor itself would lose bits. */
+static void FN(tile_scale)(ptrdiff_t C, ptrdiff_t P, const void *e_, const double *factor, void *out_,
+                           ptrdiff_t out_step) {
   const V down = FN(vset)((R)FL_UNBIAS);
   for (ptrdiff_t q = 0; q < P; q += LANES) {
-    R *e = (R *)e_ + q;
+    const R *e = (const R *)e_ + q;
+    R *out = (R *)out_ + q;
     const V f = FN(load_narrow)(factor + q), g = f * down;
     if (__builtin_expect(FN(vany)(vlt(vabs(g), FN(vset)((R)FL_SMALL))), 0))
-      for (ptrdiff_t c = 0; c < C; c++) vstore(e + c * P, vload(e + c * P) * down * f);
+      for (ptrdiff_t c = 0; c < C; c++) vstore(out + c * out_step, vload(e + c * P) * down * f);
     else
-      for (ptrdiff_t c = 0; c < C; c++) vstore(e + c * P, vload(e + c * P) * g);
+      for (ptrdiff_t c = 0; c < C; c++) {
+        __builtin_prefetch((const char *)(out + c * out_step) + FL_COLUMNS_AHEAD, 1);
+        vstore(out + c * out_step, vload(e + c * P) * g);
+      }
   }
 }
 
