@@ -436,22 +436,27 @@ static void FN(transform_grad)(ptrdiff_t n, const void *x, double top, double lo
   }
 }
 
-/* sum += t log t, of t or of log t. */
-FL_INLINE void FN(t_log_t)(V t, int is_log, vd sum[2]) {
-  const V zero = FN(vset)(0), log = is_log ? t : vlog(t), p = is_log ? vexp(t) : t;
-  const M none = veq(p, zero);
-  for (int h = 0; h < FL_HALVES; h++) {
-    const V kept = vdrop(none, log), present = p;
-    sum[h] += FL_HALF(present, h) * FL_HALF(kept, h);
-  }
+/* t log t, of t or of log t. */
+FL_INLINE V FN(t_log_t)(V t, int is_log) {
+  const V log = is_log ? t : vlog(t), p = is_log ? vexp(t) : t;
+  return vdrop(veq(p, FN(vset)(0)), p * log);
 }
 
+/* *sum += t log t. Terms of probabilities have one sign: floats of four registers are added in float. */
 static void FN(negentropy)(ptrdiff_t n, const void *t, int is_log, double *sum) {
   vd part[2] = {vset_f64(0), vset_f64(0)};
   const R nothing = is_log ? (R)-INFINITY : 0;
-  for (ptrdiff_t i = 0; i < n; i += LANES) {
-    FN(fetch)(t, i);
-    FN(t_log_t)(FN(read)(t, i, n - i, n - i >= LANES, nothing), is_log, part);
+  for (ptrdiff_t i = 0; i < n; i += FN(FL_GROUP)) {
+    V term[4];
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; k++) {
+      const ptrdiff_t at = i + k * LANES, left = n - at;
+      term[k] = FN(vset)(0);
+      if (left <= 0) continue;
+      FN(fetch)(t, at);
+      term[k] = FN(t_log_t)(FN(read)(t, at, left, left >= LANES, nothing), is_log);
+    }
+    FN(sum_terms)(part, term[0], term[1], term[2], term[3]);
   }
   *sum += vsum_f64(part[0] + part[1]);
 }

@@ -281,12 +281,10 @@ static void FN(tile_hess)(ptrdiff_t C, ptrdiff_t P, const void *x_, void *e_, co
 static void FN(tile_negentropy)(ptrdiff_t C, ptrdiff_t P, const void *t_, int is_log, double *sum) {
   for (ptrdiff_t q = 0; q < P; q += LANES)
     for (ptrdiff_t c = 0; c < C; c++) {
-      const V t = vload((const R *)t_ + c * P + q);
-      vd part[2] = {vset_f64(0), vset_f64(0)};
-      FN(t_log_t)(t, is_log, part);
+      const V term = FN(t_log_t)(vload((const R *)t_ + c * P + q), is_log);
       for (int h = 0; h < FL_HALVES; h++) {
         double *at = sum + q + h * LANES_F64;
-        vstore(at, vload(at) + part[h]);
+        vstore(at, vload(at) + FL_HALF(term, h));
       }
     }
 }

@@ -168,18 +168,19 @@ FL_INLINE vd vexp_small_short(vd a) { return FL_POLY_F64(a, FL_EXP_SHORT); }
 
 /* ---- log ---------------------------------------------------------------------------------------------------------- */
 
-/* log(w + c) for normal positive w and |c| below w's last place; nan where w is nan. */
-FL_INLINE vf vlog_parts_f32(vf w, vf c) {
+/* log(w + c) for normal positive w and |c| below w's last place, corrected or not; nan where w is nan. */
+FL_INLINE vf vlog_of_f32(vf w, int corrected, vf c) {
   const uint32_t root_half = 0x3f3504f3;
   vu32 bits = (vu32)w + (0x3f800000 - root_half);
   vu32 e = bits >> 23;
   vf m = (vf)((bits & 0x007fffff) + root_half);
-  vf k = __builtin_convertvector((vi32)e, vf) - 127.0f;
-  vf f = (m - 1.0f) + c * (vf)((254 - e) << 23);
+  vf k = __builtin_convertvector((vi32)e, vf) - 127.0f, f = m - 1.0f;
+  if (corrected) f += c * (vf)((254 - e) << 23);
   vf f2 = f * f;
   vf tail = vfma(f2 * f, FL_POLY_F32(f, FL_LOG_F32), vfma(f2, vset_f32(-0.5f), k * -2.12194440e-4f));
   return vfma(k, vset_f32(0.693359375f), f + tail) + (w - w);
 }
+FL_INLINE vf vlog_parts_f32(vf w, vf c) { return vlog_of_f32(w, 1, c); }
 FL_INLINE vd vlog_reduce_f64(vd w, vd c, vd *k) {
   const uint64_t root_half = 0x3fe6a09e667f3bcd;
   vu64 bits = (vu64)w + (0x3ff0000000000000 - root_half);
@@ -221,7 +222,7 @@ FL_INLINE vf vlog1p_unit_f32(vf u) { return u * FL_POLY_F32(u, FL_LOG1P_UNIT_F32
 FL_INLINE vf vlog_f32(vf p) {
   mf small = vlt(p, vset_f32(0x1p-126f));
   vf w = vselect(small, p * 0x1p32f, p);
-  return vlog_parts_f32(w, vset_f32(0)) - vselect(small, vset_f32((float)(32 * FL_LN2)), vset_f32(0));
+  return vlog_of_f32(w, 0, w) - vselect(small, vset_f32((float)(32 * FL_LN2)), vset_f32(0));
 }
 FL_INLINE vd vlog_f64(vd p) {
   md small = vlt(p, vset_f64(0x1p-1022));
