@@ -42,16 +42,16 @@ class ExactSums:
         self._special = np.zeros(size)  # 0, or what the infinities and nans of a sum add up to
         self._terms = 0  # no digit exceeds 2**33 times this
 
-    def add(self, values: Floats, index: NDArray[np.intp] | None = None) -> None:
-        """Add values[i] to sum index[i]; without an index, all of them to sum 0."""
-        if index is None:
-            self._add_all(values)
-        else:
-            self._add_each(values, index)
+    def add(self, values: Floats, index: NDArray[np.intp] | None = None) -> bool:
+        """Add values[i] to sum index[i]; without an index, all of them to sum 0.
 
-    def _add_all(self, values: Floats) -> None:
+        Returns whether all were ordinary: neither infinite nor nan nor huge.
+        """
+        return self._add_all(values) if index is None else self._add_each(values, index)
+
+    def _add_all(self, values: Floats) -> bool:
         """Add contiguous values to sum 0."""
-        start = 0
+        start, ordinary = 0, True
         while start < values.size:
             part = values[start : start + CAPACITY // 2]
             self._make_room(part.size)
@@ -62,11 +62,13 @@ class ExactSums:
             start += done
             if done < part.size:
                 odd = part[done : done + CUT_BLOCK]
-                self._add_each(odd, np.zeros(odd.size, np.intp))
+                ordinary &= self._add_each(odd, np.zeros(odd.size, np.intp))
                 start += odd.size
+        return ordinary
 
-    def _add_each(self, values: Floats, index: NDArray[np.intp]) -> None:
+    def _add_each(self, values: Floats, index: NDArray[np.intp]) -> bool:
         """Add values[i] to sum index[i]."""
+        ordinary = True
         block = min(max(BLOCK, 4 * self.size), MAX_BLOCK)
         work = np.empty((2, min(block, values.size)))
         with np.errstate(all="ignore"):  # infinities and denormals are data here
@@ -74,13 +76,15 @@ class ExactSums:
                 part = values[start : start + block]
                 rest, digit = work[:, : part.size]
                 rest[:] = part
-                self._add_block(rest, digit, index[start:][: part.size])
+                ordinary &= self._add_block(rest, digit, index[start:][: part.size])
+        return ordinary
 
-    def _add_block(self, rest: Floats, digit: Floats, index: NDArray[np.intp]) -> None:
+    def _add_block(self, rest: Floats, digit: Floats, index: NDArray[np.intp]) -> bool:
         """Cut `rest` into digits until nothing is left of it; `digit` is scratch."""
         self._make_room(rest.size)
         largest = _largest(rest)
-        if not largest < HUGE:
+        ordinary = largest < HUGE
+        if not ordinary:
             self._set_aside(rest, index)
             largest = _largest(rest)
         while largest > 0.0:
@@ -90,6 +94,7 @@ class ExactSums:
             total = np.bincount(index, digit, self.size)
             self._digit(k)[:] += np.ldexp(total, -_exponent(k)).astype(np.int64)
             largest = _largest(rest)
+        return ordinary
 
     def _set_aside(self, rest: Floats, index: NDArray[np.intp]) -> None:
         """Take the infinities, nans and huge values out of `rest`."""

@@ -622,6 +622,12 @@ class Chunk:
     start: int
     stop: int
     arrays: Mapping[str, Array]
+    sources: Iterable[Source]
+
+    def release(self) -> None:
+        """Nobody will look at these rows again. To be called in the order of the rows."""
+        for source in self.sources:
+            source.release(self.start, self.stop)
 
     @property
     def nbytes(self) -> int:
@@ -643,6 +649,11 @@ class Reader:
         self.rows = known[0].rows if known and rows is None else rows
         if not known and not self._iterables:  # all of it is a single sample
             self.rows = 1
+
+    @property
+    def in_step(self) -> bool:
+        """Whether a chunk must be done with before the next is read: an iterable may fill one array again and again."""
+        return bool(self._iterables)
 
     def row_bytes(self) -> int:
         """Bytes that one row of all sources takes in memory."""
@@ -666,15 +677,13 @@ class Reader:
             for source in self.sources.values():
                 source.expect(stop, min(stop + rows, end))
             yield self._chunk(start, stop)
-            for source in self.sources.values():
-                source.release(start, stop)
             start = stop
             if start >= end:
                 return
 
     def _chunk(self, start: int, stop: int) -> Chunk:
         read = {name: source.read(start, stop) for name, source in self.sources.items()}
-        return Chunk(start, stop, read)
+        return Chunk(start, stop, read, self.sources.values())
 
     def _iterate(self) -> Iterator[Chunk]:
         start, leader = 0, self._iterables[0]
@@ -683,8 +692,6 @@ class Reader:
             if self.rows is not None and stop > self.rows:
                 raise ValueError(f"{leader.name}: expected {self.rows} rows, got at least {stop}")
             yield self._chunk(start, stop)
-            for source in self.sources.values():
-                source.release(start, stop)
             start = stop
         for source in self._iterables[1:]:
             if (rows := source.upcoming()) is not None:
