@@ -197,16 +197,19 @@ def trailing(name: str, value: Any, shape: tuple[int, ...]) -> Array:
         refuse(ValueError, name, f"a shape that broadcasts to {shape}", a.shape)
 
 
-def spread(name: str, value: Any, shape: tuple[int, ...]) -> Array:
-    """Finite numbers that broadcast along the trailing axes, as NumPy does."""
+def spread(name: str, value: Any, shape: tuple[int, ...]) -> float | Array:
+    """Finite numbers that broadcast along the trailing axes, as NumPy does: an array of that shape, or the one number they are."""
+    if type(value) is float and math.isfinite(value):
+        return value
     a = array(name, value)
     if a.size and not np.isfinite(a).all():
         bad = np.unravel_index(int(np.argmin(np.isfinite(a))), a.shape)
         refuse(ValueError, name, "finite numbers", a[bad], tuple(map(int, bad)))
     try:
-        return np.broadcast_to(a, shape)
+        full = np.broadcast_to(a, shape)
     except ValueError:
         refuse(ValueError, name, f"a shape that broadcasts to {shape}", a.shape)
+    return float(a.flat[0]) if a.size == 1 else full
 
 
 def variances(name: str, value: Any, pair: Pair, of: str) -> tuple[Pair, Array, Array]:
@@ -221,10 +224,12 @@ def variances(name: str, value: Any, pair: Pair, of: str) -> tuple[Pair, Array, 
     if a.ndim == 0 and v.ndim:
         a, b, scalar = np.broadcast_to(a, v.shape), np.broadcast_to(b, v.shape), True
     shape = a.shape
+    if v.shape == shape:
+        return (a, b, wide, scalar), v, v
     if v.ndim and v.shape not in (shape, shape[:-1], (*shape[:-1], 1)):
         expected = f"the shape of {of}, {shape}, or that with a last axis of length 1 or without it"
         refuse(ValueError, name, expected, f"shape {v.shape}")
-    one_per_row = v.ndim and v.shape == shape[:-1] and v.shape != shape
+    one_per_row = v.ndim and v.shape == shape[:-1]
     return (a, b, wide, scalar), np.broadcast_to(v[..., None] if one_per_row else v, shape), v
 
 

@@ -255,6 +255,11 @@ class Pointwise(Plan):
             _refuse_outside(name, operand, low, high, expected, *size)
 
 
+def _rows_last(a: Array | None, axis: int) -> Array | None:
+    """The array with its rows along the last axis."""
+    return a if a is None or axis == a.ndim - 1 else np.moveaxis(a, axis, -1)
+
+
 class Summed(Plan):
     """A loss with one value per row along `axis`, the sum of its elements' terms: `operation` of SUMS on two arrays of one
     shape, and perhaps two more operands. Two gradients if `two`."""
@@ -315,8 +320,7 @@ class Summed(Plan):
     def _kernel(self, want: int, scale: float, values: Array | None, gradients: Sequence[Array]) -> float:
         if self.x.size == 0:
             return 0.0
-        x, t, *slopes = (np.moveaxis(a, self.axis, -1) for a in (self.x, self.t, *gradients))
-        z, u = (None if a is None else np.moveaxis(a, self.axis, -1) for a in self.others)
+        x, t, z, u, *slopes = [_rows_last(a, self.axis) for a in (self.x, self.t, *self.others, *gradients)]
         weight = None if self.sample_weight is None else np.ascontiguousarray(self.sample_weight, FLOAT64)
         total, *extremes = _kernels.sums(
             self.operation, want, x, t, z, u, weight, self.parameters, self.wide, scale, values,
@@ -389,9 +393,19 @@ class Rows(Plan):
         return (self._reduced(total, weight) if values is None else values), gradient, hessian
 
     def terms(self) -> Terms:
-        values, weights = np.empty(self.shape, FLOAT64), np.empty(self.shape, FLOAT64)
-        self._kernel(1.0, values, weights, None, None)
-        return values, weights
+        values = np.empty(self.shape, FLOAT64)
+        if not self._weighs_one():
+            weights = np.empty(self.shape, FLOAT64)
+            self._kernel(1.0, values, weights, None, None)
+            return values, weights
+        counted = self._kernel(1.0, values, None, None, None)[1]
+        if counted == self.total_weight:
+            return values, np.broadcast_to(FLOAT64.type(1), self.shape)
+        return values, (self.target != self.ignore).astype(FLOAT64)
+
+    def _weighs_one(self) -> bool:
+        """Whether every sample weighs 1, or 0 where it is ignored."""
+        return self.class_weight is None and self.sample_weight is None
 
     def _denominator(self, careful: bool) -> float:
         """The sum of weights, known before the first derivative is written. `careful` also checks the whole target."""

@@ -12,7 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -30,7 +30,7 @@ from ._state import Axes, Evaluation, require
 
 Array = NDArray[Any]
 T = TypeVar("T")
-CHUNK = 16 << 20  # bytes for every thread that computes a chunk; larger ones were not faster
+CHUNK = 32 << 20  # bytes for every thread that computes a chunk; larger ones were not faster
 WORTHWHILE = 1 << 20  # bytes of a chunk below which Python takes longer than the kernels
 WORKERS = 16  # chunks computed at once, at the most: more of them would wait for the interpreter lock
 AHEAD = 2  # chunks read, or waiting to be added, beside those that are computed
@@ -308,9 +308,10 @@ class _Run:
             return
         with ThreadPoolExecutor(cut.workers, "fastloss-evaluate") as pool:
             waiting = ((pool.submit(copy_context().run, self._compute, chunk), chunk) for chunk in chunks)
-            for future, chunk in _ahead(waiting, cut.workers + AHEAD):
-                self._add(*future.result(), chunk.nbytes)
-                chunk.release()
+            with closing(_ahead(waiting, cut.workers + AHEAD)) as submitted:
+                for future, chunk in submitted:
+                    self._add(*future.result(), chunk.nbytes)
+                    chunk.release()
 
     def _compute(self, chunk: Chunk) -> tuple[Evaluation, list[list[Array]]]:
         with fastloss.num_threads(self._cut.threads):
@@ -327,8 +328,9 @@ class _Run:
         streamed = any(source.streamed for source in self.reader.sources.values())
         jobs = self._stream_jobs() if streamed else self._range_jobs()
         waiting = ((executor.submit(job.run), job) for job in jobs)
-        for future, _ in _ahead(waiting, 4 if streamed else WINDOW):  # jobs that hold their data are few
-            self._add(*future.result())
+        with closing(_ahead(waiting, 4 if streamed else WINDOW)) as submitted:  # jobs that hold their data are few
+            for future, _ in submitted:
+                self._add(*future.result())
 
     def _add(self, state: Evaluation, kept: list[list[Array]], size: int) -> None:
         """Merge in the order of the rows, so that a checkpoint needs only their number."""

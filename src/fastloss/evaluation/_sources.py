@@ -140,6 +140,7 @@ class ArraySource(Source):
         self._first = first
         self._axis: int | None = None
         self.file: Any = None  # a temporary file that lives as long as this source
+        self._plain = np.asarray(self.array)  # cut more quickly than a memmap
         self._pages = _Pages.of(array)
         self._mapped = Mapped.of(array, self.array.dtype)
         filename = array.filename if isinstance(array, np.memmap) else None
@@ -157,25 +158,27 @@ class ArraySource(Source):
         return size if _is_plain(self.array) else 2 * size
 
     def read(self, start: int, stop: int) -> Array:
-        rows = self.array[self._rows(start, stop)]
+        rows = self._cut(start, stop)
         if self._mapped is not None and self._axis is not None and rows.size:
             contiguous = rows.flags.c_contiguous or rows.flags.f_contiguous
             if not contiguous and rows.nbytes < self.array.nbytes:
                 return _plain(self._mapped.gather(self._axis, start, stop))
         return _plain(rows)
 
-    def _rows(self, start: int, stop: int) -> tuple[Any, ...]:
+    def _cut(self, start: int, stop: int) -> Array:
+        """Rows [start, stop) as a view."""
         if self._axis is None:
-            return (...,)
-        return (slice(None),) * self._axis + (slice(start - self._first, stop - self._first),)
+            return self._plain
+        rows: Array = self._plain[(slice(None),) * self._axis + (slice(start - self._first, stop - self._first),)]
+        return rows
 
     def release(self, start: int, stop: int) -> None:
-        rows = self.array[self._rows(start, stop)]
+        rows = self._cut(start, stop)
         if self._pages is not None and self._axis is not None and rows.size:
             self._pages.drop(rows)
 
     def expect(self, start: int, stop: int) -> None:
-        rows = self.array[self._rows(start, stop)]
+        rows = self._cut(start, stop)
         # Of rows in pieces the bounds are almost the whole file.
         if self._pages is not None and rows.size and rows.flags.c_contiguous:
             self._pages.fetch(rows)
@@ -183,7 +186,7 @@ class ArraySource(Source):
     def part(self, start: int, stop: int) -> Any:
         if self._mapped is not None:
             return self._mapped
-        return Part(np.asarray(self.array[self._rows(start, stop)]), start)
+        return Part(self._cut(start, stop), start)
 
     def fingerprint(self) -> dict[str, Any]:
         files = [(stat.st_size, stat.st_mtime_ns) for stat in map(os.stat, self.paths)]
@@ -600,9 +603,12 @@ class _Pages:
     def _span(self, rows: Array) -> tuple[int, int]:
         """The bytes of the map that `rows` lie in, from the beginning of a page."""
         low = rows.__array_interface__["data"][0]
-        spans = [stride * (n - 1) for stride, n in zip(rows.strides, rows.shape, strict=True)]
-        high = low + sum(span for span in spans if span > 0) + rows.itemsize
-        low += sum(span for span in spans if span < 0)
+        if rows.flags.c_contiguous:
+            high = low + rows.nbytes
+        else:
+            spans = [stride * (n - 1) for stride, n in zip(rows.strides, rows.shape, strict=True)]
+            high = low + sum(span for span in spans if span > 0) + rows.itemsize
+            low += sum(span for span in spans if span < 0)
         start = max(low - self._address, 0) // mmap.PAGESIZE * mmap.PAGESIZE
         return start, min(high - self._address, self._size)
 
