@@ -81,6 +81,8 @@ _WIDE: dict[tuple[Any, Any], bool] = {}
 
 def is_wide(a: np.dtype[Any], b: np.dtype[Any]) -> bool:
     """Whether NumPy's promotion of two real types asks for float64 (float16 and bfloat16 compute in float32)."""
+    if a is b and (a is FLOAT32 or a is FLOAT64):
+        return a is FLOAT64  # a dtype takes longer to hash than the rest of a check
     known = _WIDE.get((a, b))
     if known is None:
         a32, b32 = (FLOAT32 if is_bfloat16(d) or d == np.float16 else d for d in (a, b))
@@ -96,8 +98,8 @@ def real_pair(names: tuple[str, str], x: Any, t: Any) -> Pair:
     """Two real arrays of one shape (a scalar takes the other's), whether they compute in float64, and whether the first was a
     scalar beside an array."""
     a, b = array(names[0], x), array(names[1], t)
-    if a.dtype is b.dtype and a.dtype is FLOAT32:
-        wide = False
+    if a.dtype is b.dtype:
+        wide = is_wide(a.dtype, b.dtype)
     else:
         weak_a, weak_b = is_weak(x), is_weak(t)
         wide = is_wide(b.dtype if weak_a else a.dtype, a.dtype if weak_b and not weak_a else b.dtype)
