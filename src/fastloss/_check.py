@@ -200,7 +200,7 @@ def trailing(name: str, value: Any, shape: tuple[int, ...]) -> Array:
 
 
 def spread(name: str, value: Any, shape: tuple[int, ...]) -> float | Array:
-    """Finite numbers that broadcast along the trailing axes, as NumPy does: an array of that shape, or the one number they are."""
+    """Finite numbers that broadcast along the trailing axes, as NumPy does: an array of that shape, or one number for all."""
     if type(value) is float and math.isfinite(value):
         return value
     a = array(name, value)

@@ -255,9 +255,9 @@ class Pointwise(Plan):
             _refuse_outside(name, operand, low, high, expected, *size)
 
 
-def _rows_last(a: Array | None, axis: int) -> Array | None:
-    """The array with its rows along the last axis."""
-    return a if a is None or axis == a.ndim - 1 else np.moveaxis(a, axis, -1)
+def _rows_last(a: Array, axis: int) -> Array:
+    """The array with its rows along the last axis, where they mostly lie already."""
+    return a if axis == a.ndim - 1 else np.moveaxis(a, axis, -1)
 
 
 class Summed(Plan):
@@ -320,7 +320,8 @@ class Summed(Plan):
     def _kernel(self, want: int, scale: float, values: Array | None, gradients: Sequence[Array]) -> float:
         if self.x.size == 0:
             return 0.0
-        x, t, z, u, *slopes = [_rows_last(a, self.axis) for a in (self.x, self.t, *self.others, *gradients)]
+        x, t, *slopes = [_rows_last(a, self.axis) for a in (self.x, self.t, *gradients)]
+        z, u = (None if a is None else _rows_last(a, self.axis) for a in self.others)
         weight = None if self.sample_weight is None else np.ascontiguousarray(self.sample_weight, FLOAT64)
         total, *extremes = _kernels.sums(
             self.operation, want, x, t, z, u, weight, self.parameters, self.wide, scale, values,

@@ -8,12 +8,12 @@
 #include "levels.h"
 
 enum {
-  FL_DIGIT = 32,         /* bits of a digit */
-  FL_DIGIT_OFFSET = -24, /* digit k counts units of 2^(32 k - 24): losses below 256 begin at digit 0 */
-  FL_LOWEST_DIGIT = -33, /* which holds 2^-1074 */
+  FL_DIGIT = 32,           /* bits of a digit */
+  FL_DIGIT_OFFSET = -24,   /* digit k counts units of 2^(32 k - 24): losses below 256 begin at digit 0 */
+  FL_LOWEST_DIGIT = -33,   /* which holds 2^-1074 */
   FL_HUGE_EXPONENT = 1000, /* |values| from 2^1000 on are left to the caller, as infinities and nans are */
-  FL_DIGITS = 66,        /* digits that the others and what rounding carries upward can reach */
-  FL_DIGITS_BLOCK = 2048 /* values cut at a time: they stay in the first-level cache, and sums of their digits are exact */
+  FL_DIGITS = 66,          /* digits that the others and what rounding carries upward can reach */
+  FL_DIGITS_BLOCK = 2048   /* values cut at a time: they stay in the first-level cache, sums of their digits are exact */
 };
 
 typedef struct {

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, nullcontext
 from contextvars import copy_context
@@ -310,7 +310,8 @@ class _Run:
             waiting = ((pool.submit(copy_context().run, self._compute, chunk), chunk) for chunk in chunks)
             with closing(_ahead(waiting, cut.workers + AHEAD)) as submitted:
                 for future, chunk in submitted:
-                    self._add(*future.result(), chunk.nbytes)
+                    state, kept = future.result()
+                    self._add(state, kept, chunk.nbytes)
                     chunk.release()
 
     def _compute(self, chunk: Chunk) -> tuple[Evaluation, list[list[Array]]]:
@@ -364,7 +365,7 @@ class _Run:
         return replace(self._job, inputs=inputs, rows=self._cut.rows, start=start, stop=stop, keep=keep)
 
 
-def _ahead(waiting: Iterable[tuple[Future[Any], T]], window: int) -> Iterator[tuple[Future[Any], T]]:
+def _ahead(waiting: Iterable[tuple[Future[Any], T]], window: int) -> Generator[tuple[Future[Any], T]]:
     """The same in the same order, `window` of them submitted ahead; those left over at an error never start."""
     pending: deque[tuple[Future[Any], T]] = deque()
     try:
