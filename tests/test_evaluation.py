@@ -15,13 +15,14 @@ import threading
 import time
 import zipfile
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastloss as fl
-from fastloss.evaluation import EvaluationResult
+from fastloss.evaluation import EvaluationResult, _run
 from fastloss.evaluation._run import parse_size
 from fastloss.evaluation._state import Worst, _unique
 
@@ -250,6 +251,71 @@ def test_same_bits_for_any_memory_and_threads(loss, dtype, isa):
     for max_memory in (200, 700, 3000, "40kB"):
         assert bits(fl.evaluate(loss, **given, worst=5, max_memory=max_memory)) == whole
     assert bits(fl.evaluate(loss, **given, worst=5, threads=2)) == whole
+
+
+@every_loss
+def test_same_bits_with_chunks_side_by_side(loss, isa, monkeypatch):
+    given = inputs(loss, "float32", size=2000)
+    weights = {"sample_weight": np.linspace(0, 2, 2000), "group": np.arange(2000) % 3, "worst": 5}
+    expected = bits(fl.evaluate(loss, **given, **weights, threads=1))
+    seen = computed_at_once(monkeypatch)
+    assert bits(fl.evaluate(loss, **given, **weights, threads=3, max_memory="100kB")) == expected
+    assert len(seen) > 1, "one thread computed all"
+
+
+def computed_at_once(monkeypatch):
+    """Small chunks are worth a thread of their own from now on; the set of threads that compute some."""
+    monkeypatch.setattr(_run, "WORTHWHILE", 1)
+    seen, compute = set(), _run._compute
+    barrier = threading.Barrier(2)
+
+    def noted(*arguments):
+        if threading.get_ident() not in seen:
+            seen.add(threading.get_ident())
+            with suppress(threading.BrokenBarrierError):  # the first two wait for each other, so that both take part
+                barrier.wait(1)
+        return compute(*arguments)
+
+    monkeypatch.setattr(_run, "_compute", noted)
+    return seen
+
+
+def test_chunks_side_by_side_are_written_in_order(tmp_path, monkeypatch):
+    logits, target = classes(5000)
+    seen = computed_at_once(monkeypatch)
+    out = tmp_path / "losses.npy"
+    fl.evaluate("cross_entropy", logits=logits, target=target, per_sample=out, threads=4, max_memory="100kB")
+    assert len(seen) > 1
+    assert np.load(out).tolist() == fl.cross_entropy.terms(logits, target)[0].tolist()
+
+
+def test_the_first_error_is_told_of_chunks_side_by_side(monkeypatch):
+    logits, target = classes(5000)
+    target[[1700, 4000]] = 99
+    seen = computed_at_once(monkeypatch)
+    with pytest.raises(IndexError, match=r"got 99 at index \(1700,\)"):
+        fl.evaluate("cross_entropy", logits=logits, target=target, threads=4, max_memory="100kB")
+    assert len(seen) > 1
+
+
+def test_functions_of_users_and_iterables_stay_in_the_callers_thread(monkeypatch):
+    seen = computed_at_once(monkeypatch)
+
+    def squares(prediction, target):
+        return (prediction - target) ** 2
+
+    one = np.ones(4000)
+    fl.evaluate(fl.custom(squares), prediction=one, target=0 * one, threads=4, max_memory="100kB")
+
+    def refilled():
+        buffer = np.empty(500)
+        for k in range(8):
+            buffer[:] = k
+            yield buffer
+
+    result = fl.evaluate("mae", prediction=refilled(), target=0 * one, threads=4, max_memory="100kB")
+    assert result["mae"].mean == 3.5
+    assert seen == {threading.get_ident()}
 
 
 @every_loss

@@ -118,6 +118,30 @@ def test_blocks_of_all_sizes(n, scale):
     assert [to_float(x) for x in sums.exact()] == [math.fsum(terms[index == k]) for k in range(3)]
 
 
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 2047, 2048, 2049, 10_001])
+def test_blocks_are_cut_alike_at_every_level(n, isa):
+    rng = np.random.default_rng(n)
+    terms = rng.standard_normal(n) * 2.0 ** rng.integers(-1070, 990, n)
+    assert to_float(summed(terms).exact()[0]) == math.fsum(terms)
+    apart = ExactSums(2)
+    apart.add(terms, np.arange(n) % 2)  # cut by NumPy
+    assert total(apart.exact()) == summed(terms).exact()[0]
+
+
+@pytest.mark.parametrize("odd", [math.inf, math.nan, LARGEST, -LARGEST])
+@pytest.mark.parametrize("at", [0, 2047, 2048, 5000])
+def test_odd_values_leave_their_neighbours_alone(odd, at, isa):
+    terms = np.random.default_rng(at).standard_normal(5001)
+    sums = ExactSums()
+    assert sums.add(terms)
+    terms[at] = odd
+    assert not sums.add(terms)
+    if math.isfinite(odd):
+        assert sums.exact()[0] * Fraction(2) ** UNIT == exactly(terms) + exactly(np.random.default_rng(at).standard_normal(5001))
+    else:
+        assert same(sums.exact()[0], odd)
+
+
 @given(st.lists(st.lists(finite, max_size=8), max_size=12))
 def test_carrying_changes_nothing(parts):
     with pytest.MonkeyPatch.context() as patch:

@@ -177,6 +177,8 @@ def test_import_is_lean() -> None:
     """Neither the reference, nor evaluation, nor any extra comes with `import fastloss`."""
     heavy = ("fastloss._reference", "fastloss.evaluation", "fastloss.cli", "mpmath", "scipy", "sklearn")
     heavy += ("torch", "jax", "click", "tqdm", "ml_dtypes", "matplotlib", "concurrent.futures")
-    code = f"import sys, fastloss; print([m for m in {heavy!r} if m in sys.modules])"
+    heavy += ("pathlib", "urllib.parse")
+    code = "import numpy, sys; before = set(sys.modules); import fastloss; "
+    code += f"print([m for m in {heavy!r} if m in sys.modules and m not in before])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

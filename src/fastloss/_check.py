@@ -81,6 +81,8 @@ _WIDE: dict[tuple[Any, Any], bool] = {}
 
 def is_wide(a: np.dtype[Any], b: np.dtype[Any]) -> bool:
     """Whether NumPy's promotion of two real types asks for float64 (float16 and bfloat16 compute in float32)."""
+    if a is b and (a is FLOAT32 or a is FLOAT64):
+        return a is FLOAT64  # a dtype takes longer to hash than the rest of a check
     known = _WIDE.get((a, b))
     if known is None:
         a32, b32 = (FLOAT32 if is_bfloat16(d) or d == np.float16 else d for d in (a, b))
@@ -96,8 +98,8 @@ def real_pair(names: tuple[str, str], x: Any, t: Any) -> Pair:
     """Two real arrays of one shape (a scalar takes the other's), whether they compute in float64, and whether the first was a
     scalar beside an array."""
     a, b = array(names[0], x), array(names[1], t)
-    if a.dtype is b.dtype and a.dtype is FLOAT32:
-        wide = False
+    if a.dtype is b.dtype:
+        wide = is_wide(a.dtype, b.dtype)
     else:
         weak_a, weak_b = is_weak(x), is_weak(t)
         wide = is_wide(b.dtype if weak_a else a.dtype, a.dtype if weak_b and not weak_a else b.dtype)
@@ -197,16 +199,19 @@ def trailing(name: str, value: Any, shape: tuple[int, ...]) -> Array:
         refuse(ValueError, name, f"a shape that broadcasts to {shape}", a.shape)
 
 
-def spread(name: str, value: Any, shape: tuple[int, ...]) -> Array:
-    """Finite numbers that broadcast along the trailing axes, as NumPy does."""
+def spread(name: str, value: Any, shape: tuple[int, ...]) -> float | Array:
+    """Finite numbers that broadcast along the trailing axes, as NumPy does: an array of that shape, or one number for all."""
+    if type(value) is float and math.isfinite(value):
+        return value
     a = array(name, value)
     if a.size and not np.isfinite(a).all():
         bad = np.unravel_index(int(np.argmin(np.isfinite(a))), a.shape)
         refuse(ValueError, name, "finite numbers", a[bad], tuple(map(int, bad)))
     try:
-        return np.broadcast_to(a, shape)
+        full = np.broadcast_to(a, shape)
     except ValueError:
         refuse(ValueError, name, f"a shape that broadcasts to {shape}", a.shape)
+    return float(a.flat[0]) if a.size == 1 else full
 
 
 def variances(name: str, value: Any, pair: Pair, of: str) -> tuple[Pair, Array, Array]:
@@ -221,10 +226,12 @@ def variances(name: str, value: Any, pair: Pair, of: str) -> tuple[Pair, Array, 
     if a.ndim == 0 and v.ndim:
         a, b, scalar = np.broadcast_to(a, v.shape), np.broadcast_to(b, v.shape), True
     shape = a.shape
+    if v.shape == shape:
+        return (a, b, wide, scalar), v, v
     if v.ndim and v.shape not in (shape, shape[:-1], (*shape[:-1], 1)):
         expected = f"the shape of {of}, {shape}, or that with a last axis of length 1 or without it"
         refuse(ValueError, name, expected, f"shape {v.shape}")
-    one_per_row = v.ndim and v.shape == shape[:-1] and v.shape != shape
+    one_per_row = v.ndim and v.shape == shape[:-1]
     return (a, b, wide, scalar), np.broadcast_to(v[..., None] if one_per_row else v, shape), v
 
 

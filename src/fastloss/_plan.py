@@ -7,6 +7,7 @@ the array that is returned; derivatives are of that number.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -34,6 +35,7 @@ def _derivative_dtype(a: Array) -> np.dtype[Any]:
     return FLOAT64 if a.dtype.kind in "iub" else a.dtype
 
 
+@functools.lru_cache(maxsize=256)  # a call on ten numbers would spend a tenth of its time here
 def split(x: float) -> tuple[float, float]:
     """A parameter for kernels of either type: x, and what a float does not hold of it."""
     return x, x - float(np.float32(x))
@@ -146,7 +148,7 @@ _PLACE = {"target": 1, "variance": 2}  # which operand an argument with a domain
 class Pointwise(Plan):
     """A loss with one value per element: `operation` of POINTWISE on x and target, and perhaps a third operand."""
 
-    __slots__ = ("domain", "operation", "parameters", "sample_weight", "slopes", "t", "third", "total_weight")
+    __slots__ = ("broadcast", "domain", "operation", "parameters", "sample_weight", "slopes", "t", "third", "total_weight")
 
     def __init__(
         self,
@@ -168,6 +170,7 @@ class Pointwise(Plan):
         self.slopes: tuple[Array, ...] = (
             (x,) if second is None else (x, second)
         )  # `second` as the caller gave it, before it was broadcast
+        self.broadcast = scalar or (second is not None and second.shape != self.x.shape)
         self.parameters = parameters
         self.reduction = reduction
         self.third = third
@@ -219,11 +222,8 @@ class Pointwise(Plan):
             want = VALUE | GRAD
             self._kernel(HESS, wide, scale, None, _NO_SLOPES, hesses)
             hesses = _NO_SLOPES
-        grad = grad2 = hess = hess2 = None
-        if grads:
-            grad, grad2 = self._full(grads)
-        if hesses:
-            hess, hess2 = self._full(hesses)
+        grad, grad2 = self._full(grads)
+        hess, hess2 = self._full(hesses)
         total: float = 0.0
         if self.x.size:
             total, *extremes = _kernels.pointwise(
@@ -234,9 +234,8 @@ class Pointwise(Plan):
                 least, most = extremes[2 * _PLACE.get(name, 0) :][:2]
                 if least < low or most > high:
                     self._check_domain()
-        if grads:
+        if self.broadcast:
             _fold_all((grad, grad2), grads)
-        if hesses:
             _fold_all((hess, hess2), hesses)
         return total
 
@@ -244,15 +243,21 @@ class Pointwise(Plan):
         """What the kernel writes: these buffers, or, for an argument that was broadcast, arrays of the elements' slopes."""
         if not buffers:
             return None, None
-        shape = self.x.shape
-        full = [b if b.shape == shape else np.empty(shape, self._values_dtype()) for b in buffers]
-        return full[0], (full[1] if len(full) > 1 else None)
+        if self.broadcast:
+            shape = self.x.shape
+            buffers = [b if b.shape == shape else np.empty(shape, self._values_dtype()) for b in buffers]
+        return buffers[0], (buffers[1] if len(buffers) > 1 else None)
 
     def _check_domain(self) -> None:
         for name, expected, low, high, *size in self.domain:
             operand = (self.x, self.t, self.third)[_PLACE.get(name, 0)]
             assert operand is not None
             _refuse_outside(name, operand, low, high, expected, *size)
+
+
+def _rows_last(a: Array, axis: int) -> Array:
+    """The array with its rows along the last axis, where they mostly lie already."""
+    return a if axis == a.ndim - 1 else np.moveaxis(a, axis, -1)
 
 
 class Summed(Plan):
@@ -315,8 +320,8 @@ class Summed(Plan):
     def _kernel(self, want: int, scale: float, values: Array | None, gradients: Sequence[Array]) -> float:
         if self.x.size == 0:
             return 0.0
-        x, t, *slopes = (np.moveaxis(a, self.axis, -1) for a in (self.x, self.t, *gradients))
-        z, u = (None if a is None else np.moveaxis(a, self.axis, -1) for a in self.others)
+        x, t, *slopes = [_rows_last(a, self.axis) for a in (self.x, self.t, *gradients)]
+        z, u = (None if a is None else _rows_last(a, self.axis) for a in self.others)
         weight = None if self.sample_weight is None else np.ascontiguousarray(self.sample_weight, FLOAT64)
         total, *extremes = _kernels.sums(
             self.operation, want, x, t, z, u, weight, self.parameters, self.wide, scale, values,
@@ -389,9 +394,19 @@ class Rows(Plan):
         return (self._reduced(total, weight) if values is None else values), gradient, hessian
 
     def terms(self) -> Terms:
-        values, weights = np.empty(self.shape, FLOAT64), np.empty(self.shape, FLOAT64)
-        self._kernel(1.0, values, weights, None, None)
-        return values, weights
+        values = np.empty(self.shape, FLOAT64)
+        if not self._weighs_one():
+            weights = np.empty(self.shape, FLOAT64)
+            self._kernel(1.0, values, weights, None, None)
+            return values, weights
+        counted = self._kernel(1.0, values, None, None, None)[1]
+        if counted == self.total_weight:
+            return values, np.broadcast_to(FLOAT64.type(1), self.shape)
+        return values, (self.target != self.ignore).astype(FLOAT64)
+
+    def _weighs_one(self) -> bool:
+        """Whether every sample weighs 1, or 0 where it is ignored."""
+        return self.class_weight is None and self.sample_weight is None
 
     def _denominator(self, careful: bool) -> float:
         """The sum of weights, known before the first derivative is written. `careful` also checks the whole target."""

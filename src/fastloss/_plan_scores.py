@@ -55,6 +55,9 @@ class Scores(Rows):
     def _labels_weigh(self) -> bool:
         return super()._labels_weigh() or self.tasks
 
+    def _weighs_one(self) -> bool:
+        return super()._weighs_one() and not self.tasks
+
     def _expected_labels(self) -> str:
         return f"{self.noun} in [0, {self.levels})"
 

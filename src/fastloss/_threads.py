@@ -10,11 +10,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 
 from fastloss._kernels import OPENMP
 
-CGROUP = Path("/sys/fs/cgroup")
+CGROUP = "/sys/fs/cgroup"
 
 
 def _from_environment() -> int | None:
@@ -29,18 +28,19 @@ def _from_environment() -> int | None:
     return None
 
 
-def _read(path: Path) -> list[str]:
+def _read(path: str) -> list[str]:
     try:
-        return path.read_text().split()
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().split()
     except OSError:
         return []
 
 
-def _cgroup_quota(root: Path = CGROUP) -> float | None:
+def _cgroup_quota(root: str | os.PathLike[str] = CGROUP) -> float | None:
     """How many CPUs' time the cgroup may use, or None for no limit (version 2: cpu.max; version 1: cfs_quota_us)."""
-    own = [line[4:] for line in _read(Path("/proc/self/cgroup")) if line.startswith("0::/")]
-    limits = [_read(root / part / "cpu.max") for part in ("", *own)]
-    limits.append(_read(root / "cpu/cpu.cfs_quota_us") + _read(root / "cpu/cpu.cfs_period_us"))
+    own = [line[4:] for line in _read("/proc/self/cgroup") if line.startswith("0::/")]
+    limits = [_read(f"{root}/{part}/cpu.max") for part in ("", *own)]
+    limits.append(_read(f"{root}/cpu/cpu.cfs_quota_us") + _read(f"{root}/cpu/cpu.cfs_period_us"))
     quotas = [int(x[0]) / int(x[1]) for x in limits if len(x) == 2 and x[0].isdecimal() and int(x[1]) > 0]
     return min(quotas, default=None)
 

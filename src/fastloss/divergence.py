@@ -301,15 +301,14 @@ def gaussian_kl(
     """
     rows = _check.real_rows(("mean", "log_variance"), mean, log_variance, axis)
     shape = rows[0].shape
-    m = _check.spread("prior_mean", prior_mean, shape)
-    v = _check.spread("prior_log_variance", prior_log_variance, shape)
+    priors = _check.spread("prior_mean", prior_mean, shape), _check.spread("prior_log_variance", prior_log_variance, shape)
     free = _check.at_least_zero("free_nats", free_nats)
-    others = tuple(None if a.strides.count(0) == a.ndim and a.size else a for a in (m, v))
-    numbers = tuple(float(a.flat[0]) if b is None else 0.0 for a, b in zip((m, v), others, strict=True))
+    m, v = (None if isinstance(prior, float) else prior for prior in priors)
+    numbers = tuple(prior if isinstance(prior, float) else 0.0 for prior in priors)
     operation, inverse = _GAUSSIAN, 0.0
-    if others[1] is None:
+    if v is None:
         operation, inverse = _GAUSSIAN_FIXED, math.exp(-numbers[1]) if numbers[1] > -709 else math.inf
-    return Summed(operation, rows, (free, *numbers, inverse), sample_weight, reduction, two=True, others=(others[0], others[1]))
+    return Summed(operation, rows, (free, *numbers, inverse), sample_weight, reduction, two=True, others=(m, v))
 
 
 _KL, _KL_LOG, _JS = (SUMS[name] for name in ("kl_div", "kl_div_log", "js_divergence"))

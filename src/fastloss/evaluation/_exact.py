@@ -1,7 +1,7 @@
 """Sums of float64 that never round, so that no split, order or merge can change them.
 
 A sum is kept as int64 digits in base 2**32 at fixed places, and becomes a Python integer at the
-end. May import NumPy alone.
+end. May import NumPy and the compiled `_digits`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fastloss._digits import BLOCK as CUT_BLOCK
+from fastloss._digits import DIGIT, DIGITS, HUGE, OFFSET, add_digits
+from fastloss._digits import LOWEST as LOW  # the digit that holds 2**-1074
+
 # Design: every float64 is an integer times 2**-1080, and that integer has at most 66 digits in
 # base 2**32. Digit k of each of n values is cut off by rounding to the grid 2**(32 k - 24), largest
 # digit first: a difference of floats that share a grid is exact, and so is the sum of 2**20 digits
 # of 33 bits in 53. The offset -24 puts ordinary losses (below 256) into three digits. This is
 # Neal's small superaccumulator (arXiv:1505.05571) turned sideways, from one value at a time to one
-# digit at a time, because that is what NumPy can vectorise.
-DIGIT = 32
-OFFSET = -24
-LOW = -33  # the digit that holds 2**-1074
-HUGE = 2.0**1000  # from here on digits would overflow: such values are added one by one
+# digit at a time, because that is what vector instructions can do. A single sum is cut in C
+# (csrc/digits.c); many sums side by side, and values from HUGE on, whose digits would overflow, here.
 UNIT = DIGIT * LOW + OFFSET  # exact totals are integers times 2**UNIT
 BLOCK = 1 << 16  # values cut at a time: they stay in the cache
 MAX_BLOCK = 1 << 20  # the most whose 33-bit digits add up exactly in float64
@@ -41,39 +42,64 @@ class ExactSums:
         self._special = np.zeros(size)  # 0, or what the infinities and nans of a sum add up to
         self._terms = 0  # no digit exceeds 2**33 times this
 
-    def add(self, values: Floats, index: NDArray[np.intp] | None = None) -> None:
-        """Add values[i] to sum index[i]; without an index, all of them to sum 0."""
-        block = BLOCK if index is None else min(max(BLOCK, 4 * self.size), MAX_BLOCK)
+    def add(self, values: Floats, index: NDArray[np.intp] | None = None) -> bool:
+        """Add values[i] to sum index[i]; without an index, all of them to sum 0.
+
+        Returns whether all were ordinary: neither infinite nor nan nor huge.
+        """
+        return self._add_all(values) if index is None else self._add_each(values, index)
+
+    def _add_all(self, values: Floats) -> bool:
+        """Add contiguous values to sum 0."""
+        start, ordinary = 0, True
+        while start < values.size:
+            part = values[start : start + CAPACITY // 2]
+            self._make_room(part.size)
+            digits = np.zeros(DIGITS, np.int64)
+            done = add_digits(part, digits)
+            for k in np.flatnonzero(digits).tolist():
+                self._digit(k + LOW)[0] += digits[k]
+            start += done
+            if done < part.size:
+                odd = part[done : done + CUT_BLOCK]
+                ordinary &= self._add_each(odd, np.zeros(odd.size, np.intp))
+                start += odd.size
+        return ordinary
+
+    def _add_each(self, values: Floats, index: NDArray[np.intp]) -> bool:
+        """Add values[i] to sum index[i]."""
+        ordinary = True
+        block = min(max(BLOCK, 4 * self.size), MAX_BLOCK)
         work = np.empty((2, min(block, values.size)))
         with np.errstate(all="ignore"):  # infinities and denormals are data here
             for start in range(0, values.size, block):
                 part = values[start : start + block]
                 rest, digit = work[:, : part.size]
                 rest[:] = part
-                self._add_block(rest, digit, None if index is None else index[start:][: part.size])
+                ordinary &= self._add_block(rest, digit, index[start:][: part.size])
+        return ordinary
 
-    def _add_block(self, rest: Floats, digit: Floats, index: NDArray[np.intp] | None) -> None:
+    def _add_block(self, rest: Floats, digit: Floats, index: NDArray[np.intp]) -> bool:
         """Cut `rest` into digits until nothing is left of it; `digit` is scratch."""
         self._make_room(rest.size)
         largest = _largest(rest)
-        if not largest < HUGE:
+        ordinary = largest < HUGE
+        if not ordinary:
             self._set_aside(rest, index)
             largest = _largest(rest)
         while largest > 0.0:
             k = _place(largest)
             _cut(rest, k, out=digit)
             np.subtract(rest, digit, out=rest)
-            if index is None:
-                self._digit(k)[0] += int(math.ldexp(digit.sum(), -_exponent(k)))
-            else:
-                total = np.bincount(index, digit, self.size)
-                self._digit(k)[:] += np.ldexp(total, -_exponent(k)).astype(np.int64)
+            total = np.bincount(index, digit, self.size)
+            self._digit(k)[:] += np.ldexp(total, -_exponent(k)).astype(np.int64)
             largest = _largest(rest)
+        return ordinary
 
-    def _set_aside(self, rest: Floats, index: NDArray[np.intp] | None) -> None:
+    def _set_aside(self, rest: Floats, index: NDArray[np.intp]) -> None:
         """Take the infinities, nans and huge values out of `rest`."""
         odd = np.flatnonzero(~(np.abs(rest) < HUGE))
-        values, where = rest[odd], np.zeros(odd.size, np.intp) if index is None else index[odd]
+        values, where = rest[odd], index[odd]
         huge = np.isfinite(values)
         for i, value in zip(where[huge].tolist(), values[huge].tolist(), strict=True):
             self._add_exactly(i, _to_exact(value))

@@ -10,11 +10,12 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Executor, Future
-from contextlib import ExitStack, nullcontext
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, nullcontext
+from contextvars import copy_context
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +25,15 @@ import fastloss
 from ._metrics import Losses, Metrics, Term, as_list, axes_of, class_axis, needs
 from ._output import ArrayOutput, Checkpoint, FileOutput, Output, refuse_overwriting
 from ._result import EvaluationResult
-from ._sources import Part, Reader, Source, open_source
+from ._sources import Chunk, Part, Reader, Source, open_source
 from ._state import Axes, Evaluation, require
 
 Array = NDArray[Any]
-CHUNK = 128 << 20  # bytes; larger chunks were not faster
+T = TypeVar("T")
+CHUNK = 32 << 20  # bytes for every thread that computes a chunk; larger ones were not faster
+WORTHWHILE = 1 << 20  # bytes of a chunk below which Python takes longer than the kernels
+WORKERS = 16  # chunks computed at once, at the most: more of them would wait for the interpreter lock
+AHEAD = 2  # chunks read, or waiting to be added, beside those that are computed
 JOB = 1 << 30  # bytes of data per job of an executor, and at least 64 jobs if the chunks allow
 WINDOW = 32  # jobs submitted ahead
 
@@ -111,15 +116,16 @@ def evaluate(
     require(metrics, (name for name in inputs if not name.endswith("_dtype")))
     inputs |= {name: value for name, value in extra.items() if value is not None}
     sources, axes = open_all(metrics, inputs)
-    run = _Run(
-        Evaluation(chosen, worst=worst, **options),
-        _Job(tuple(chosen), options, worst, {}, axes, threads=threads),
-        Reader(sources),
-        _rows_per_chunk(metrics, sources, parse_size(max_memory), group is not None),
-    )
+    reader, budget = Reader(sources), parse_size(max_memory)
     with ExitStack() as stack:
-        run.bar = stack.enter_context(_progress(progress, run.reader))
         stack.enter_context(nullcontext() if threads is None else fastloss.num_threads(threads))
+        run = _Run(
+            Evaluation(chosen, worst=worst, **options),
+            _Job(tuple(chosen), options, worst, {}, axes, threads=threads),
+            reader,
+            _Cut.of(metrics, reader, budget, grouped=group is not None, alone=executor is not None),
+        )
+        run.bar = stack.enter_context(_progress(progress, reader))
         paths = [path for source in sources for path in source.paths]
         run.prepare(per_sample, checkpoint, metrics, paths)
         return run.finish(executor)
@@ -163,21 +169,62 @@ class _Job:
         kept, size = [], 0
         with nullcontext() if self.threads is None else fastloss.num_threads(self.threads):
             for chunk in Reader(sources, self.stop).chunks(self.rows, self.start):
-                terms = evaluation.compute(chunk.arrays, chunk.start, self.axes)
-                rows = chunk.stop - chunk.start
-                evaluation.absorb(terms, chunk.arrays.get("group"), chunk.start, rows)
+                state, values = _compute(evaluation.fresh(), chunk, self.axes)
+                evaluation.merge(state)
+                chunk.release()
                 size += chunk.nbytes
                 if self.keep:
-                    kept.append([values for values, _ in terms])
+                    kept.append(values)
         return evaluation, kept, size
+
+
+def _compute(state: Evaluation, chunk: Chunk, axes: Axes) -> tuple[Evaluation, list[Array]]:
+    """The state with one chunk added, and the losses of its samples."""
+    terms = state.compute(chunk.arrays, chunk.start, axes)
+    state.absorb(terms, chunk.arrays.get("group"), chunk.start, chunk.stop - chunk.start)
+    return state, [values for values, _ in terms]
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """How the rows are cut: so many make a chunk, and of chunks `workers` are computed at once, each on `threads` threads.
+
+    Chunks side by side keep every core busy with all there is to do, page faults and sums too, and what is computed of a chunk
+    stays in its core's cache. One after another, on all threads, go those that cannot be read ahead, that are too large to have
+    several of them, and those of custom losses: whose function may not be made for several threads.
+    """
+
+    rows: int
+    workers: int
+    threads: int
+
+    @classmethod
+    def of(cls, metrics: Metrics, reader: Reader, budget: int, *, grouped: bool, alone: bool) -> _Cut:
+        """As many rows as fit the budget with all that is computed of them, and no more than help."""
+        width = reader.row_bytes()
+        samples = sum(_samples(term, reader.sources[term.loss.arrays[0]]) for term in metrics.terms)
+        # Terms are two float64 per sample; sums, counts and the hardest need as much again.
+        computed = (48 if grouped else 32) * samples
+        allowed = fastloss.get_num_threads()
+
+        def rows(workers: int) -> int:
+            at_once = workers + AHEAD if workers > 1 else 1
+            room = budget * 3 // 4 // (max(width + computed, 1) * at_once)
+            return min(room, CHUNK * (allowed // workers) // max(width, 1))
+
+        ours = all(fastloss.LOSSES.get(term.loss.name) is term.loss for term in metrics.terms)
+        workers = min(allowed, WORKERS) if ours and not alone and not reader.in_step else 1
+        if rows(workers) * width < WORTHWHILE or rows(workers) >= (reader.rows or 0):
+            workers = 1
+        return cls(max(rows(workers), 1), workers, allowed // workers)
 
 
 class _Run:
     """One evaluation with what it writes."""
 
-    def __init__(self, evaluation: Evaluation, job: _Job, reader: Reader, rows: int) -> None:
+    def __init__(self, evaluation: Evaluation, job: _Job, reader: Reader, cut: _Cut) -> None:
         self.evaluation, self.reader = evaluation, reader
-        self._job, self._rows = job, rows
+        self._job, self._cut = job, cut
         self.bar: Any = None
         self._output: Output | None = None
         self._checkpoint: Checkpoint | None = None
@@ -218,9 +265,9 @@ class _Run:
         """Compute all of it; whatever stops that leaves either a checkpoint or no trace."""
         try:
             if executor is None:
-                self._serial()
+                self._here()
             else:
-                self._parallel(executor)
+                self._elsewhere(executor)
             if self._output is not None:
                 self._output.commit()
         except BaseException as error:
@@ -249,19 +296,28 @@ class _Run:
             part = self._output.part
         self._checkpoint.save({"state": self.evaluation.state_dict(), "part": part})
 
-    def _serial(self) -> None:
-        start = self.evaluation.rows
+    def _here(self) -> None:
+        start, cut = self.evaluation.rows, self._cut
         if start and start == self.reader.rows:
             return
-        for chunk in self.reader.chunks(self._rows, start):
-            terms = self.evaluation.compute(chunk.arrays, chunk.start, self._job.axes)
-            if self._output is not None:
-                self._output.write([values for values, _ in terms])
-            rows = chunk.stop - chunk.start
-            self._whole = False
-            self.evaluation.absorb(terms, chunk.arrays.get("group"), chunk.start, rows)
-            self._whole = True
-            self._after(chunk.nbytes)
+        chunks = self.reader.chunks(cut.rows, start)
+        if cut.workers == 1:
+            for chunk in chunks:
+                self._add(*self._compute(chunk), chunk.nbytes)
+                chunk.release()
+            return
+        with ThreadPoolExecutor(cut.workers, "fastloss-evaluate") as pool:
+            waiting = ((pool.submit(copy_context().run, self._compute, chunk), chunk) for chunk in chunks)
+            with closing(_ahead(waiting, cut.workers + AHEAD)) as submitted:
+                for future, chunk in submitted:
+                    state, kept = future.result()
+                    self._add(state, kept, chunk.nbytes)
+                    chunk.release()
+
+    def _compute(self, chunk: Chunk) -> tuple[Evaluation, list[list[Array]]]:
+        with fastloss.num_threads(self._cut.threads):
+            state, values = _compute(self.evaluation.fresh(), chunk, self._job.axes)
+        return state, [] if self._output is None else [values]
 
     def _after(self, size: int) -> None:
         if self.bar is not None:
@@ -269,24 +325,16 @@ class _Run:
         if self._checkpoint is not None and self._checkpoint.due:
             self._save()
 
-    def _parallel(self, executor: Executor) -> None:
-        pending: deque[Future[Any]] = deque()
+    def _elsewhere(self, executor: Executor) -> None:
         streamed = any(source.streamed for source in self.reader.sources.values())
-        window = 4 if streamed else WINDOW  # jobs that hold their data are few
-        try:
-            for job in self._stream_jobs() if streamed else self._range_jobs():
-                pending.append(executor.submit(job.run))
-                if len(pending) >= window:
-                    self._collect(pending.popleft())
-            while pending:
-                self._collect(pending.popleft())
-        finally:
-            for future in pending:
-                future.cancel()
+        jobs = self._stream_jobs() if streamed else self._range_jobs()
+        waiting = ((executor.submit(job.run), job) for job in jobs)
+        with closing(_ahead(waiting, 4 if streamed else WINDOW)) as submitted:  # jobs that hold their data are few
+            for future, _ in submitted:
+                self._add(*future.result())
 
-    def _collect(self, future: Future[Any]) -> None:
+    def _add(self, state: Evaluation, kept: list[list[Array]], size: int) -> None:
         """Merge in the order of the rows, so that a checkpoint needs only their number."""
-        state, kept, size = future.result()
         for values in kept:
             if self._output is not None:
                 self._output.write(values)
@@ -297,7 +345,7 @@ class _Run:
 
     def _stream_jobs(self) -> Iterator[_Job]:
         """One chunk each, read here."""
-        for chunk in self.reader.chunks(self._rows, self.evaluation.rows):
+        for chunk in self.reader.chunks(self._cut.rows, self.evaluation.rows):
             inputs = {
                 name: Part(array, chunk.start) if isinstance(array, np.ndarray) else array for name, array in chunk.arrays.items()
             }
@@ -306,7 +354,7 @@ class _Run:
     def _range_jobs(self) -> Iterator[_Job]:
         """Many chunks each, read by the worker if they are in files."""
         end = self.reader.rows or 0
-        rows = max(min(JOB // max(self.reader.row_bytes(), 1), end // 64), self._rows)
+        rows = max(min(JOB // max(self.reader.row_bytes(), 1), end // 64), self._cut.rows)
         for start in range(self.evaluation.rows, max(end, 1), rows):  # an empty input is one job too
             stop = min(start + rows, end)
             sources = self.reader.sources.items()
@@ -314,17 +362,22 @@ class _Run:
 
     def _part(self, inputs: Mapping[str, Any], start: int, stop: int) -> _Job:
         keep = self._output is not None
-        return replace(self._job, inputs=inputs, rows=self._rows, start=start, stop=stop, keep=keep)
+        return replace(self._job, inputs=inputs, rows=self._cut.rows, start=start, stop=stop, keep=keep)
 
 
-def _rows_per_chunk(metrics: Metrics, sources: Iterable[Source], budget: int, grouped: bool) -> int:
-    """As many rows as fit the budget with all that is computed of them, and no more than help."""
-    by_name = {source.name: source for source in sources}
-    width = sum(source.row_bytes() for source in by_name.values())
-    samples = sum(_samples(term, by_name[term.loss.arrays[0]]) for term in metrics.terms)
-    # Terms are two float64 per sample; sums, counts and the hardest need as much again.
-    computed = (48 if grouped else 32) * samples
-    return max(min(budget * 3 // 4 // max(width + computed, 1), CHUNK // max(width, 1)), 1)
+def _ahead(waiting: Iterable[tuple[Future[Any], T]], window: int) -> Generator[tuple[Future[Any], T]]:
+    """The same in the same order, `window` of them submitted ahead; those left over at an error never start."""
+    pending: deque[tuple[Future[Any], T]] = deque()
+    try:
+        for item in waiting:
+            pending.append(item)
+            if len(pending) >= window:
+                yield pending.popleft()
+        while pending:
+            yield pending.popleft()
+    finally:
+        for future, _ in pending:
+            future.cancel()
 
 
 def _samples(term: Term, first: Source) -> int:

@@ -140,6 +140,7 @@ class ArraySource(Source):
         self._first = first
         self._axis: int | None = None
         self.file: Any = None  # a temporary file that lives as long as this source
+        self._plain = np.asarray(self.array)  # cut more quickly than a memmap
         self._pages = _Pages.of(array)
         self._mapped = Mapped.of(array, self.array.dtype)
         filename = array.filename if isinstance(array, np.memmap) else None
@@ -157,25 +158,27 @@ class ArraySource(Source):
         return size if _is_plain(self.array) else 2 * size
 
     def read(self, start: int, stop: int) -> Array:
-        rows = self.array[self._rows(start, stop)]
+        rows = self._cut(start, stop)
         if self._mapped is not None and self._axis is not None and rows.size:
             contiguous = rows.flags.c_contiguous or rows.flags.f_contiguous
             if not contiguous and rows.nbytes < self.array.nbytes:
                 return _plain(self._mapped.gather(self._axis, start, stop))
         return _plain(rows)
 
-    def _rows(self, start: int, stop: int) -> tuple[Any, ...]:
+    def _cut(self, start: int, stop: int) -> Array:
+        """Rows [start, stop) as a view."""
         if self._axis is None:
-            return (...,)
-        return (slice(None),) * self._axis + (slice(start - self._first, stop - self._first),)
+            return self._plain
+        rows: Array = self._plain[(slice(None),) * self._axis + (slice(start - self._first, stop - self._first),)]
+        return rows
 
     def release(self, start: int, stop: int) -> None:
-        rows = self.array[self._rows(start, stop)]
+        rows = self._cut(start, stop)
         if self._pages is not None and self._axis is not None and rows.size:
             self._pages.drop(rows)
 
     def expect(self, start: int, stop: int) -> None:
-        rows = self.array[self._rows(start, stop)]
+        rows = self._cut(start, stop)
         # Of rows in pieces the bounds are almost the whole file.
         if self._pages is not None and rows.size and rows.flags.c_contiguous:
             self._pages.fetch(rows)
@@ -183,7 +186,7 @@ class ArraySource(Source):
     def part(self, start: int, stop: int) -> Any:
         if self._mapped is not None:
             return self._mapped
-        return Part(np.asarray(self.array[self._rows(start, stop)]), start)
+        return Part(self._cut(start, stop), start)
 
     def fingerprint(self) -> dict[str, Any]:
         files = [(stat.st_size, stat.st_mtime_ns) for stat in map(os.stat, self.paths)]
@@ -600,9 +603,12 @@ class _Pages:
     def _span(self, rows: Array) -> tuple[int, int]:
         """The bytes of the map that `rows` lie in, from the beginning of a page."""
         low = rows.__array_interface__["data"][0]
-        spans = [stride * (n - 1) for stride, n in zip(rows.strides, rows.shape, strict=True)]
-        high = low + sum(span for span in spans if span > 0) + rows.itemsize
-        low += sum(span for span in spans if span < 0)
+        if rows.flags.c_contiguous:
+            high = low + rows.nbytes
+        else:
+            spans = [stride * (n - 1) for stride, n in zip(rows.strides, rows.shape, strict=True)]
+            high = low + sum(span for span in spans if span > 0) + rows.itemsize
+            low += sum(span for span in spans if span < 0)
         start = max(low - self._address, 0) // mmap.PAGESIZE * mmap.PAGESIZE
         return start, min(high - self._address, self._size)
 
@@ -622,6 +628,12 @@ class Chunk:
     start: int
     stop: int
     arrays: Mapping[str, Array]
+    sources: Iterable[Source]
+
+    def release(self) -> None:
+        """Nobody will look at these rows again. To be called in the order of the rows."""
+        for source in self.sources:
+            source.release(self.start, self.stop)
 
     @property
     def nbytes(self) -> int:
@@ -643,6 +655,11 @@ class Reader:
         self.rows = known[0].rows if known and rows is None else rows
         if not known and not self._iterables:  # all of it is a single sample
             self.rows = 1
+
+    @property
+    def in_step(self) -> bool:
+        """Whether a chunk must be done with before the next is read: an iterable may fill one array again and again."""
+        return bool(self._iterables)
 
     def row_bytes(self) -> int:
         """Bytes that one row of all sources takes in memory."""
@@ -666,15 +683,13 @@ class Reader:
             for source in self.sources.values():
                 source.expect(stop, min(stop + rows, end))
             yield self._chunk(start, stop)
-            for source in self.sources.values():
-                source.release(start, stop)
             start = stop
             if start >= end:
                 return
 
     def _chunk(self, start: int, stop: int) -> Chunk:
         read = {name: source.read(start, stop) for name, source in self.sources.items()}
-        return Chunk(start, stop, read)
+        return Chunk(start, stop, read, self.sources.values())
 
     def _iterate(self) -> Iterator[Chunk]:
         start, leader = 0, self._iterables[0]
@@ -683,8 +698,6 @@ class Reader:
             if self.rows is not None and stop > self.rows:
                 raise ValueError(f"{leader.name}: expected {self.rows} rows, got at least {stop}")
             yield self._chunk(start, stop)
-            for source in self.sources.values():
-                source.release(start, stop)
             start = stop
         for source in self._iterables[1:]:
             if (rows := source.upcoming()) is not None:

@@ -5,6 +5,7 @@ Rows are cut along the leading axis of reduction="none". May import all of this 
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -122,6 +123,13 @@ class Evaluation:
         table = [places.setdefault(key, len(places)) for key in keys]
         return np.array(table, np.intp)[inverse].reshape(group.shape)
 
+    def fresh(self) -> Evaluation:
+        """An empty state of the same losses and options."""
+        state = copy.copy(self)
+        state.rows, state._groups = 0, None
+        state._tallies = [Tally(self._worst) for _ in self._tallies]
+        return state
+
     def merge(self, other: Evaluation) -> None:
         """Add all that `other` has seen; losses, options and `worst` must be equal."""
         if (self._metrics.describe(), self._worst) != (other._metrics.describe(), other._worst):
@@ -204,7 +212,7 @@ class Tally:
         index = None if group is None else _spread(group, values.shape).ravel()
         weight, live = _uniform(weights), None
         flat = np.ascontiguousarray(values, np.float64).ravel()
-        self.numerator.add(flat, index)
+        ordinary = self.numerator.add(flat, index)
         if weight is not None:
             counts = _count(index, flat.size, size)
             self.denominator.add_repeated(weight, counts)
@@ -214,7 +222,8 @@ class Tally:
             live = flat_weights != 0.0
             counts = _count(None if index is None else index[live], int(np.count_nonzero(live)), size)
         self.counts += counts
-        self._count_nans(flat, index)
+        if not ordinary:
+            self._count_nans(flat, index)
         self.worst.add(flat, first, live)
 
     def _count_nans(self, flat: Floats, index: NDArray[np.intp] | None) -> None:
@@ -324,7 +333,7 @@ def _uniform(weights: Array) -> float | None:
     """The one weight that all samples have, if they do and it is not 0."""
     if not weights.size or (first := weights.flat[0]) == 0.0:
         return None
-    return float(first) if not any(weights.strides) or bool((weights == first).all()) else None
+    return float(first) if not any(weights.strides) or weights.min() == weights.max() else None
 
 
 def _count(index: NDArray[np.intp] | None, n: int, size: int) -> Ints:
