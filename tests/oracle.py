@@ -675,7 +675,10 @@ class Alignments:
         """The chance of each state at each frame (T, 2 S + 1)."""
         with mp.workprec(self.prec):
             table = [
-                [a * b / frame[state] / self.likelihood if a else mpf(0) for a, b, state in zip(row, back, self.states, strict=True)]
+                [
+                    a * b / frame[state] / self.likelihood if a else mpf(0)
+                    for a, b, state in zip(row, back, self.states, strict=True)
+                ]
                 for row, back, frame in zip(self.alpha, self.beta, self.y, strict=True)
             ]
         return np.array(table, dtype=object).reshape(self.frames, len(self.states))

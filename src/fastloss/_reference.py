@@ -584,7 +584,9 @@ def energy(
 # -- Sequences: N samples of T frames and C classes, S labels each -----------------------------------
 
 
-def _labels_in_rows(targets: ArrayLike, target_lengths: ArrayLike | None, samples: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _labels_in_rows(
+    targets: ArrayLike, target_lengths: ArrayLike | None, samples: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Labels (N, S), whatever stands in the padding, and how many of each row count."""
     given = np.asarray(targets).astype(np.intp)
     if given.ndim == 2:
