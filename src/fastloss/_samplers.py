@@ -115,7 +115,6 @@ def score_and_thresholds(rng: np.random.Generator, dtype: str, size: int) -> tup
 
 
 def frames_and_labels(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
-    """Logits of 8 frames, and 3 labels that are neither the first class nor the last, any of which may be the blank. Labels repeat;
-    5 frames are enough for any of them."""
+    """Logits of 8 frames, and 3 labels, perhaps repeated: 5 frames are enough. The first class and the last may be the blank."""
     logits = rng.normal(scale=2, size=(size, 8, CLASSES)).astype(dtype)
     return logits, rng.integers(1, CLASSES - 1, (size, 3))
