@@ -4,7 +4,7 @@
 
 Lines are made from scikit-learn's scanned digits, at random distances and heights and partly over one another. The network
 sees their columns and is told which digits a line holds, never where; `fastloss.ctc` sums over all the places they may be. It
-is tested on lines of scans that it has never seen. N lines, T columns, H rows of pixels, C = 11 classes: the blank and ten digits.
+is tested on lines of scans that it has never seen. N lines, T columns, H rows of pixels, C = 11 classes: blank and digits.
 """
 
 import argparse
