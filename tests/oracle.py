@@ -639,8 +639,6 @@ class Alignments:
         with mp.workprec(prec):
             self.y = [self._emissions(row) for row in x.astype(np.float64)]
             self.alpha = self._swept(self.y, self.states)
-            backwards = self._swept(self.y[::-1], self.states[::-1])
-            self.beta = [row[::-1] for row in backwards[::-1]]
             self.likelihood = self._ends()
 
     def _emissions(self, row: np.ndarray) -> list[mpf]:
@@ -666,6 +664,12 @@ class Alignments:
             rows.append(row)
         return rows
 
+    @cached_property
+    def beta(self) -> list[list[mpf]]:
+        """The same from the end."""
+        with mp.workprec(self.prec):
+            return [row[::-1] for row in self._swept(self.y[::-1], self.states[::-1])[::-1]]
+
     def _ends(self) -> mpf:
         if not self.frames:
             return mpf(not self.labels)
@@ -675,11 +679,8 @@ class Alignments:
         """The chance of each state at each frame (T, 2 S + 1)."""
         with mp.workprec(self.prec):
             table = [
-                [
-                    a * b / frame[state] / self.likelihood if a else mpf(0)
-                    for a, b, state in zip(row, back, self.states, strict=True)
-                ]
-                for row, back, frame in zip(self.alpha, self.beta, self.y, strict=True)
+                [a * b / (frame[k] * self.likelihood) if a else mpf(0) for a, b, k in zip(forth, back, self.states, strict=True)]
+                for forth, back, frame in zip(self.alpha, self.beta, self.y, strict=True)
             ]
         return np.array(table, dtype=object).reshape(self.frames, len(self.states))
 
