@@ -539,9 +539,11 @@ def ctc_gradient(logits: Array, targets: Array) -> tuple[float, Array]:
     log_alpha = _ctc_forward(emissions, skip)
     back = np.zeros_like(skip)
     back[:, 2:] = skip[:, :1:-1]
-    log_beta = _ctc_forward(emissions[:, ::-1, ::-1], back)[:, ::-1, ::-1]
     values = -np.logaddexp(log_alpha[:, -1, -1], log_alpha[:, -1, -2])
-    chances = np.exp(log_alpha + log_beta - emissions + values[:, None, None])
+    log_alpha += _ctc_forward(emissions[:, ::-1, ::-1], back)[:, ::-1, ::-1]
+    log_alpha -= emissions
+    log_alpha += values[:, None, None]
+    chances = np.exp(log_alpha, out=log_alpha)
     slope = np.exp(log_p)
     for i, s in np.ndindex(states.shape):
         slope[i, :, states[i, s]] -= chances[i, :, s]
