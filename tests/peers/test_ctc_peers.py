@@ -123,8 +123,8 @@ def test_zero_infinity() -> None:
 
 
 def test_difference_gradient_of_log_probabilities() -> None:
-    """PyTorch returns what log_softmax's gradient would, were it passed on: rows that sum to 0, and fails its own gradcheck. Ours is
-    minus the occupation, rows that sum to -1; passed through log_softmax both are the same."""
+    """PyTorch returns what log_softmax would pass on, rows that sum to 0, and fails its own gradcheck. Ours is minus the
+    occupation, rows that sum to -1; passed through log_softmax both are the same."""
     torch = need("torch")
     x, y, used, lengths, blank = ragged(11)
     used[:] = x.shape[1]
