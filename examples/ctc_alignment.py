@@ -3,7 +3,7 @@
     python examples/ctc_alignment.py --out build/demo --word hello
 
 The "recording" is made up: every letter has a few resonances, lasts for a while and glides into the next. So the truth is
-known, and alignments can be compared with it. T frames, F bands of frequency, C classes: the blank, which is silence, and letters.
+known, and alignments can be compared with it. T frames, F bands of frequency, C classes: silence, the blank, and letters.
 """
 
 import argparse
