@@ -67,7 +67,7 @@ def alignments(frames: int, classes: int, blank: int) -> dict[tuple[int, ...], n
     paths: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
     for path in product(range(classes), repeat=frames):
         paths.setdefault(collapsed(path, blank), []).append(path)
-    return {labels: np.array(each).reshape(len(each), frames) for labels, each in paths.items()}
+    return {labels: np.array(each, np.intp).reshape(len(each), frames) for labels, each in paths.items()}
 
 
 def labellings(classes: int, blank: int, most: int = 3) -> list[tuple[int, ...]]:
@@ -81,7 +81,7 @@ def small_cases() -> Iterator[Any]:
             yield pytest.param(frames, classes, blank, id=f"T{frames} C{classes} blank {blank}")
 
 
-every_small_case = pytest.mark.parametrize(("frames", "classes", "blank"), small_cases())
+every_small_case = pytest.mark.parametrize(("frames", "classes", "blank"), list(small_cases()))
 
 
 def small(frames: int, classes: int, blank: int, dtype: str) -> tuple[np.ndarray, tuple[Any, ...], list[tuple[int, ...]]]:
