@@ -96,7 +96,10 @@ static void linear_forward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
     states_account(job, t, f);
     job->age++, job->room += bits;
     if (job->kept) job->exponent[t + 1] = (int32_t)job->power;
-    if (!(job->room >= FLOOR)) lose(job, job->least[f] < FL_CTC_LEAST ? MISSED : FLOOR);
+    if (job->least[f] < FL_CTC_LEAST)
+      lose(job, MISSED);
+    else if (!(job->room >= FLOOR))
+      lose(job, FLOOR);
   }
 }
 
