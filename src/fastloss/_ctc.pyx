@@ -86,7 +86,6 @@ cdef extern from "ctc.h" nogil:
         double *least
         double *emission
         double *occupied
-        double *emitted
         int32_t *exponent
         int32_t *frm "from"
         int32_t *to
@@ -182,7 +181,6 @@ cdef Py_ssize_t lay_desk(const CtcCall *call, char *base, fl_ctc *job, Desk *des
     job.log_total = <double *>place(&at, FL_CTC_FRAMES * 8)
     job.least = <double *>place(&at, FL_CTC_FRAMES * 8)
     job.emission = <double *>place(&at, table * 8)
-    job.emitted = <double *>place(&at, P * 8)
     job.alpha = <double *>place(&at, (T + 1 if job.kept else 1) * 2 * P * 8)
     if call.paths != NULL:
         job.back = <unsigned char *>place(&at, T * 2 * P)

@@ -13,6 +13,7 @@
 #include "kernels.h"
 
 #define FL_CTC_LEAST -700.0  /* an emission of e^x with x under it is 0 */
+#define FL_CTC_QUIET -100.0 /* emissions above it are no reason to look for masked classes */
 #define FL_CTC_UNIT 0x1p-64  /* what alpha beta is to be multiplied by to be an occupation probability */
 
 enum {
@@ -64,16 +65,15 @@ typedef struct {
   double *least;               /* FL_CTC_FRAMES entries: logarithm of the smallest emission of the sample's classes, but for 0 */
   double *emission;            /* FL_CTC_FRAMES x width, or as many as the stretch has */
   double *occupied;            /* the same for occupation probabilities, in a gradient */
-  double *emitted;             /* P entries: of each label */
   int32_t *exponent;           /* (if kept) of each frame: its states are alpha 2^exponent */
-  int32_t *from, *to;          /* (if kept) entries of the rows of states that a frame uses */
+  int32_t *from, *to;          /* (if kept) entries of the rows of states that a frame needs */
 
   /* ---- the states */
   double *alpha;        /* 2 P entries of labels, then blanks; if kept, for each frame */
   double *beta;         /* 2 P entries, in a gradient */
   unsigned char *back;  /* (alignment) for each frame 2 P entries */
   ptrdiff_t dead;       /* states that can no longer reach the end, in the order of the extended labels */
-  ptrdiff_t low, high;  /* entries of the rows that the last frame used */
+  ptrdiff_t low, high;  /* entries of the rows that the frame before (on the way back: behind) used */
   double room;          /* logarithm (base 2) of a number that no state which is not 0 lies under */
   int age;              /* frames since the states were last looked at */
   int64_t power;        /* the states are alpha 2^power */

@@ -8,7 +8,6 @@ static void best_forward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
   for (ptrdiff_t f = 0; f < n; f++, t++) {
     const double *e = job->emission + f * job->width;
     states_extend(job, t, -INFINITY);
-    emit(job, e, job->low, job->high);
     const double *from = states_before(job, t), blank = e[job->blank];
     double *to = states_after(job, t);
     unsigned char *back = job->back + t * 2 * P;
@@ -20,7 +19,7 @@ static void best_forward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
       const int skips = skipped > near;
       to[P + i] = (left > b ? left : b) + blank;
       back[P + i] = left > b;
-      to[i] = (skips ? skipped : near) + job->emitted[i];
+      to[i] = (skips ? skipped : near) + e[job->column[i]];
       back[i] = (unsigned char)(skips ? 2 : moves);
       left = label;
     }

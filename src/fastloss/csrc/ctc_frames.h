@@ -16,7 +16,7 @@ FL_INLINE const R *FN(frame_row)(fl_ctc *job, ptrdiff_t t) {
   return job->row;
 }
 
-/* The logits of the columns, one after another; behind the last up to `width` -inf. Otherwise the row itself. */
+/* The logits of the columns, one after another: where all classes have one, the row itself. */
 static const R *FN(columns)(fl_ctc *job, const R *row, ptrdiff_t t) {
   if (!job->classes) return row;
   R *picked = job->picked;
@@ -27,7 +27,6 @@ static const R *FN(columns)(fl_ctc *job, const R *row, ptrdiff_t t) {
     for (ptrdiff_t u = 0; u < job->U; u++)
       picked[u] = (R)fl_load_one(at + job->classes[u] * job->x.class_step, job->x.type);
   }
-  for (ptrdiff_t u = job->U; u < job->width; u++) picked[u] = -INFINITY;
   return picked;
 }
 
@@ -53,42 +52,69 @@ FL_INLINE vd FN(wide_at)(const R *x, ptrdiff_t i, ptrdiff_t n) {
 #endif
 }
 
-/* e^d for d <= 0; 0 from FL_CTC_LEAST down, where 2^k would no longer be a normal number. nan stays nan. */
+/* e^d for d from FL_CTC_LEAST to 0; nan stays nan. */
 FL_INLINE vd FN(emission_of)(vd d) {
-  const md gone = vlt(d, vset_f64(FL_CTC_LEAST));
-  const vd x = vmax(vset_f64(FL_CTC_LEAST), d);
 #if FL_REAL_BITS == 32
-  const vd k = vfma(x, vset_f64(FL_LOG2E), vset_f64(FL_ROUND_F64)) - FL_ROUND_F64;
-  const vd r = vfma(k, vset_f64(-FL_LN2_LOW_F64), vfma(k, vset_f64(-FL_LN2_HIGH_F64), x));
-  return vdrop(gone, vscale(FL_POLY_F64(r, FL_EXP_SHORT), k));
+  const vd k = vfma(d, vset_f64(FL_LOG2E), vset_f64(FL_ROUND_F64)) - FL_ROUND_F64;
+  const vd r = vfma(k, vset_f64(-FL_LN2_LOW_F64), vfma(k, vset_f64(-FL_LN2_HIGH_F64), d));
+  return vscale(FL_POLY_F64(r, FL_EXP_SHORT), k);
 #else
   vd k;
-  const vd p = vexp_parts(x, &k);
-  return vdrop(gone, vscale(p, k));
+  const vd p = vexp_parts(d, &k);
+  return vscale(p, k);
 #endif
 }
 
-/* Emissions of one frame (or, with `logs`, their logarithms): returns the sum of all but the one that the shift is taken from, and
-   the least of those in need. `n` columns are read, `width` written. */
-FL_INLINE double FN(emissions)(const fl_ctc *job, const R *x, ptrdiff_t n, double shift, int logs, double *e, double *least) {
-  const vd m = vset_f64(shift), zero = vset_f64(0), none = vset_f64(-INFINITY);
-  vd sum = zero, ties = zero, low = zero;
-  for (ptrdiff_t i = 0; i < job->width; i += LANES_F64) {
-    const vd d = i < n ? FN(wide_at)(x, i, n) - m : none;
-    const vd v = FN(emission_of)(d);
-    const md is_top = veq(d, zero);
-    vstore(e + i, logs ? d : v);
-    ties = vtally(ties, is_top);
-    sum += vdrop(is_top, v);
-    const vd needed = vmax(vload(job->need + i), d);
-    low = vmin(low, vselect(vlt(none, needed), needed, zero));
-  }
-  *least = -vtop(-low);
-  return vsum_f64(sum) + (vsum_f64(ties) - 1);
+/* What a frame's emissions add up to, register by register. */
+typedef struct {
+  vd sum, low; /* of all but the largest; the smallest logarithm */
+  int ties;    /* how many are the largest */
+} FN(tally);
+
+FL_INLINE void FN(put_emission)(FN(tally) *tally, vd d, vd v, double *e, int logs) {
+  const md is_top = veq(d, vset_f64(0));
+  vstore(e, logs ? d : v);
+  tally->ties += vcount_f64(is_top);
+  tally->sum += vdrop(is_top, v);
 }
 
-/* Sum of e^(x - top) over the classes without a column. */
-static double FN(others)(const fl_ctc *job, const R *x, R top) {
+/* Emissions with any logarithm, 0 under FL_CTC_LEAST: the smallest that counts is the smallest finite one of the sample's classes. */
+static void FN(emissions_apart)(const fl_ctc *job, const R *x, ptrdiff_t n, vd m, int logs, double *e, FN(tally) *tally) {
+  const vd zero = vset_f64(0), none = vset_f64(-INFINITY), least = vset_f64(FL_CTC_LEAST);
+  *tally = (FN(tally)){zero, zero, 0};
+  for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
+    const vd d = FN(wide_at)(x, i, n) - m, needed = vmax(vload(job->need + i), d);
+    FN(put_emission)(tally, d, vdrop(vlt(d, least), FN(emission_of)(vmax(least, d))), e + i, logs);
+    tally->low = vmin(tally->low, vselect(vlt(none, needed), needed, zero));
+  }
+}
+
+/* Emissions of one frame (or, with `logs`, their logarithms) from the logits of n columns: returns the sum of all but the one that the
+   shift is taken from, and the logarithm of the least. */
+FL_INLINE double FN(emissions)(const fl_ctc *job, const R *x, ptrdiff_t n, double shift, int logs, double *e, double *least) {
+  const vd m = vset_f64(shift), zero = vset_f64(0), none = vset_f64(-INFINITY);
+  FN(tally) tally = {zero, zero, 0};
+  ptrdiff_t i = 0;
+  for (; i + LANES_F64 <= n; i += LANES_F64) {
+    const vd d = FN(wide_at)(x, i, n) - m;
+    FN(put_emission)(&tally, d, FN(emission_of)(d), e + i, logs);
+    tally.low = vmin(tally.low, d);
+  }
+  if (i < n) {
+    const vd d = FN(wide_at)(x, i, n) - m;
+    const md there = vlt(none, d);
+    FN(put_emission)(&tally, d, vdrop(vlt(d, vset_f64(FL_CTC_LEAST)), FN(emission_of)(vmax(vset_f64(FL_CTC_LEAST), d))), e + i, logs);
+    tally.low = vmin(tally.low, vselect(there, d, zero));
+    i += LANES_F64;
+  }
+  if (!(-vtop(-tally.low) > FL_CTC_QUIET)) FN(emissions_apart)(job, x, n, m, logs, e, &tally);
+  for (; i < job->width; i += LANES_F64) vstore(e + i, logs ? none : zero);
+  *least = -vtop(-tally.low);
+  return vsum_f64(tally.sum) + (tally.ties - 1);
+}
+
+/* Sum of e^(x - top) over the classes without a column; meanwhile fetches the row `ahead` bytes further. */
+static double FN(others)(const fl_ctc *job, const R *x, R top, ptrdiff_t ahead) {
   const FN(scaling) s = FN(scaling_of)(top);
   const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent);
   const R *keep = job->keep;
@@ -96,6 +122,7 @@ static double FN(others)(const fl_ctc *job, const R *x, R top) {
   ptrdiff_t i = 0;
   for (; i < job->C; i += 4 * LANES) {
     V part = FN(vset)(0);
+    for (int line = 0; line < 4 * FL_BYTES; line += 64) __builtin_prefetch((const char *)(x + i) + ahead + line);
 #pragma GCC unroll 4
     for (int k = 0; k < 4; k++) {
       const ptrdiff_t at = i + k * LANES, left = job->C - at;
@@ -121,7 +148,7 @@ FL_INLINE void FN(measure)(fl_ctc *job, const R *row, const R *x, ptrdiff_t n, i
   double rest = FN(emissions)(job, x, n, shift, logs, e, least), top = highest;
   if (job->classes && !job->log_probs) {
     top = FN(largest)(job->C, row);
-    const double gap = exp(shift - top), beside = FN(others)(job, row, (R)top);
+    const double gap = exp(shift - top), beside = FN(others)(job, row, (R)top, job->x.direct ? job->x.step : 0);
     if (top == highest)
       rest += beside;
     else
@@ -133,7 +160,7 @@ FL_INLINE void FN(measure)(fl_ctc *job, const R *row, const R *x, ptrdiff_t n, i
 }
 
 static void FN(frames)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n, int again, int logs) {
-  const ptrdiff_t base = job->kept ? t : 0, count = job->classes ? job->width : job->C;
+  const ptrdiff_t base = job->kept ? t : 0, count = job->U;
   const int read_row = !job->classes || !job->log_probs || job->x.direct;
   for (ptrdiff_t f = 0; f < n; f++) {
     const R *row = read_row ? FN(frame_row)(job, t + f) : NULL, *x = FN(columns)(job, row, t + f);
@@ -192,6 +219,24 @@ FL_INLINE ptrdiff_t FN(differences)(const fl_ctc *job, const double *e, const do
   return i;
 }
 
+/* The whole row's probabilities times scale; meanwhile fetches the rows before, which come next: of logits and of slopes. */
+static void FN(probabilities)(const fl_ctc *job, const R *x, R top, double scale, R *out) {
+  const FN(scaling) s = FN(scaling_of)(top);
+  const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent);
+  const V factor = FN(vset)((R)(scale * exp(s.unit) * FL_UNBIAS));
+  const ptrdiff_t back = job->x.direct ? job->x.step : 0, back_out = job->grad.direct ? job->grad.step : 0;
+  ptrdiff_t i = 0;
+  for (; i + LANES <= job->C; i += LANES) {
+    __builtin_prefetch((const char *)(x + i) - back);
+    __builtin_prefetch((const char *)(out + i) - back_out, 1);
+    vstore(out + i, FN(term)(vload(x + i), shift, low, exponent) * factor);
+  }
+  if (i < job->C) {
+    const V v = FN(term)(vload_part(x + i, job->C - i, (R)0), shift, low, exponent) * factor;
+    vstore_part(out + i, job->C - i, v);
+  }
+}
+
 static void FN(slopes)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
   for (ptrdiff_t f = n - 1; f >= 0; f--) {
     const ptrdiff_t at = t + f;
@@ -213,7 +258,7 @@ static void FN(slopes)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
     if (!job->classes) {
       for (ptrdiff_t c = 0; c < job->C; c++) out[c] = (R)g[c];
     } else {
-      job->real->softmax(job->C, FN(frame_row)(job, at), job->top[at], job->scale * share, out);
+      FN(probabilities)(job, FN(frame_row)(job, at), (R)job->top[at], job->scale * share, out);
       for (ptrdiff_t u = 0; u < job->U; u++) out[job->classes[u]] = (R)g[u];
     }
     FN(put_row)(job, at);
