@@ -66,7 +66,7 @@ cdef extern from "ctc.h" nogil:
         const double *skip
         const int32_t *since
         const double *need
-        const void *keep
+        void *keep
         fl_ctc_frames x
         fl_ctc_frames grad
         double scale
@@ -96,6 +96,7 @@ cdef extern from "ctc.h" nogil:
         double loss
 
     ctypedef struct fl_ctc_table:
+        void (*mark[2])(fl_ctc *) noexcept nogil
         void (*frames[2])(fl_ctc *, Py_ssize_t, Py_ssize_t, bint, bint) noexcept nogil
         void (*slopes[2])(fl_ctc *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*fill[2])(fl_ctc *, Py_ssize_t, Py_ssize_t, double) noexcept nogil
@@ -146,7 +147,6 @@ cdef struct Desk:
     int32_t *since
     double *skip
     double *need
-    char *keep
 
 
 # ---- workspace ------------------------------------------------------------------------------------------------------
@@ -173,8 +173,9 @@ cdef Py_ssize_t lay_desk(const CtcCall *call, char *base, fl_ctc *job, Desk *des
     desk.since = <int32_t *>place(&at, P * 4)
     desk.skip = <double *>place(&at, P * 8)
     desk.need = <double *>place(&at, width * 8)
-    desk.keep = place(&at, C * size)
-    job.row, job.out, job.picked = place(&at, C * size), place(&at, C * size), place(&at, width * size)
+    job.keep = place(&at, C * size)
+    job.row, job.out = place(&at, C * size), place(&at, C * size)
+    job.picked = place(&at, frames * padded(min(C, call.most_labels + 1)) * size)
     job.shift = <double *>place(&at, frames * 8)
     job.top = <double *>place(&at, frames * 8)
     job.rest = <double *>place(&at, frames * 8)
@@ -243,24 +244,9 @@ cdef bint read_labels(const CtcCall *call, fl_ctc *job, Desk *desk, const int32_
     desk.need[job.blank] = -INFINITY
     for i in range(job.S):
         desk.need[desk.column[i]] = -INFINITY
-    if not all_columns:
-        for i in range(job.U):
-            if call.wide:
-                (<double *>desk.keep)[desk.classes[i]] = 0
-            else:
-                (<float *>desk.keep)[desk.classes[i]] = 0
+    if not all_columns and not job.log_probs:
+        call.table.mark[call.wide](job)
     return True
-
-
-cdef void clear_desk(const CtcCall *call, fl_ctc *job, Desk *desk) noexcept nogil:
-    """No class has a column yet."""
-    cdef Py_ssize_t c
-    for c in range(job.C):
-        desk.column_of[c] = -1
-        if call.wide:
-            (<double *>desk.keep)[c] = 1
-        else:
-            (<float *>desk.keep)[c] = 1
 
 
 cdef inline Py_ssize_t stretch(const fl_ctc *job) noexcept nogil:
@@ -329,9 +315,10 @@ cdef void ctc_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     if call.stop:
         return
     lay_desk(call, call.scratch + thread * call.scratch_size, &job, &desk)
-    clear_desk(call, &job, &desk)
+    for t in range(job.C):
+        desk.column_of[t] = -1
     job.T, job.S, job.P = call.frames[i], call.labels[i], padded(call.labels[i])
-    job.column, job.skip, job.since, job.need, job.keep = desk.column, desk.skip, desk.since, desk.need, desk.keep
+    job.column, job.skip, job.since, job.need = desk.column, desk.skip, desk.since, desk.need
     job.x.data += i * call.sample_step
     job.scale = call.scale[i] if call.scale != NULL else 1.0
     if job.grad.data != NULL:

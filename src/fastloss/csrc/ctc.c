@@ -50,6 +50,7 @@
 #define FL_TABLE_OF(level) FN_JOIN(fl_ctc_table, level)
 
 const fl_ctc_table FL_TABLE_OF(FL_LEVEL) = {
+    .mark = {mark_f32, mark_f64},
     .frames = {frames_f32, frames_f64},
     .slopes = {slopes_f32, slopes_f64},
     .fill = {fill_f32, fill_f64},

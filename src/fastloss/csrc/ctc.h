@@ -46,19 +46,20 @@ typedef struct {
   const double *skip;     /* P entries: 1 where the label may follow the one before it directly, else 0 */
   const int32_t *since;   /* S + 1 entries: the first frame that reaches the label (the last entry: its blank) */
   const double *need;     /* `width` entries: -inf for classes of the sample, 0 for others */
-  const void *keep;       /* C entries of the computation type: 0 for classes that have a column, 1 for others */
+  void *keep;             /* room for C entries of the computation type: which classes have a column */
 
   /* ---- its frames, and their gradient (null data: not wanted) */
   fl_ctc_frames x, grad;
   double scale;                /* of the gradient */
   const fl_real_table *real;   /* the loops of the computation type */
-  void *row, *out, *picked;    /* one row of C, another one, one of `width` */
+  void *row, *out;             /* one row of C, another one */
+  void *picked;                /* per frame `width` entries: the logits of the columns, where not all classes have one */
   double *posterior;           /* null, or one row of 2 P: labels, then blanks */
   char *posteriors;            /* null, or where the frames' occupation probabilities go, `posteriors_step` bytes apart */
   ptrdiff_t posteriors_step;
   int posteriors_wide;
 
-  /* ---- per frame: all of them (`kept`), or those of a stretch */
+  /* ---- per frame: all of them (`kept`; `picked` too), or those of a stretch */
   int kept;
   double *shift, *top, *rest; /* emissions are e^(x - shift); the largest logit; sum of e^(x - top) over all but the top */
   double *log_total;          /* FL_CTC_FRAMES entries: log of the sum of e^(x - shift) */
@@ -87,6 +88,8 @@ typedef struct {
 } fl_ctc;
 
 typedef struct {
+  /* Once the columns of a sample are known, where not all classes have one. */
+  void (*mark[2])(fl_ctc *job);
   /* A stretch of frames from t on: their emissions, and what it takes to normalise them. `again` takes shift, top and total from
      the first time; `logs` leaves logarithms of emissions in place of the emissions. */
   void (*frames[2])(fl_ctc *job, ptrdiff_t t, ptrdiff_t n, int again, int logs);

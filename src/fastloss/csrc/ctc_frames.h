@@ -16,10 +16,12 @@ FL_INLINE const R *FN(frame_row)(fl_ctc *job, ptrdiff_t t) {
   return job->row;
 }
 
-/* The logits of the columns, one after another: where all classes have one, the row itself. */
-static const R *FN(columns)(fl_ctc *job, const R *row, ptrdiff_t t) {
+/* The logits of the columns, one after another: where all classes have one, the row itself. What is picked from the rows is kept for the
+   way back: to touch every row for a few entries would cost as much as to read it. */
+static const R *FN(columns)(fl_ctc *job, const R *row, ptrdiff_t t, ptrdiff_t k, int again) {
   if (!job->classes) return row;
-  R *picked = job->picked;
+  R *picked = (R *)job->picked + k * job->width;
+  if (again) return picked;
   if (row)
     for (ptrdiff_t u = 0; u < job->U; u++) picked[u] = row[job->classes[u]];
   else {
@@ -32,12 +34,13 @@ static const R *FN(columns)(fl_ctc *job, const R *row, ptrdiff_t t) {
 
 FL_INLINE R FN(largest)(ptrdiff_t n, const R *x) {
   const V none = FN(vset)((R)-INFINITY);
-  V a = none, b = none;
+  V top[4] = {none, none, none, none};
   ptrdiff_t i = 0;
-  for (; i + 2 * LANES <= n; i += 2 * LANES) a = vmax(a, vload(x + i)), b = vmax(b, vload(x + i + LANES));
-  for (; i + LANES <= n; i += LANES) a = vmax(a, vload(x + i));
-  if (i < n) b = vmax(b, vload_part(x + i, n - i, (R)-INFINITY));
-  return vtop(vmax(a, b));
+  for (; i + 4 * LANES <= n; i += 4 * LANES)
+    for (int k = 0; k < 4; k++) top[k] = vmax(top[k], vload(x + i + k * LANES));
+  for (; i + LANES <= n; i += LANES) top[0] = vmax(top[0], vload(x + i));
+  if (i < n) top[1] = vmax(top[1], vload_part(x + i, n - i, (R)-INFINITY));
+  return vtop(vmax(vmax(top[0], top[1]), vmax(top[2], top[3])));
 }
 
 /* LANES_F64 logits from i on, as doubles; -inf behind the last. */
@@ -113,41 +116,91 @@ FL_INLINE double FN(emissions)(const fl_ctc *job, const R *x, ptrdiff_t n, doubl
   return vsum_f64(tally.sum) + (tally.ties - 1);
 }
 
+/* Partial sums of floats go on in double. */
+FL_INLINE void FN(go_on)(vd sum[2], V a, V b) {
+#if FL_REAL_BITS == 32
+  const V s = a + b;
+  sum[0] += vlow(s), sum[1] += vhigh(s);
+#else
+  sum[0] += a, sum[1] += b;
+#endif
+}
+
+/* Marks the classes that have a column, for `others`: a bit for each class at the level whose registers take one for each lane, else a
+   factor of 0, beside 1 for the others. */
+static void FN(mark)(fl_ctc *job) {
+#if defined(FL_V4)
+  unsigned char *keep = job->keep;
+  memset(keep, 0xff, (size_t)(job->C + 7) / 8);
+  for (ptrdiff_t u = 0; u < job->U; u++) keep[job->classes[u] / 8] &= (unsigned char)~(1 << job->classes[u] % 8);
+#else
+  R *keep = job->keep;
+  for (ptrdiff_t c = 0; c < job->C; c++) keep[c] = 1;
+  for (ptrdiff_t u = 0; u < job->U; u++) keep[job->classes[u]] = 0;
+#endif
+}
+
+/* The terms of classes i and on that have no column, added to `sum`. */
+FL_INLINE V FN(add_others)(V sum, V term, const void *keep, ptrdiff_t i, ptrdiff_t left) {
+#if defined(FL_V4)
+  M on = 0;
+  memcpy(&on, (const char *)keep + i / 8, left >= LANES ? sizeof on : (size_t)(left + 7) / 8);
+  if (left < LANES) on &= (M)((1u << left) - 1);
+#if FL_REAL_BITS == 32
+  return _mm512_mask_add_ps(sum, on, sum, term);
+#else
+  return _mm512_mask_add_pd(sum, on, sum, term);
+#endif
+#else
+  const R *factor = (const R *)keep + i;
+  return vfma(term, left >= LANES ? vload(factor) : vload_part(factor, left, (R)0), sum);
+#endif
+}
+
+/* The emissions alone, once more. */
+FL_INLINE void FN(emissions_again)(const fl_ctc *job, const R *x, ptrdiff_t n, double shift, int logs, double *e) {
+  const vd m = vset_f64(shift), least = vset_f64(FL_CTC_LEAST), none = vset_f64(logs ? -INFINITY : 0);
+  ptrdiff_t i = 0;
+  for (; i < n; i += LANES_F64) {
+    const vd d = FN(wide_at)(x, i, n) - m;
+    vstore(e + i, logs ? d : vdrop(vlt(d, least), FN(emission_of)(vmax(least, d))));
+  }
+  for (; i < job->width; i += LANES_F64) vstore(e + i, none);
+}
+
 /* Sum of e^(x - top) over the classes without a column; meanwhile fetches the row `ahead` bytes further. */
 static double FN(others)(const fl_ctc *job, const R *x, R top, ptrdiff_t ahead) {
   const FN(scaling) s = FN(scaling_of)(top);
-  const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent);
-  const R *keep = job->keep;
+  const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent), zero = FN(vset)(0);
   vd sum[2] = {vset_f64(0), vset_f64(0)};
   ptrdiff_t i = 0;
-  for (; i < job->C; i += 4 * LANES) {
-    V part = FN(vset)(0);
-    for (int line = 0; line < 4 * FL_BYTES; line += 64) __builtin_prefetch((const char *)(x + i) + ahead + line);
-#pragma GCC unroll 4
-    for (int k = 0; k < 4; k++) {
-      const ptrdiff_t at = i + k * LANES, left = job->C - at;
-      if (left <= 0) break;
-      const V v = left >= LANES ? vload(x + at) : vload_part(x + at, left, (R)-INFINITY);
-      const V on = left >= LANES ? vload(keep + at) : vload_part(keep + at, left, (R)0);
-      part = vfma(FN(term)(v, shift, low, exponent), on, part);
-    }
-#if FL_REAL_BITS == 32
-    sum[0] += vlow(part), sum[1] += vhigh(part);
-#else
-    sum[(i / (4 * LANES)) & 1] += part;
-#endif
+#define FL_TERM_AT(k) FN(term)(vload(x + i + (k) * LANES), shift, low, exponent)
+  for (; i + 4 * LANES <= job->C; i += 4 * LANES) { /* floats in pairs of pairs, then on in double: as in rows.h */
+    for (int line = 0; line < 4 * FL_BYTES; line += 64) __builtin_prefetch((const char *)(x + i) + ahead + line, 0, 2);
+    V a = FN(add_others)(zero, FL_TERM_AT(0), job->keep, i, LANES);
+    V b = FN(add_others)(zero, FL_TERM_AT(2), job->keep, i + 2 * LANES, LANES);
+    a = FN(add_others)(a, FL_TERM_AT(1), job->keep, i + LANES, LANES);
+    b = FN(add_others)(b, FL_TERM_AT(3), job->keep, i + 3 * LANES, LANES);
+    FN(go_on)(sum, a, b);
+  }
+#undef FL_TERM_AT
+  for (; i < job->C; i += LANES) {
+    const ptrdiff_t left = job->C - i;
+    const V v = left >= LANES ? vload(x + i) : vload_part(x + i, left, (R)-INFINITY);
+    FN(go_on)(sum, FN(add_others)(zero, FN(term)(v, shift, low, exponent), job->keep, i, left), zero);
   }
   const double total = vsum_f64(sum[0] + sum[1]) * (exp(s.unit) * FL_UNBIAS);
   return total < FL_FLUSH ? 0 : total;
 }
 
-/* Shift, top and rest of a frame whose columns are at `x`. An infinite or nan top makes rest nan, but where the columns alone are -inf:
+/* Shift, top (`all`, where some classes have no column) and rest of a frame whose columns are at `x`. An infinite or nan top makes rest nan, but where the columns alone are -inf:
    then nothing that fits the labels has a probability. */
-FL_INLINE void FN(measure)(fl_ctc *job, const R *row, const R *x, ptrdiff_t n, int logs, ptrdiff_t k, double *e, double *least) {
+FL_INLINE void FN(measure)(fl_ctc *job, const R *row, double all, const R *x, ptrdiff_t n, int logs, ptrdiff_t k, double *e,
+                           double *least) {
   const double highest = FN(largest)(n, x), shift = highest == -INFINITY ? 0 : highest;
   double rest = FN(emissions)(job, x, n, shift, logs, e, least), top = highest;
   if (job->classes && !job->log_probs) {
-    top = FN(largest)(job->C, row);
+    top = all;
     const double gap = exp(shift - top), beside = FN(others)(job, row, (R)top, job->x.direct ? job->x.step : 0);
     if (top == highest)
       rest += beside;
@@ -161,14 +214,17 @@ FL_INLINE void FN(measure)(fl_ctc *job, const R *row, const R *x, ptrdiff_t n, i
 
 static void FN(frames)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n, int again, int logs) {
   const ptrdiff_t base = job->kept ? t : 0, count = job->U;
-  const int read_row = !job->classes || !job->log_probs || job->x.direct;
+  const int read_row = !job->classes || (!again && (!job->log_probs || job->x.direct));
   for (ptrdiff_t f = 0; f < n; f++) {
-    const R *row = read_row ? FN(frame_row)(job, t + f) : NULL, *x = FN(columns)(job, row, t + f);
+    const R *row = read_row ? FN(frame_row)(job, t + f) : NULL;
+    double top = 0;
+    if (job->classes && row && !job->log_probs) top = FN(largest)(job->C, row); /* the whole row comes into the cache */
+    const R *x = FN(columns)(job, row, t + f, base + f, again);
     double *e = job->emission + f * job->width;
     if (again)
-      FN(emissions)(job, x, count, job->shift[base + f], logs, e, job->least + f);
+      FN(emissions_again)(job, x, count, job->shift[base + f], logs, e);
     else
-      FN(measure)(job, row, x, count, logs, base + f, e, job->least + f);
+      FN(measure)(job, row, top, x, count, logs, base + f, e, job->least + f);
   }
   if (again) return;
   for (ptrdiff_t f = 0; f < n; f += LANES_F64) {
@@ -198,25 +254,34 @@ static void FN(fill)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n, double value) {
   }
 }
 
-/* With probabilities e unit and occupation probabilities g FL_CTC_UNIT: scale times their difference. At the likeliest column,
-   if it is the only one with e = 1, that is the sum of what all others differ by, so that it keeps its digits where it is nearly 0: then
-   returns its number, and the slope there in *won. */
-FL_INLINE ptrdiff_t FN(differences)(const fl_ctc *job, const double *e, const double *g, double unit, double rest,
-                                    double *out, double *won) {
-  const vd u = vset_f64(unit), s = vset_f64(job->scale), one = vset_f64(1), down = vset_f64(-FL_CTC_UNIT);
-  vd beside = vset_f64(0), ties = beside;
-  for (ptrdiff_t i = 0; i < job->width; i += LANES_F64) {
+/* With probabilities e unit and occupation probabilities g FL_CTC_UNIT: scale times their difference, in place of g. The likeliest
+   column, if it is the only one with e = 1, gets the sum of what all others differ by, so that it keeps its digits where it is nearly 0;
+   `rest` is the sum of the others' probabilities, over unit. */
+FL_INLINE void FN(differences)(const fl_ctc *job, const double *e, double *g, double unit, double rest, int top_is_column) {
+  const vd u = vset_f64(unit * job->scale), one = vset_f64(1), down = vset_f64(-FL_CTC_UNIT * job->scale);
+  vd beside = vset_f64(0);
+  ptrdiff_t top = -1;
+  int ties = 0;
+  for (ptrdiff_t i = 0; i < job->U; i += LANES_F64) {
     const vd ei = vload(e + i), gi = vload(g + i);
     const md is_top = veq(ei, one);
-    ties = vtally(ties, is_top);
+    const int some = vcount_f64(is_top);
+    if (some) ties += some, top = i;
     beside += vdrop(is_top, gi);
-    vstore(out + i, s * vfma(gi, down, ei * u));
+    vstore(g + i, vfma(gi, down, ei * u));
   }
-  if (vsum_f64(ties) != 1) return -1;
-  *won = job->scale * (vsum_f64(beside) * FL_CTC_UNIT - rest * unit);
+  if (ties != 1 || !top_is_column) return;
+  while (e[top] != 1) top++;
+  g[top] = job->scale * (vsum_f64(beside) * FL_CTC_UNIT - rest * unit);
+}
+
+/* n doubles to the computation type. */
+FL_INLINE void FN(put_slopes)(R *out, const double *g, ptrdiff_t n) {
   ptrdiff_t i = 0;
-  while (e[i] != 1) i++;
-  return i;
+#if FL_REAL_BITS == 32
+  for (; i + LANES <= n; i += LANES) vstore(out + i, vnarrow(vload(g + i), vload(g + i + LANES_F64)));
+#endif
+  for (; i < n; i++) out[i] = (R)g[i];
 }
 
 /* The whole row's probabilities times scale; meanwhile fetches the rows before, which come next: of logits and of slopes. */
@@ -227,8 +292,8 @@ static void FN(probabilities)(const fl_ctc *job, const R *x, R top, double scale
   const ptrdiff_t back = job->x.direct ? job->x.step : 0, back_out = job->grad.direct ? job->grad.step : 0;
   ptrdiff_t i = 0;
   for (; i + LANES <= job->C; i += LANES) {
-    __builtin_prefetch((const char *)(x + i) - back);
-    __builtin_prefetch((const char *)(out + i) - back_out, 1);
+    __builtin_prefetch((const char *)(x + i) - back, 0, 2);
+    __builtin_prefetch((const char *)(out + i) - back_out, 1, 2);
     vstore(out + i, FN(term)(vload(x + i), shift, low, exponent) * factor);
   }
   if (i < job->C) {
@@ -252,11 +317,9 @@ static void FN(slopes)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
       continue;
     }
     const double share = 1 / (1 + rest), unit = gap == 0 ? share : exp(gap) * share;
-    double won;
-    const ptrdiff_t top = FN(differences)(job, e, g, unit, rest, g, &won);
-    if (top >= 0 && gap == 0) g[top] = won;
+    FN(differences)(job, e, g, unit, rest, gap == 0);
     if (!job->classes) {
-      for (ptrdiff_t c = 0; c < job->C; c++) out[c] = (R)g[c];
+      FN(put_slopes)(out, g, job->C);
     } else {
       FN(probabilities)(job, FN(frame_row)(job, at), (R)job->top[at], job->scale * share, out);
       for (ptrdiff_t u = 0; u < job->U; u++) out[job->classes[u]] = (R)g[u];
