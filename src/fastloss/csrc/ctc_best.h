@@ -1,7 +1,7 @@
 /* The likeliest alignment (Viterbi), with logarithms. Included by ctc.c once.
  *
- * A byte for each state and frame says how many states back its predecessor lies: 0, 1 or 2. Of equal ones the nearest is taken, so that
- * the path moves on as early as it can.
+ * A byte for each state and frame says how many states back its predecessor lies: 0, 1 or 2. Of equal ones the nearest is taken,
+ * so that the path moves on as early as it can.
  */
 static void best_forward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
   const ptrdiff_t P = job->P;

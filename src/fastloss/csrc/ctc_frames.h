@@ -1,11 +1,11 @@
 /* Frames of CTC: rows of logits in, emissions out, and the gradient's rows. Included by ctc.c once per type.
  *
- * An emission is e^(x - shift), where the shift is the frame's largest logit among the columns: it is at most 1, and exactly 1 for the
- * likeliest, so that a confident path multiplies by 1 and nothing accumulates. Emissions are doubles, those of floats too (to
- * 5e-12). The normaliser is made of the same numbers: where two classes that both fit the labels share a frame, errors of their
- * exponentials cancel against it. Classes without a column (a wide row's, that the labels do not use) are added up in the
- * computation type, as in rows.h: whatever probability they have is missing from the alignments, so that the loss is never smaller
- * than what they contribute.
+ * An emission is e^(x - shift), where the shift is the frame's largest logit among the columns: it is at most 1, and exactly 1
+ * for the likeliest, so that a confident path multiplies by 1 and nothing accumulates. Emissions are doubles, those of floats too
+ * (to 5e-12). The normaliser is made of the same numbers: where two classes that both fit the labels share a frame, errors of
+ * their exponentials cancel against it. Classes without a column (a wide row's, that the labels do not use) are added up in the
+ * computation type, as in rows.h: whatever probability they have is missing from the alignments, so that the loss is never
+ * smaller than what they contribute.
  */
 
 /* The C classes of frame t, contiguous. */
@@ -16,8 +16,8 @@ FL_INLINE const R *FN(frame_row)(fl_ctc *job, ptrdiff_t t) {
   return job->row;
 }
 
-/* The logits of the columns, one after another: where all classes have one, the row itself. What is picked from the rows is kept for the
-   way back: to touch every row for a few entries would cost as much as to read it. */
+/* The logits of the columns, one after another: where all classes have one, the row itself. What is picked from the rows is kept
+   for the way back: to touch every row for a few entries would cost as much as to read it. */
 static const R *FN(columns)(fl_ctc *job, const R *row, ptrdiff_t t, ptrdiff_t k, int again) {
   if (!job->classes) return row;
   R *picked = (R *)job->picked + k * job->width;
@@ -68,6 +68,12 @@ FL_INLINE vd FN(emission_of)(vd d) {
 #endif
 }
 
+/* The same for any d <= 0: 0 under FL_CTC_LEAST. */
+FL_INLINE vd FN(emission_of_any)(vd d) {
+  const vd least = vset_f64(FL_CTC_LEAST);
+  return vdrop(vlt(d, least), FN(emission_of)(vmax(least, d)));
+}
+
 /* What a frame's emissions add up to, register by register. */
 typedef struct {
   vd sum, low; /* of all but the largest; the smallest logarithm */
@@ -81,20 +87,22 @@ FL_INLINE void FN(put_emission)(FN(tally) *tally, vd d, vd v, double *e, int log
   tally->sum += vdrop(is_top, v);
 }
 
-/* Emissions with any logarithm, 0 under FL_CTC_LEAST: the smallest that counts is the smallest finite one of the sample's classes. */
+/* Emissions with any logarithm, 0 under FL_CTC_LEAST: the smallest that counts is the smallest finite one of the sample's
+   classes. */
 static void FN(emissions_apart)(const fl_ctc *job, const R *x, ptrdiff_t n, vd m, int logs, double *e, FN(tally) *tally) {
-  const vd zero = vset_f64(0), none = vset_f64(-INFINITY), least = vset_f64(FL_CTC_LEAST);
+  const vd zero = vset_f64(0), none = vset_f64(-INFINITY);
   *tally = (FN(tally)){zero, zero, 0};
   for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
     const vd d = FN(wide_at)(x, i, n) - m, needed = vmax(vload(job->need + i), d);
-    FN(put_emission)(tally, d, vdrop(vlt(d, least), FN(emission_of)(vmax(least, d))), e + i, logs);
+    FN(put_emission)(tally, d, FN(emission_of_any)(d), e + i, logs);
     tally->low = vmin(tally->low, vselect(vlt(none, needed), needed, zero));
   }
 }
 
-/* Emissions of one frame (or, with `logs`, their logarithms) from the logits of n columns: returns the sum of all but the one that the
-   shift is taken from, and the logarithm of the least. */
-FL_INLINE double FN(emissions)(const fl_ctc *job, const R *x, ptrdiff_t n, double shift, int logs, double *e, double *least) {
+/* Emissions of one frame (or, with `logs`, their logarithms) from the logits of n columns: returns the sum of all but the one
+   that the shift is taken from, and the logarithm of the least. */
+FL_INLINE double FN(emissions)(const fl_ctc *job, const R *x, ptrdiff_t n, double shift, int logs, double *e,
+                               double *least) {
   const vd m = vset_f64(shift), zero = vset_f64(0), none = vset_f64(-INFINITY);
   FN(tally) tally = {zero, zero, 0};
   ptrdiff_t i = 0;
@@ -106,7 +114,7 @@ FL_INLINE double FN(emissions)(const fl_ctc *job, const R *x, ptrdiff_t n, doubl
   if (i < n) {
     const vd d = FN(wide_at)(x, i, n) - m;
     const md there = vlt(none, d);
-    FN(put_emission)(&tally, d, vdrop(vlt(d, vset_f64(FL_CTC_LEAST)), FN(emission_of)(vmax(vset_f64(FL_CTC_LEAST), d))), e + i, logs);
+    FN(put_emission)(&tally, d, FN(emission_of_any)(d), e + i, logs);
     tally.low = vmin(tally.low, vselect(there, d, zero));
     i += LANES_F64;
   }
@@ -126,8 +134,8 @@ FL_INLINE void FN(go_on)(vd sum[2], V a, V b) {
 #endif
 }
 
-/* Marks the classes that have a column, for `others`: a bit for each class at the level whose registers take one for each lane, else a
-   factor of 0, beside 1 for the others. */
+/* Marks the classes that have a column, for `others`: a bit for each class at the level whose registers take one for each lane,
+   else a factor of 0, beside 1 for the others. */
 static void FN(mark)(fl_ctc *job) {
 #if defined(FL_V4)
   unsigned char *keep = job->keep;
@@ -159,11 +167,11 @@ FL_INLINE V FN(add_others)(V sum, V term, const void *keep, ptrdiff_t i, ptrdiff
 
 /* The emissions alone, once more. */
 FL_INLINE void FN(emissions_again)(const fl_ctc *job, const R *x, ptrdiff_t n, double shift, int logs, double *e) {
-  const vd m = vset_f64(shift), least = vset_f64(FL_CTC_LEAST), none = vset_f64(logs ? -INFINITY : 0);
+  const vd m = vset_f64(shift), none = vset_f64(logs ? -INFINITY : 0);
   ptrdiff_t i = 0;
   for (; i < n; i += LANES_F64) {
     const vd d = FN(wide_at)(x, i, n) - m;
-    vstore(e + i, logs ? d : vdrop(vlt(d, least), FN(emission_of)(vmax(least, d))));
+    vstore(e + i, logs ? d : FN(emission_of_any)(d));
   }
   for (; i < job->width; i += LANES_F64) vstore(e + i, none);
 }
@@ -193,17 +201,18 @@ static double FN(others)(const fl_ctc *job, const R *x, R top, ptrdiff_t ahead) 
   return total < FL_FLUSH ? 0 : total;
 }
 
-/* Shift, top (`all`, where some classes have no column) and rest of a frame whose columns are at `x`. An infinite or nan top makes rest nan, but where the columns alone are -inf:
-   then nothing that fits the labels has a probability. */
-FL_INLINE void FN(measure)(fl_ctc *job, const R *row, double all, const R *x, ptrdiff_t n, int logs, ptrdiff_t k, double *e,
-                           double *least) {
+/* Shift, top (`all`, where some classes have no column) and rest of a frame whose columns are at `x`. An infinite or nan top
+   makes rest nan, but where the columns alone are -inf: then nothing that fits the labels has a probability. */
+FL_INLINE void FN(measure)(fl_ctc *job, const R *row, double all, const R *x, ptrdiff_t n, int logs, ptrdiff_t k,
+                           double *e, double *least, double *others) {
   const double highest = FN(largest)(n, x), shift = highest == -INFINITY ? 0 : highest;
   double rest = FN(emissions)(job, x, n, shift, logs, e, least), top = highest;
+  *others = 0;
   if (job->classes && !job->log_probs) {
     top = all;
     const double gap = exp(shift - top), beside = FN(others)(job, row, (R)top, job->x.direct ? job->x.step : 0);
     if (top == highest)
-      rest += beside;
+      *others = beside, rest += beside;
     else
       rest = fmax(0.0, (highest == -INFINITY ? 0 : (rest + 1) * gap) + (beside - 1));
     if (beside != beside) rest = beside;
@@ -224,7 +233,7 @@ static void FN(frames)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n, int again, int log
     if (again)
       FN(emissions_again)(job, x, count, job->shift[base + f], logs, e);
     else
-      FN(measure)(job, row, top, x, count, logs, base + f, e, job->least + f);
+      FN(measure)(job, row, top, x, count, logs, base + f, e, job->least + f, job->others + f);
   }
   if (again) return;
   for (ptrdiff_t f = 0; f < n; f += LANES_F64) {
@@ -254,10 +263,11 @@ static void FN(fill)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n, double value) {
   }
 }
 
-/* With probabilities e unit and occupation probabilities g FL_CTC_UNIT: scale times their difference, in place of g. The likeliest
-   column, if it is the only one with e = 1, gets the sum of what all others differ by, so that it keeps its digits where it is nearly 0;
-   `rest` is the sum of the others' probabilities, over unit. */
-FL_INLINE void FN(differences)(const fl_ctc *job, const double *e, double *g, double unit, double rest, int top_is_column) {
+/* With probabilities e unit and occupation probabilities g FL_CTC_UNIT: scale times their difference, in place of g. The
+   likeliest column, if it is the only one with e = 1, gets the sum of what all others differ by, so that it keeps its digits
+   where it is nearly 0; `rest` is the sum of the others' probabilities, over unit. */
+FL_INLINE void FN(differences)(const fl_ctc *job, const double *e, double *g, double unit, double rest,
+                               int top_is_column) {
   const vd u = vset_f64(unit * job->scale), one = vset_f64(1), down = vset_f64(-FL_CTC_UNIT * job->scale);
   vd beside = vset_f64(0);
   ptrdiff_t top = -1;

@@ -1,31 +1,31 @@
 /* CTC in linear space. Included by ctc.c once.
  *
- * States are kept times 2^power, in double, so that the largest lies near 2^TOP; they are looked at every few frames. What may then
- * be lost is bounded, not guessed:
+ * States are kept times 2^power, in double, so that the largest lies near 2^TOP; they are looked at every few frames. What may
+ * then be lost is bounded, not guessed:
  *
- * 1. What is lost. A frame's emission of a class is either 0 (a logit of -inf) or at least e^least. So a state that is not truly 0
- *    lies, after a frame, no lower than the least one before times e^least: `room` keeps the logarithm of that bound. While it stays above
- *    FLOOR nothing at all has been lost. A frame in which it does not is an event: each of its 2 S + 1 states may have lost up to
- *    2^FLOOR. So is a look at the states that sets those under 2^FLUSH to 0,
- *    to make room, and a frame with emissions under e^FL_CTC_LEAST, which are 0: a state is at most 2^MOST, so that 2^MISSED is lost.
- * 2. What it is worth. From a state, different paths of states spell different sequences of classes (stay, move on to the blank,
- *    skip to a different label: the class tells which). So the probabilities of all continuations add up to 1 at the most, those of
- *    continuations not normalised to the product of the frames' sums. Hence a loss of 2^k in frame t, at power p, takes from the
- *    likelihood no more than 2^(k - p) / (product of the sums up to t): `normal` is the logarithm of that product.
+ * 1. What is lost. A frame's emission of a class is either 0 (a logit of -inf) or at least e^least. So a state that is not truly
+ * 0    lies, after a frame, no lower than the least one before times e^least: `room` keeps the logarithm of that bound. While it
+ * stays above    FLOOR nothing at all has been lost. A frame in which it does not is an event: each of its 2 S + 1 states may
+ * have lost up to    2^FLOOR. So is a look at the states that sets those under 2^FLUSH to 0,
+ *    to make room, and a frame with emissions under e^FL_CTC_LEAST, which are 0: a state is at most 2^MOST, so that 2^MISSED is
+ * lost. 2. What it is worth. From a state, different paths of states spell different sequences of classes (stay, move on to the
+ * blank,    skip to a different label: the class tells which). So the probabilities of all continuations add up to 1 at the most,
+ * those of    continuations not normalised to the product of the frames' sums. Hence a loss of 2^k in frame t, at power p, takes
+ * from the    likelihood no more than 2^(k - p) / (product of the sums up to t): `normal` is the logarithm of that product.
  * 3. What counts. All events together, (events) (2 S + 2) 2^worst, are compared with the likelihood itself at the end. Where they
  *    are not below rounding the sample is done again with logarithms (ctc_log.h).
  *
  * On the way back beta is kept times 2^-power and a constant, so that alpha beta adds up to 2^UNIT in each frame. A state whose
  * occupation probability is under 2^PRUNE is left out from there on: all alignments through it weigh no more than that, in every
  * frame, and the gradient, of differences of probabilities, needs no other bound. It keeps beta in range: at least
- * 2^(PRUNE + UNIT - MOST), so that nothing is a denormal number (which costs a hundred cycles), and at most 2^(UNIT - FLOOR), because a
- * look at the states follows each event: those that remain are at least 2^FLOOR. It also narrows the band of states that a
- * frame works on.
+ * 2^(PRUNE + UNIT - MOST), so that nothing is a denormal number (which costs a hundred cycles), and at most 2^(UNIT - FLOOR),
+ * because a look at the states follows each event: those that remain are at least 2^FLOOR. It also narrows the band of states
+ * that a frame works on.
  */
 enum {
-  TOP = 900,      /* logarithms, base 2: of the largest state after a look that moved it */
-  MOST = 926,     /* a frame adds three at the most: log2(3) FL_CTC_FRAMES more */
-  LOW_TOP = 820,  /* below, the states are moved up */
+  TOP = 900,     /* logarithms, base 2: of the largest state after a look that moved it */
+  MOST = 926,    /* a frame adds three at the most: log2(3) FL_CTC_FRAMES more */
+  LOW_TOP = 820, /* below, the states are moved up */
   FLUSH = -800,
   FLOOR = -950,
   MISSED = MOST - 1009, /* e^FL_CTC_LEAST is 2^-1009.9 */
@@ -33,7 +33,7 @@ enum {
   PRUNE = -100
 };
 #define FL_CTC_FIRST 0x1p900
-#define FL_CTC_SUM 0x1p64 /* 2^UNIT, 1 / FL_CTC_UNIT */
+#define FL_CTC_SUM 0x1p64    /* 2^UNIT, 1 / FL_CTC_UNIT */
 #define FL_CTC_PRUNE 0x1p-36 /* 2^(UNIT + PRUNE) */
 #define FL_CTC_MOST_BETA 0x1p1014
 
@@ -133,10 +133,10 @@ static void linear_turn(fl_ctc *job) {
   if (job->S) job->beta[job->S - 1] = share;
 }
 
-/* Occupation of the states after frame t, entries [low, high); beta goes on to the frame before, there times `factor` (if `moved`).
-   Returns the blanks' sum; *first and *last become the entries between which states are left. */
-FL_INLINE double linear_back(fl_ctc *job, const double *alpha, const double *e, int moved, double factor, ptrdiff_t *first,
-                             ptrdiff_t *last) {
+/* Occupation of the states after frame t, entries [low, high); beta goes on to the frame before, there times `factor` (if
+   `moved`). Returns the blanks' sum; *first and *last become the entries between which states are left. */
+FL_INLINE double linear_back(fl_ctc *job, const double *alpha, const double *e, int moved, double factor,
+                             ptrdiff_t *first, ptrdiff_t *last) {
   const ptrdiff_t P = job->P, low = *first, high = *last;
   double *beta = job->beta, *posterior = job->posterior;
   const vd prune = vset_f64(FL_CTC_PRUNE), most = vset_f64(FL_CTC_MOST_BETA), zero = vset_f64(0);
@@ -157,7 +157,8 @@ FL_INLINE double linear_back(fl_ctc *job, const double *alpha, const double *e, 
     sum += gb;
     const vd label = bl * emitted(e, job->column + i), blank = bb * eb, skipped = label * vload(job->skip + i);
     vd to_blank = blank + label, to_label = label + (shift_down(blank, next_blank) + shift_down(skipped, next_skip));
-    if (moved) to_blank = vmin(most, to_blank * by), to_label = vmin(most, to_label * by); /* of states that are 0, to infinity */
+    if (moved)
+      to_blank = vmin(most, to_blank * by), to_label = vmin(most, to_label * by); /* of states that are 0, to infinity */
     vstore(beta + P + i, to_blank);
     vstore(beta + i, to_label);
     next_skip = skipped, next_blank = blank;

@@ -1,8 +1,9 @@
 /* The states of CTC: which of them a frame needs, and how their rows move by one. Included by ctc.c once.
  *
- * From one frame to the next the blank before label i is reached from itself and from label i - 1; label i from itself, from that blank,
- * and, if it differs from label i - 1, from there. So a frame needs two rows and the labels' row shifted by one, no gather.
- * Only states count that can be reached by then and from which the end can still be reached: a frame works on entries [low, high).
+ * From one frame to the next the blank before label i is reached from itself and from label i - 1; label i from itself, from that
+ * blank, and, if it differs from label i - 1, from there. So a frame needs two rows and the labels' row shifted by one, no
+ * gather. Only states count that can be reached by then and from which the end can still be reached: a frame works on entries
+ * [low, high).
  */
 
 /* b's entries before a's: the last of `before`, then all but the last of v. */
