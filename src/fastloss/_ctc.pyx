@@ -2,12 +2,13 @@
 """CTC: the sum over all alignments of labels to frames, its gradient, occupation probabilities, and the likeliest alignment.
 
 Design:
-- A block is a sample; the longest come first, so that threads end together. A thread's workspace holds one sample at a time: for a value
-  a few rows of states, for a gradient the states of all frames.
+- A block is a sample; the longest come first, so that threads end together. A thread's workspace holds one sample at a time: for
+  a value a few rows of states, for a gradient the states of all frames.
 - A sample goes through its frames in short stretches: emissions of the stretch, then its states (csrc/ctc_frames.h,
   csrc/ctc_linear.h). The way back writes the gradient a stretch at a time; no frame is read after its gradient is written.
 - Frames are read where they lie; those that are not contiguous or of another type, one at a time through the workspace.
-- Classes that the labels do not use need no emission: of wide rows only the columns, the sample's own classes, are looked at one by one.
+- Classes that the labels do not use need no emission: of wide rows only the columns, the sample's own classes, are looked at one
+  by one.
 - Samples of which linear space may have lost something are done again with logarithms (csrc/ctc_log.h).
 
 Labels and lengths are private copies, checked by `_plan_ctc.py`: nobody can change them in between.
@@ -66,7 +67,7 @@ cdef extern from "ctc.h" nogil:
         const double *skip
         const int32_t *since
         const double *need
-        const void *keep
+        void *keep
         fl_ctc_frames x
         fl_ctc_frames grad
         double scale
@@ -83,20 +84,22 @@ cdef extern from "ctc.h" nogil:
         double *top
         double *rest
         double *log_total
+        double *others
         double *least
         double *emission
         double *occupied
-        double *emitted
         int32_t *exponent
         int32_t *frm "from"
         int32_t *to
         double *alpha
         double *beta
+        double *exact
         unsigned char *back
         double log_sum
         double loss
 
     ctypedef struct fl_ctc_table:
+        void (*mark[2])(fl_ctc *) noexcept nogil
         void (*frames[2])(fl_ctc *, Py_ssize_t, Py_ssize_t, bint, bint) noexcept nogil
         void (*slopes[2])(fl_ctc *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*fill[2])(fl_ctc *, Py_ssize_t, Py_ssize_t, double) noexcept nogil
@@ -110,6 +113,9 @@ cdef extern from "ctc.h" nogil:
         void (*log_end)(fl_ctc *) noexcept nogil
         void (*log_turn)(fl_ctc *) noexcept nogil
         void (*log_backward)(fl_ctc *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*exact_begin)(fl_ctc *) noexcept nogil
+        void (*exact_forward)(fl_ctc *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*exact_end)(fl_ctc *) noexcept nogil
         void (*best_forward)(fl_ctc *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*best_path)(fl_ctc *, int64_t *) noexcept nogil
 
@@ -120,6 +126,13 @@ cdef enum:
     NARROW = 128  # as many classes all get a column: cheaper than picking
     POLL_WORK = 20000000  # states of frames, about 20 ms, after which a long sample looks for Ctrl-C
     TOLERANCE = 60  # bits: what linear space may lose of a likelihood
+
+cdef enum Way:
+    LINEAR, LOGS, EXACT, BEST
+
+# Losses below, times the frames, are computed by ctc_exact.h: the frames' roundings, 2^-53 each, might cost them more than 2^-24 of
+# their size (floats), or 2^-33 (doubles).
+cdef double SMALL = 2.0 ** -29, WIDE_SMALL = 2.0 ** -20
 
 cdef struct CtcCall:
     const fl_ctc_table *table
@@ -147,7 +160,6 @@ cdef struct Desk:
     int32_t *since
     double *skip
     double *need
-    char *keep
 
 
 # ---- workspace ------------------------------------------------------------------------------------------------------
@@ -174,15 +186,17 @@ cdef Py_ssize_t lay_desk(const CtcCall *call, char *base, fl_ctc *job, Desk *des
     desk.since = <int32_t *>place(&at, P * 4)
     desk.skip = <double *>place(&at, P * 8)
     desk.need = <double *>place(&at, width * 8)
-    desk.keep = place(&at, C * size)
-    job.row, job.out, job.picked = place(&at, C * size), place(&at, C * size), place(&at, width * size)
+    job.keep = place(&at, C * size)
+    job.row, job.out = place(&at, C * size), place(&at, C * size)
+    job.picked = place(&at, frames * padded(min(C, call.most_labels + 1)) * size)
     job.shift = <double *>place(&at, frames * 8)
     job.top = <double *>place(&at, frames * 8)
     job.rest = <double *>place(&at, frames * 8)
     job.log_total = <double *>place(&at, FL_CTC_FRAMES * 8)
+    job.others = <double *>place(&at, FL_CTC_FRAMES * 8)
     job.least = <double *>place(&at, FL_CTC_FRAMES * 8)
     job.emission = <double *>place(&at, table * 8)
-    job.emitted = <double *>place(&at, P * 8)
+    job.exact = <double *>place(&at, 4 * P * 8)
     job.alpha = <double *>place(&at, (T + 1 if job.kept else 1) * 2 * P * 8)
     if call.paths != NULL:
         job.back = <unsigned char *>place(&at, T * 2 * P)
@@ -245,24 +259,9 @@ cdef bint read_labels(const CtcCall *call, fl_ctc *job, Desk *desk, const int32_
     desk.need[job.blank] = -INFINITY
     for i in range(job.S):
         desk.need[desk.column[i]] = -INFINITY
-    if not all_columns:
-        for i in range(job.U):
-            if call.wide:
-                (<double *>desk.keep)[desk.classes[i]] = 0
-            else:
-                (<float *>desk.keep)[desk.classes[i]] = 0
+    if not all_columns and not job.log_probs:
+        call.table.mark[call.wide](job)
     return True
-
-
-cdef void clear_desk(const CtcCall *call, fl_ctc *job, Desk *desk) noexcept nogil:
-    """No class has a column yet."""
-    cdef Py_ssize_t c
-    for c in range(job.C):
-        desk.column_of[c] = -1
-        if call.wide:
-            (<double *>desk.keep)[c] = 1
-        else:
-            (<float *>desk.keep)[c] = 1
 
 
 cdef inline Py_ssize_t stretch(const fl_ctc *job) noexcept nogil:
@@ -276,46 +275,66 @@ cdef inline bint give_up(CtcCall *call, const fl_ctc *job, Py_ssize_t t, int thr
     return t // n % every == every - 1 and interrupted(&call.stop, thread)
 
 
-cdef bint sweep(CtcCall *call, fl_ctc *job, bint logs, int thread) noexcept nogil:
+cdef bint sweep(CtcCall *call, fl_ctc *job, Way way, int thread) noexcept nogil:
     """All frames forward; whether they were finished."""
     cdef Py_ssize_t t = 0, n = stretch(job), some
-    cdef bint best = call.paths != NULL
-    if logs:
-        call.table.log_begin(job)
-    else:
+    if way == LINEAR:
         call.table.begin(job)
+    elif way == EXACT:
+        call.table.exact_begin(job)
+    else:
+        call.table.log_begin(job)
     while t < job.T:
         some = min(n, job.T - t)
-        call.table.frames[call.wide](job, t, some, False, logs)
-        if best:
-            call.table.best_forward(job, t, some)
-        elif logs:
-            call.table.log_forward(job, t, some)
-        else:
+        call.table.frames[call.wide](job, t, some, False, way == LOGS or way == BEST)
+        if way == LINEAR:
             call.table.forward(job, t, some)
+        elif way == LOGS:
+            call.table.log_forward(job, t, some)
+        elif way == EXACT:
+            call.table.exact_forward(job, t, some)
+        else:
+            call.table.best_forward(job, t, some)
         if give_up(call, job, t, thread):
             return False
         t += some
     return True
 
 
-cdef void sweep_back(CtcCall *call, fl_ctc *job, bint logs, int thread) noexcept nogil:
+cdef bint find_loss(CtcCall *call, fl_ctc *job, Way *way, int thread) noexcept nogil:
+    """In linear space; with logarithms where that may have lost something; exactly where it is small. Whether it was finished."""
+    cdef double small = job.T * (WIDE_SMALL if call.wide else SMALL)
+    if not sweep(call, job, LINEAR, thread):
+        return False
+    if not call.table.end(job, TOLERANCE):
+        way[0] = LOGS
+        if not sweep(call, job, LOGS, thread):
+            return False
+        call.table.log_end(job)
+    elif -small < job.loss < small:
+        if not sweep(call, job, EXACT, thread):
+            return False
+        call.table.exact_end(job)
+    return True
+
+
+cdef void sweep_back(CtcCall *call, fl_ctc *job, Way way, int thread) noexcept nogil:
     """All frames backward, with the gradient."""
     cdef Py_ssize_t n = stretch(job), t = job.T, some
-    if logs:
+    if way == LOGS:
         call.table.log_turn(job)
     else:
         call.table.turn(job)
     while t > 0:
         some = t - (t - 1) // n * n  # the last stretch may be short
         t -= some
-        call.table.frames[call.wide](job, t, some, True, logs)
-        if logs:
+        call.table.frames[call.wide](job, t, some, True, way == LOGS)
+        if way == LOGS:
             call.table.log_backward(job, t, some)
         else:
             call.table.backward(job, t, some)
         if job.grad.data != NULL:
-            if logs:
+            if way == LOGS:
                 call.table.frames[call.wide](job, t, some, True, False)
             call.table.slopes[call.wide](job, t, some)
         if give_up(call, job, t, thread):
@@ -327,13 +346,15 @@ cdef void ctc_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef Py_ssize_t i = call.order[b], t
     cdef fl_ctc job = call.job
     cdef Desk desk
-    cdef bint logs = call.paths != NULL, fits
+    cdef Way way = LINEAR
+    cdef bint fits
     if call.stop:
         return
     lay_desk(call, call.scratch + thread * call.scratch_size, &job, &desk)
-    clear_desk(call, &job, &desk)
+    for t in range(job.C):
+        desk.column_of[t] = -1
     job.T, job.S, job.P = call.frames[i], call.labels[i], padded(call.labels[i])
-    job.column, job.skip, job.since, job.need, job.keep = desk.column, desk.skip, desk.since, desk.need, desk.keep
+    job.column, job.skip, job.since, job.need = desk.column, desk.skip, desk.since, desk.need
     job.x.data += i * call.sample_step
     job.scale = call.scale[i] if call.scale != NULL else 1.0
     if job.grad.data != NULL:
@@ -342,16 +363,13 @@ cdef void ctc_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         job.posteriors += i * call.posteriors_step
     fits = read_labels(call, &job, &desk, call.label + call.starts[i])
     job.loss = INFINITY
-    if fits:
-        if not sweep(call, &job, logs, thread):
+    if fits and call.paths != NULL:
+        if not sweep(call, &job, BEST, thread):
             return
-        if call.paths != NULL:
-            call.table.best_path(&job, call.paths + i * call.most_frames)
-        elif not call.table.end(&job, TOLERANCE):
-            call.redone[i] = logs = True
-            if not sweep(call, &job, True, thread):
-                return
-            call.table.log_end(&job)
+        call.table.best_path(&job, call.paths + i * call.most_frames)
+    elif fits and not find_loss(call, &job, &way, thread):
+        return
+    call.redone[i] = way == LOGS
     call.losses[i] = job.loss
     if call.paths != NULL:
         if not job.loss < INFINITY:
@@ -361,7 +379,7 @@ cdef void ctc_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     if not job.kept:
         return
     if job.loss - job.loss == 0:
-        sweep_back(call, &job, logs, thread)
+        sweep_back(call, &job, way, thread)
     else:
         fill_undefined(call, &job)
     if job.grad.data != NULL:
@@ -408,11 +426,11 @@ def ctc(
 ):
     """Run CTC over the samples of x (N, T, C).
 
-    labels: int32, all samples' one after another, checked. frames, counts, starts: int64, of each sample its frames, its labels, where
-    they begin. order: int64, in which order samples are taken. Written: losses (N, float64), redone (N, bool: with logarithms),
-    grad (x's shape, multiplied by `scale`, N float64), posteriors (N, T, 2 S + 1; float32 or float64; zeroed beforehand), paths
-    (N, T int64; states in the order of the extended labels, beyond the frames left as they are; losses are then those of the paths).
-    All but x and grad are C-contiguous.
+    labels: int32, all samples' one after another, checked. frames, counts, starts: int64, of each sample its frames, its labels,
+    where they begin. order: int64, in which order samples are taken. Written: losses (N, float64), redone (N, bool: with
+    logarithms), grad (x's shape, multiplied by `scale`, N float64), posteriors (N, T, 2 S + 1; float32 or float64; zeroed
+    beforehand), paths (N, T int64; states in the order of the extended labels, beyond the frames left as they are; losses are
+    then those of the paths). All but x and grad are C-contiguous.
     """
     cdef CtcCall call
     cdef Workspace workspace

@@ -119,8 +119,8 @@ class Ctc(Plan):
         return self._weighed(self.sequences.run()[0]), weights
 
     def redone(self) -> npt.NDArray[np.bool_]:
-        """Computes the losses and tells of which samples linear space might have lost something, so that they were done again with
-        logarithms: ``fl.ctc.__wrapped__(logits, targets).redone()``."""
+        """Computes the losses and tells of which samples linear space might have lost something, so that they were done again
+        with logarithms: ``fl.ctc.__wrapped__(logits, targets).redone()``."""
         return self.sequences.run()[1]
 
     def _weighed(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

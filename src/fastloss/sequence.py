@@ -46,8 +46,9 @@ def ctc(
     .. math:: \\ell_n = -\\log \\sum_{a \\in \\mathcal{B}^{-1}(y_n)} \\prod_{t=1}^{T_n} p_{nt a_t}, \\qquad
               p_{nt} = \\mathrm{softmax}(x_{nt})
 
-    An alignment `a` gives every frame a class; dropping repetitions and then blanks must leave the labels `y`. The softmax is part of
-    the loss, and the gradient, softmax minus the probability that a class is occupied, is with respect to what was passed.
+    An alignment `a` gives every frame a class; dropping repetitions and then blanks must leave the labels `y`. The softmax is
+    part of the loss, and the gradient, softmax minus the probability that a class is occupied, is with respect to what was
+    passed.
 
     Parameters
     ----------
@@ -58,13 +59,13 @@ def ctc(
         Class indices other than the blank, integers of any type: (`N`, `S`), or the labels of all samples joined in one
         dimension, which needs `target_lengths`.
     input_lengths, target_lengths : array_like, optional
-        How many frames and labels of each sample count, integers of shape (`N`,); all by default. What is beyond is never looked at
-        and has the gradient 0.
+        How many frames and labels of each sample count, integers of shape (`N`,); all by default. What is beyond is never looked
+        at and has the gradient 0.
     blank : int
         The class that stands for no label.
     log_probs : bool
-        `logits` are log-probabilities already. They are taken as they are: only those of the blank and of a sample's labels matter,
-        and the gradient is minus the occupation probability.
+        `logits` are log-probabilities already. They are taken as they are: only those of the blank and of a sample's labels
+        matter, and the gradient is minus the occupation probability.
     time_major : bool
         Whether frames come before samples.
     length_normalize : {None, "target", "input"}
@@ -80,17 +81,17 @@ def ctc(
     -------
     float or ndarray
         In [0, inf] nats (with `log_probs`, negative where the given probabilities add up to more than 1). Not convex. A sample
-        with fewer frames than its labels and the blanks between equal ones need, or all of whose alignments meet a masked class, is inf, its
-        gradient nan. No labels: all frames are blank; no frames and no labels: 0. A nan, a +inf or nothing but -inf in a frame
-        that counts makes its sample nan.
+        with fewer frames than its labels and the blanks between equal ones need, or all of whose alignments meet a masked class,
+        is inf, its gradient nan. No labels: all frames are blank; no frames and no labels: 0. A nan, a +inf or nothing but -inf
+        in a frame that counts makes its sample nan.
 
     Raises
     ------
     IndexError
         A label outside [0, `C`).
     ValueError
-        A label that is the blank, lengths out of range or that do not add up, shapes that do not fit, bad weights or options. Errors
-        about labels and lengths name the sample.
+        A label that is the blank, lengths out of range or that do not add up, shapes that do not fit, bad weights or options.
+        Errors about labels and lengths name the sample.
     TypeError
         Arrays that are not real numbers, labels or lengths that are not integers.
 
@@ -100,8 +101,9 @@ def ctc(
     sample is done again with logarithms (``fl.ctc.__wrapped__(...).redone()`` tells which). The gradient is written straight into
     `out`; beside it a thread needs 16 `T` (`S` + 8) bytes, and for the value alone a few rows of `S`.
 
-    PyTorch's "mean" divides each loss by its number of labels first: ``length_normalize="target"``. Its gradient is right with respect
-    to logits only after a log-softmax; with respect to log-probabilities it is not the derivative. There labels are not checked.
+    PyTorch's "mean" divides each loss by its number of labels first: ``length_normalize="target"``. Its gradient is right with
+    respect to logits only after a log-softmax; with respect to log-probabilities it is not the derivative. There labels are not
+    checked.
 
     References
     ----------
@@ -149,8 +151,8 @@ def ctc_align(
     Returns
     -------
     paths : ndarray
-        (`N`, `T`) of int64; -1 beyond a sample's frames, and everywhere if it has no alignment of positive probability. Of equally
-        likely paths the one that, seen from its end, stays in each state the longest.
+        (`N`, `T`) of int64; -1 beyond a sample's frames, and everywhere if it has no alignment of positive probability. Of
+        equally likely paths the one that, seen from its end, stays in each state the longest.
     scores : ndarray
         (`N`,) log-probabilities of the paths, float64; -inf where there is none, nan where a frame that counts has nan.
 

@@ -11,6 +11,8 @@
 #include "vecmath.h"
 #include "view.h"
 
+#include "exactly.h"
+
 #define FL_UNBIAS_f32 0x1p-60 /* as in level.c: scaling.h */
 #define FL_UNBIAS_f64 0x1p-500
 
@@ -45,11 +47,13 @@
 #include "ctc_states.h"
 #include "ctc_linear.h"
 #include "ctc_log.h"
+#include "ctc_exact.h"
 #include "ctc_best.h"
 
 #define FL_TABLE_OF(level) FN_JOIN(fl_ctc_table, level)
 
 const fl_ctc_table FL_TABLE_OF(FL_LEVEL) = {
+    .mark = {mark_f32, mark_f64},
     .frames = {frames_f32, frames_f64},
     .slopes = {slopes_f32, slopes_f64},
     .fill = {fill_f32, fill_f64},
@@ -63,6 +67,9 @@ const fl_ctc_table FL_TABLE_OF(FL_LEVEL) = {
     .log_end = log_end,
     .log_turn = log_turn,
     .log_backward = log_backward,
+    .exact_begin = exact_begin,
+    .exact_forward = exact_forward,
+    .exact_end = exact_end,
     .best_forward = best_forward,
     .best_path = best_path,
 };

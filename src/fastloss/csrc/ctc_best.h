@@ -1,14 +1,13 @@
 /* The likeliest alignment (Viterbi), with logarithms. Included by ctc.c once.
  *
- * A byte for each state and frame says how many states back its predecessor lies: 0, 1 or 2. Of equal ones the nearest is taken, so that
- * the path moves on as early as it can.
+ * A byte for each state and frame says how many states back its predecessor lies: 0, 1 or 2. Of equal ones the nearest is taken,
+ * so that the path moves on as early as it can.
  */
 static void best_forward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
   const ptrdiff_t P = job->P;
   for (ptrdiff_t f = 0; f < n; f++, t++) {
     const double *e = job->emission + f * job->width;
     states_extend(job, t, -INFINITY);
-    emit(job, e, job->low, job->high);
     const double *from = states_before(job, t), blank = e[job->blank];
     double *to = states_after(job, t);
     unsigned char *back = job->back + t * 2 * P;
@@ -20,7 +19,7 @@ static void best_forward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
       const int skips = skipped > near;
       to[P + i] = (left > b ? left : b) + blank;
       back[P + i] = left > b;
-      to[i] = (skips ? skipped : near) + job->emitted[i];
+      to[i] = (skips ? skipped : near) + e[job->column[i]];
       back[i] = (unsigned char)(skips ? 2 : moves);
       left = label;
     }

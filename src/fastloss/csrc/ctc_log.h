@@ -25,7 +25,6 @@ static void log_forward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
   for (ptrdiff_t f = 0; f < n; f++, t++) {
     const double *e = job->emission + f * job->width;
     states_extend(job, t, -INFINITY);
-    emit(job, e, job->low, job->high);
     const double *from = states_before(job, t);
     double *to = states_after(job, t);
     const vd eb = vset_f64(e[job->blank]);
@@ -35,7 +34,7 @@ static void log_forward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
       const vd skipped = vselect(vlt(half, vload(job->skip + i)), left, none);
       before = label;
       vstore(to + P + i, log_add(b, left, none) + eb);
-      vstore(to + i, log_add(label, b, skipped) + vload(job->emitted + i));
+      vstore(to + i, log_add(label, b, skipped) + emitted(e, job->column + i));
     }
     states_drop(job, t, -INFINITY);
     states_account(job, t, f);
@@ -56,16 +55,16 @@ static void log_turn(fl_ctc *job) {
   if (job->S) job->beta[job->S - 1] = -log_total_of(job);
 }
 
-static double log_back(fl_ctc *job, ptrdiff_t t, double blank) {
+static double log_back(fl_ctc *job, ptrdiff_t t, const double *e) {
   const ptrdiff_t P = job->P;
   const double *alpha = states_after(job, t);
   double *beta = job->beta, *posterior = job->posterior;
-  const vd none = vset_f64(-INFINITY), half = vset_f64(0.5), eb = vset_f64(blank), unit = vset_f64(FL_CTC_SUM);
+  const vd none = vset_f64(-INFINITY), half = vset_f64(0.5), eb = vset_f64(e[job->blank]), unit = vset_f64(FL_CTC_SUM);
   vd next_skip = none, next_blank = none, sum = vset_f64(0);
   for (ptrdiff_t i = job->to[t] - LANES_F64; i >= job->from[t]; i -= LANES_F64) {
     const vd bl = vload(beta + i), bb = vload(beta + P + i);
     const vd gb = vexp(vload(alpha + P + i) + bb) * unit;
-    const vd label = bl + vload(job->emitted + i), blank_here = bb + eb;
+    const vd label = bl + emitted(e, job->column + i), blank_here = bb + eb;
     const vd skipped = vselect(vlt(half, vload(job->skip + i)), label, none);
     vstore(posterior + i, vexp(vload(alpha + i) + bl) * unit);
     vstore(posterior + P + i, gb);
@@ -81,9 +80,8 @@ static void log_backward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
   for (ptrdiff_t f = n - 1; f >= 0; f--) {
     const ptrdiff_t at = t + f;
     const double *e = job->emission + f * job->width;
-    emit(job, e, job->from[at], job->to[at]);
-    const double blanks = log_back(job, at, e[job->blank]);
-    if (job->posteriors) states_report(job, at, FL_CTC_UNIT);
-    if (job->occupied) occupy(job, at, job->occupied + f * job->width, blanks);
+    const double blanks = log_back(job, at, e);
+    if (job->posteriors) states_report(job, at, job->from[at], job->to[at], FL_CTC_UNIT);
+    if (job->occupied) occupy(job, job->from[at], job->to[at], job->occupied + f * job->width, blanks);
   }
 }

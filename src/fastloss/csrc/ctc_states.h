@@ -1,8 +1,9 @@
 /* The states of CTC: which of them a frame needs, and how their rows move by one. Included by ctc.c once.
  *
- * From one frame to the next the blank before label i is reached from itself and from label i - 1; label i from itself, from that blank,
- * and, if it differs from label i - 1, from there. So a frame needs two rows and the labels' row shifted by one, no gather.
- * Only states count that can be reached by then and from which the end can still be reached: a frame works on entries [low, high).
+ * From one frame to the next the blank before label i is reached from itself and from label i - 1; label i from itself, from that
+ * blank, and, if it differs from label i - 1, from there. So a frame needs two rows and the labels' row shifted by one, no
+ * gather. Only states count that can be reached by then and from which the end can still be reached: a frame works on entries
+ * [low, high).
  */
 
 /* b's entries before a's: the last of `before`, then all but the last of v. */
@@ -28,6 +29,13 @@ FL_INLINE vd shift_down(vd v, vd after) {
   return (vd){v[1], after[0]};
 #endif
 }
+
+/* Whether all lanes of both are set. */
+#if defined(FL_V4)
+#define FL_ALL(a, b) (((a) & (b)) == 0xff)
+#else
+#define FL_ALL(a, b) (vcount_f64(a) + vcount_f64(b) == 2 * LANES_F64)
+#endif
 
 /* The states before the frame t: row 0 is before all frames. */
 FL_INLINE double *states_before(const fl_ctc *job, ptrdiff_t t) { return job->alpha + (job->kept ? t * 2 * job->P : 0); }
@@ -90,18 +98,22 @@ static void states_finish(fl_ctc *job, double log_sum) {
   if (!job->log_probs && job->loss < 0) job->loss = 0; /* by rounding */
 }
 
-/* Each label's emission, where the frame's states need it. */
-FL_INLINE void emit(const fl_ctc *job, const double *e, ptrdiff_t low, ptrdiff_t high) {
-  double *emitted = job->emitted;
-  const int32_t *column = job->column;
-  for (ptrdiff_t i = low; i < high; i++) emitted[i] = e[column[i]];
+/* The emissions of labels i and on, from a frame's row. */
+FL_INLINE vd emitted(const double *e, const int32_t *column) {
+#if defined(FL_V4)
+  return _mm512_i32gather_pd(_mm256_loadu_si256((const __m256i *)(const void *)column), e, 8);
+#elif defined(FL_V3)
+  return (vd){e[column[0]], e[column[1]], e[column[2]], e[column[3]]};
+#else
+  return (vd){e[column[0]], e[column[1]]};
+#endif
 }
 
 /* Occupation probabilities of a frame's states, times `unit`, to the caller's array: blank, label, blank ... */
-static void states_report(const fl_ctc *job, ptrdiff_t t, double unit) {
+static void states_report(const fl_ctc *job, ptrdiff_t t, ptrdiff_t low, ptrdiff_t high, double unit) {
   const double *label = job->posterior, *blank = label + job->P;
   char *out = job->posteriors + t * job->posteriors_step;
-  for (ptrdiff_t i = job->from[t]; i < job->to[t] && i <= job->S; i++)
+  for (ptrdiff_t i = low; i < high && i <= job->S; i++)
     for (int k = 0; k < 2 && 2 * i + k <= 2 * job->S; k++) {
       const double p = (k ? label[i] : blank[i]) * unit;
       if (job->posteriors_wide)
