@@ -30,8 +30,7 @@ static void best_forward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
 
 /* The states of the best path, in the order of the extended labels; leaves the logarithm of its emissions' product. */
 static void best_path(fl_ctc *job, int64_t *state) {
-  const double *row = states_before(job, job->T);
-  const double blank = row[job->P + job->S], label = job->S ? row[job->S - 1] : -INFINITY;
+  const double label = last_label(job, -INFINITY), blank = last_blank(job, -INFINITY);
   const int on_label = job->S && label >= blank;
   ptrdiff_t at = 2 * job->S - on_label;
   states_finish(job, on_label ? label : blank);

@@ -42,17 +42,17 @@ static void log_forward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
 }
 
 static double log_total_of(const fl_ctc *job) {
-  const double *row = states_before(job, job->T);
-  return log_add_two(row[job->P + job->S], job->S ? row[job->S - 1] : -INFINITY);
+  return log_add_two(last_label(job, -INFINITY), last_blank(job, -INFINITY));
 }
 
 static void log_end(fl_ctc *job) { states_finish(job, log_total_of(job)); }
 
 /* beta is divided by the sum over all alignments: alpha + beta is the logarithm of an occupation probability. */
 static void log_turn(fl_ctc *job) {
+  const double total = log_total_of(job);
   for (ptrdiff_t i = 0; i < 2 * job->P; i++) job->beta[i] = -INFINITY;
-  job->beta[job->P + job->S] = -log_total_of(job);
-  if (job->S) job->beta[job->S - 1] = -log_total_of(job);
+  job->beta[job->P + job->S] = -total;
+  if (job->S) job->beta[job->S - 1] = -total;
 }
 
 static double log_back(fl_ctc *job, ptrdiff_t t, const double *e) {

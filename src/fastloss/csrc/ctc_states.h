@@ -77,6 +77,14 @@ static void states_drop(fl_ctc *job, ptrdiff_t t, double none) {
   }
 }
 
+/* What the last frame leaves: the last label, and the blank behind it, which entries in use may not reach (`none`). */
+FL_INLINE double last_label(const fl_ctc *job, double none) {
+  return job->S ? states_before(job, job->T)[job->S - 1] : none;
+}
+FL_INLINE double last_blank(const fl_ctc *job, double none) {
+  return job->S < job->high ? states_before(job, job->T)[job->P + job->S] : none;
+}
+
 /* Neumaier's compensated sum. */
 FL_INLINE void add_to(double *sum, double *lost, double x) {
   const double s = *sum + x;
