@@ -21,7 +21,8 @@ from setuptools.modified import newer_group
 
 PACKAGE = Path("src/fastloss")
 CSRC = PACKAGE / "csrc"
-LOOPS = {"_kernels": "level.c", "_digits": "digits.c"}  # an extension's inner loops: compiled once per CPU level
+EXTENSIONS = ("_kernels", "_rows", "_scores", "_digits", "_ctc")
+LOOPS = {"_kernels": "level.c", "_digits": "digits.c", "_ctc": "ctc.c"}  # their inner loops: compiled once per CPU level
 LEVEL_FLAGS = {
     "baseline": [],
     "v3": ["-march=x86-64-v3"],
@@ -149,7 +150,7 @@ def extensions() -> list[Extension]:
         )
 
     return cythonize(
-        [extension("_kernels", str(CSRC / "dispatch.c")), extension("_rows"), extension("_scores"), extension("_digits")],
+        [extension(name, *([str(CSRC / "dispatch.c")] if name == "_kernels" else [])) for name in EXTENSIONS],
         compiler_directives={"linetrace": COVERAGE, "embedsignature": True},
         include_path=["src"],
     )

@@ -505,6 +505,51 @@ def energy_gradient(energies: Array, target: Array) -> tuple[float, Array]:
     return value, -gradient
 
 
+def _ctc_lattice(logits: Array, targets: Array) -> tuple[Array, Array, Array, Array]:
+    """log-softmax (N, T, C), the classes of the states (N, 2S + 1), their emissions, and where a blank may be left out."""
+    log_p = log_softmax(_wide(logits))
+    states = np.zeros((len(targets), 2 * targets.shape[1] + 1), np.int64)
+    states[:, 1::2] = targets
+    skip = np.zeros(states.shape, bool)
+    skip[:, 3::2] = targets[:, 1:] != targets[:, :-1]
+    return log_p, states, np.take_along_axis(log_p, states[:, None, :], axis=2), skip
+
+
+def _ctc_forward(emissions: Array, skip: Array) -> Array:
+    """log alpha (N, T, 2S + 1), all frames and labels used."""
+    log_alpha = np.full(emissions.shape, -np.inf, emissions.dtype)
+    log_alpha[:, 0, :2] = emissions[:, 0, :2]
+    for t in range(1, emissions.shape[1]):
+        before, now = log_alpha[:, t - 1], log_alpha[:, t]
+        now[:] = before
+        np.logaddexp(now[:, 1:], before[:, :-1], out=now[:, 1:])
+        np.logaddexp(now[:, 2:], before[:, :-2], out=now[:, 2:], where=skip[:, 2:])
+        now += emissions[:, t]
+    return log_alpha
+
+
+def ctc(logits: Array, targets: Array) -> Array:
+    *_, emissions, skip = _ctc_lattice(logits, targets)
+    last = _ctc_forward(emissions, skip)[:, -1]
+    return -np.logaddexp(last[:, -1], last[:, -2])
+
+
+def ctc_gradient(logits: Array, targets: Array) -> tuple[float, Array]:
+    log_p, states, emissions, skip = _ctc_lattice(logits, targets)
+    log_alpha = _ctc_forward(emissions, skip)
+    back = np.zeros_like(skip)
+    back[:, 2:] = skip[:, :1:-1]
+    values = -np.logaddexp(log_alpha[:, -1, -1], log_alpha[:, -1, -2])
+    log_alpha += _ctc_forward(emissions[:, ::-1, ::-1], back)[:, ::-1, ::-1]
+    log_alpha -= emissions
+    log_alpha += values[:, None, None]
+    chances = np.exp(log_alpha, out=log_alpha)
+    slope = np.exp(log_p)
+    for i, s in np.ndindex(states.shape):
+        slope[i, :, states[i, s]] -= chances[i, :, s]
+    return float(values.mean()), (slope / len(values)).astype(logits.dtype, copy=False)
+
+
 def _huber_hessian(prediction: Array, target: Array) -> tuple[Array, Array]:
     e = prediction - target
     return np.clip(e, -1, 1), (np.abs(e) <= 1).astype(e.dtype)
@@ -547,7 +592,7 @@ VALUES: dict[str, Callable[..., Array]] = {
         *(mse, mae, huber, nll, cross_entropy, logsumexp, softmax, log_softmax),
         *(binary_cross_entropy, binary_cross_entropy_with_logits),
         *(gaussian_nll, contrastive_divergence, kl_div, js_divergence, gaussian_kl),
-        *(multiclass_hinge, coral, cumulative_link, squared_emd, energy),
+        *(multiclass_hinge, coral, cumulative_link, squared_emd, energy, ctc),
     )
 } | {"smooth_l1": huber}  # equal at delta = beta = 1, the defaults
 VALUES |= {name: globals()[name] for name in _FURTHER}
@@ -566,6 +611,7 @@ GRADIENTS: dict[str, Callable[..., tuple[float, Array | tuple[Array, ...]]]] = {
     "cross_entropy": cross_entropy_gradient,
     "binary_cross_entropy": binary_cross_entropy_gradient,
     "coral": coral_gradient,
+    "ctc": ctc_gradient,
     "cumulative_link": cumulative_link_gradient,
     "energy": energy_gradient,
     "multiclass_hinge": multiclass_hinge_gradient,

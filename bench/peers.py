@@ -258,6 +258,13 @@ class PyTorch(Peer):
             half = torch.exp(0.5 * p)
             return (2 * (half + t / half) - 4 * torch.sqrt(t)).mean()
 
+        def ctc(logits: Any, targets: Any) -> Any:
+            """Its layout is (T, N, C); lengths on the host, as its documentation advises. Its own "mean" divides by S too."""
+            samples, frames = logits.shape[:2]
+            lengths = [torch.full((samples,), n, dtype=torch.long) for n in (frames, targets.shape[1])]
+            log_p = torch.log_softmax(logits, -1).transpose(0, 1)
+            return functional.ctc_loss(log_p, targets, *lengths, reduction="sum") / samples
+
         def transformed(function: Callable[[Any], Any]) -> Callable[..., Any]:
             """A function of the label's log-probability."""
             return lambda x, y: function(-functional.cross_entropy(x, y, reduction="none")).mean()
@@ -296,6 +303,7 @@ class PyTorch(Peer):
             "energy": lambda e, t: functional.cross_entropy(-e, t),
             "squared_emd": squared_emd,
             "coral": coral,
+            "ctc": ctc,
             "cumulative_link": cumulative_link,
             "logsumexp": partial(torch.logsumexp, dim=-1),
             "softmax": partial(torch.softmax, dim=-1),
@@ -393,6 +401,9 @@ class JAX(Peer):
         def transformed(function: Callable[[Any], Any]) -> Callable[..., Any]:
             return lambda x, y: function(-optax.softmax_cross_entropy_with_integer_labels(x, y)).mean()
 
+        def ctc(logits: Any, targets: Any) -> Any:
+            return optax.ctc_loss(logits, jnp.zeros(logits.shape[:2]), targets, jnp.zeros(targets.shape)).mean()
+
         def cross_entropy(x: Any, t: Any) -> Any:
             if t.ndim == x.ndim:
                 return optax.softmax_cross_entropy(x, t).mean()
@@ -426,6 +437,7 @@ class JAX(Peer):
             "smooth_l1": lambda p, t: optax.huber_loss(p, t).mean(),
             "binary_cross_entropy_with_logits": lambda x, t: optax.sigmoid_binary_cross_entropy(x, t).mean(),
             "cross_entropy": cross_entropy,
+            "ctc": ctc,
             "energy": lambda e, t: optax.softmax_cross_entropy_with_integer_labels(-e, t).mean(),
             "logsumexp": partial(jax.nn.logsumexp, axis=-1),
             "softmax": partial(jax.nn.softmax, axis=-1),

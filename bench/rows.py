@@ -106,6 +106,16 @@ def _thresholded(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Arra
     return 2 * _normal(rng, shape), np.linspace(-3, 3, 6, dtype=np.float32), rng.integers(7, size=shape)
 
 
+def _sequences(labels: int) -> Callable[[np.random.Generator, tuple[int, ...]], tuple[Array, ...]]:
+    """Logits (N, T, C), and so many labels for each sample."""
+    return lambda rng, shape: (3 * _normal(rng, shape), rng.integers(1, shape[2], (shape[0], labels)))
+
+
+def _one_sequence(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    """Logits (1, T, C), and a label for every tenth frame."""
+    return _sequences(shape[0] // 10)(rng, (1, *shape))
+
+
 def _alone(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
     return (3 * _normal(rng, shape),)
 
@@ -209,6 +219,7 @@ def named_rows() -> Iterator[Row]:
 
     yield from transform_rows()
     yield from score_rows()
+    yield from sequence_rows()
 
 
 def transform_rows() -> Iterator[Row]:
@@ -232,6 +243,23 @@ def score_rows() -> Iterator[Row]:
     yield Row("cumulative_link 1M scores", "cumulative_link", (2**20,), _thresholded, both)
     yield Row("squared_emd 65536 x 10", "squared_emd", (65536, 10), _labelled(-1), both)
     yield Row("energy nll 65536 x 100", "energy", (65536, 100), _labelled(-1), both)
+
+
+def sequence_rows() -> Iterator[Row]:
+    """CTC from logits, of the sizes of speech and of lines of text; last a single long sample, which cannot be shared out."""
+    shapes: list[tuple[int, int, int, int, float, float]] = [  # T, N, C, S; forward and both, times PyTorch
+        (150, 32, 32, 30, 15, 18),
+        (512, 32, 32, 100, 30, 30),
+        (256, 64, 96, 40, 12, 15),
+        (1000, 16, 5000, 60, 10, 18),
+        (256, 64, 6000, 20, 8, 18),
+    ]
+    best = {(512, 32): 10.0}
+    for t, n, c, s, forward, both in shapes:
+        peers = best.get((t, n), 8.0)
+        speeds = _speeds(Target(best=peers, eager=forward, scaling=1.8), Target(best=peers, eager=both, scaling=1.8))
+        yield Row(f"ctc T{t} N{n} C{c} S{s}", "ctc", (n, t, c), _sequences(s), speeds)
+    yield Row("ctc T20000 N1 C32 S2000", "ctc", (20000, 32), _one_sequence, _speeds(Target(), Target()))
 
 
 def pointwise_rows() -> Iterator[Row]:

@@ -135,6 +135,7 @@ def _inputs(loss: Any, arrays: tuple[Any, ...]) -> dict[str, list[tuple[str, lis
         return [first, *arrays[1:at], new, *arrays[at + 1 :]]
 
     cases: dict[str, list[tuple[str, list[Any], Any]]] = {}
+    places: dict[str, Any]
     for special, name in ((np.nan, "nan"), (np.inf, "+inf"), (-np.inf, "-inf")):
         if loss.pointwise:
             cases[f"{name} in {loss.arrays[0]}"] = [
@@ -145,6 +146,14 @@ def _inputs(loss: Any, arrays: tuple[Any, ...]) -> dict[str, list[tuple[str, lis
                 if name_k not in loss.shared and arrays[k].dtype.kind == "f":
                     cases[f"{name} in {name_k}"] = [("", [*arrays[:k], _with(arrays[k], 0, special), *arrays[k + 1 :]], 0)]
         else:
+            if loss.family == "sequence":
+                label, last = int(target[0, 0]), x.shape[-1] - 1  # the last class is nobody's label
+                at_frame = {"a label": (0, 3, label), "a class that is no label": (0, 3, last), "every class": (0, 3)}
+                places = {f"at {what} in one frame": place for what, place in at_frame.items()}
+                places["at a label in every frame"] = (0, slice(None), label)
+                for where, place in places.items():
+                    cases[f"{name} {where}"] = [("", [_with(x, place, special), *arrays[1:]], place)]
+                continue
             if target.dtype.kind not in "iu":  # not class indices: the first entry of each array in turn
                 for k, name_k in enumerate(loss.arrays):
                     changed = [*arrays[:k], _with(arrays[k], (0, 0), special), *arrays[k + 1 :]]
@@ -152,7 +161,7 @@ def _inputs(loss: Any, arrays: tuple[Any, ...]) -> dict[str, list[tuple[str, lis
                 continue
             label = int(target[0])
             columns = x.shape[-1]
-            places: dict[str, Any] = {"at the label": (0, label), "at another class": (0, (label + 1) % columns)}
+            places = {"at the label": (0, label), "at another class": (0, (label + 1) % columns)}
             if _accepts(loss, [x, np.full_like(target, columns)]):  # a column is a threshold between levels
                 target, places = (
                     _with(target, 0, 1),

@@ -23,7 +23,9 @@ THREADS = (1, 2, 3, 7, 16)
 
 LOSSES = tuple(fl.LOSSES.values())
 POINTWISE = tuple(loss for loss in LOSSES if loss.pointwise)
-ROWWISE = tuple(loss for loss in LOSSES if not loss.pointwise)
+SEQUENCES = tuple(loss for loss in LOSSES if loss.family == "sequence")  # a sample is a matrix of frames and a list of labels
+ROWWISE = tuple(loss for loss in LOSSES if not loss.pointwise and loss not in SEQUENCES)
+SHAPED = tuple(loss for loss in LOSSES if loss not in SEQUENCES)  # whose samples may lie in several axes
 IGNORING = tuple(loss for loss in ROWWISE if "ignore_index" in loss.options)
 LABELLED = tuple(  # whose targets can be class indices or levels
     loss for loss in ROWWISE if loss.sample(np.random.default_rng(0), size=1)[0][-1].dtype.kind in "iu"
@@ -48,7 +50,17 @@ def _per_class_with_zero(rng: np.random.Generator, args: tuple[Any, ...]) -> Any
     return weight
 
 
+def _frames(rng: np.random.Generator, args: tuple[Any, ...]) -> Any:
+    """How many of 8 frames each sample has: enough for 3 labels that are all the same."""
+    return rng.integers(5, args[0].shape[1] + 1, len(args[0]))
+
+
+def _label_counts(rng: np.random.Generator, args: tuple[Any, ...]) -> Any:
+    return rng.integers(0, args[1].shape[1] + 1, len(args[1]))
+
+
 ENERGY_KINDS = ("hinge", "energy", "perceptron", "log", "lvq2", "mce", "square_square", "square_exp", "mee")
+LENGTHS = ("input_lengths", "target_lengths")  # options with an entry for each sample
 THRESHOLDED = ("coral", "corn")  # rows of K - 1 tasks: one level more than there are columns
 
 # Option name -> the values it is tried at, beside its default. `axis` is moved about in test_layouts. `loss.option` where a name
@@ -56,6 +68,7 @@ THRESHOLDED = ("coral", "corn")  # rows of K - 1 tasks: one level more than ther
 OPTIONS: dict[str, dict[str, Make]] = {
     "alpha": {"0.8": constant(0.8)},
     "axis": {},
+    "blank": {"6": constant(6)},
     "beta": {"0.25": constant(0.25), "3": constant(3.0), "0": constant(0.0)},
     "contrastive_divergence.alpha": {"0.1": constant(0.1)},
     "class_weight": {"random": _per_class, "with_zero": _per_class_with_zero},
@@ -67,12 +80,15 @@ OPTIONS: dict[str, dict[str, Make]] = {
     "gamma": {"1.7": constant(1.7), "0": constant(0.0), "5": constant(5.0)},
     "hinge.margin": {"0.25": constant(0.25), "0": constant(0.0)},
     "ignore_index": {"1": constant(1), "None": constant(None)},
+    "input_lengths": {"ragged": _frames},
     "label_smoothing": {"0.1": constant(0.1), "1": constant(1.0)},
     "energy.beta": {"0.25": constant(0.25), "3": constant(3.0)},
     "energy.kind": {k: constant(k) for k in ENERGY_KINDS},
+    "length_normalize": {"target": constant("target"), "input": constant("input")},
     "level_weight": {"random": _per_class, "with_zero": _per_class_with_zero},
     "link": {"probit": constant("probit"), "cloglog": constant("cloglog")},
     "log_input": {"False": constant(False)},
+    "log_probs": {"True": constant(True)},
     "log_target": {"True": constant(True)},
     "margin": {"0.25": constant(0.25), "3": constant(3.0)},
     "multiclass_hinge.kind": {"weston_watkins": constant("weston_watkins")},
@@ -84,8 +100,11 @@ OPTIONS: dict[str, dict[str, Make]] = {
     "q": {"0.1": constant(0.1), "0.75": constant(0.75)},
     "sigmoid_focal.alpha": {"0.8": constant(0.8), "None": constant(None)},
     "squared_hinge.margin": {"0.25": constant(0.25), "0": constant(0.0)},
+    "target_lengths": {"ragged": _label_counts},
     "tau": {"0.1": constant(0.1), "0.75": constant(0.75)},
     "temperature": {"2.5": constant(2.5), "0.5": constant(0.5)},
+    "time_major": {},  # in test_ctc
+    "zero_infinity": {"True": constant(True)},
 }
 
 
@@ -134,6 +153,7 @@ def variants(loss: fl.Loss) -> Iterator[Variant]:
 VARIANTS = tuple(v for loss in LOSSES for v in variants(loss))
 
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+every_shaped = pytest.mark.parametrize("loss", SHAPED, ids=lambda loss: loss.name)
 every_rowwise = pytest.mark.parametrize("loss", ROWWISE, ids=lambda loss: loss.name)
 every_labelled = pytest.mark.parametrize("loss", LABELLED, ids=lambda loss: loss.name)
 every_ignoring = pytest.mark.parametrize("loss", IGNORING, ids=lambda loss: loss.name)
@@ -151,13 +171,17 @@ def per_sample(loss: fl.Loss, args: Iterable[Any], function: Callable[[Any], Any
     return tuple(a if name in loss.shared else function(a) for name, a in zip(loss.arrays, args, strict=True))
 
 
-def cut(loss: fl.Loss, args: tuple[Any, ...], options: dict[str, Any], rows: slice) -> Call:
-    """Some of the samples of a call: of its arrays, and of an array of one weight per element."""
-    length = len(args[0])
+def per_sample_options(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[str, ...]:
+    """The options with an entry for each sample: lengths of sequences, and an array of one weight per element."""
     flat = args[0].ndim == 1
-    return per_sample(loss, args, lambda a: a[rows]), {
-        k: v[rows] if flat and np.ndim(v) == 1 and len(v) == length else v for k, v in options.items()
-    }
+    length = len(args[0])
+    return tuple(k for k, v in options.items() if np.ndim(v) == 1 and (k in LENGTHS or (flat and len(v) == length)))
+
+
+def cut(loss: fl.Loss, args: tuple[Any, ...], options: dict[str, Any], rows: slice) -> Call:
+    """Some of the samples of a call: of its arrays, and of the options that have an entry for each sample."""
+    each = per_sample_options(args, options)
+    return per_sample(loss, args, lambda a: a[rows]), {k: v[rows] if k in each else v for k, v in options.items()}
 
 
 def repeat(loss: fl.Loss, call: Call, length: int) -> Call:

@@ -2,6 +2,7 @@
 
     python tests/fuzz.py --seconds 120 --seed 7          # CONTRIBUTING.md has the line for AddressSanitizer
     python tests/fuzz.py --seed 7 --only 1234 --trace    # call 1234 of that run again
+    python tests/fuzz.py --calls 200000 --names ctc ctc_align ctc_posteriors
 
 Call i of seed s is always the same. What is asserted: a result has the documented type, shape and dtype; an error is a
 ValueError, TypeError or IndexError that names the loss; inputs, and all memory around them and around `out`, are as they were;
@@ -146,12 +147,14 @@ def functions() -> dict[str, Callable[..., Any]]:
 
 
 SUBJECTS: list[tuple[str, Any]] = [*fl.LOSSES.items(), *functions().items()]
+Names = tuple[str, ...] | None  # what is called; None is everything
 
 
-def draw(seed: int, index: int) -> Call:
+def draw(seed: int, index: int, names: Names = None) -> Call:
     """The call of this seed and index."""
     rng = np.random.default_rng([seed, index])
-    name, subject = SUBJECTS[rng.integers(len(SUBJECTS))]
+    subjects = [s for s in SUBJECTS if names is None or s[0] in names]
+    name, subject = subjects[rng.integers(len(subjects))]
     memory = Memory()
     loss = subject if isinstance(subject, fl.Loss) else None
     size = int(rng.choice(SIZES)) if rng.random() < 0.98 else 5000
@@ -159,6 +162,7 @@ def draw(seed: int, index: int) -> Call:
     args, kwargs = _valid(rng, subject, dtype, size)
     rate = rng.choice([0.0, 0.1, 0.3, 0.6])  # how wrong the call is
     args = [spoil(rng, a, memory, rate) for a in args]
+    kwargs = {k: spoil(rng, v, memory, rate) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()}
     options = loss.options if loss is not None else _keywords(subject)
     for option, default in options.items():
         if rng.random() < rate:
@@ -185,12 +189,35 @@ def draw(seed: int, index: int) -> Call:
 
 def _valid(rng: np.random.Generator, subject: Any, dtype: str, size: int) -> tuple[list[Any], dict[str, Any]]:
     """Arguments that are right."""
+    if "targets" in inspect.signature(subject).parameters:
+        return _sequences(rng, dtype, min(size, 200))
     if isinstance(subject, fl.Loss):
         args, kwargs = subject.sample(rng, dtype, size)
         return list(args), dict(kwargs)
     x = (rng.normal(size=(size, 7)) * 3).astype(dtype)
     wanted = [p for p in inspect.signature(subject).parameters.values() if p.default is p.empty]
     return [x, rng.integers(0, 7, size)][: len(wanted)], {}
+
+
+def _sequences(rng: np.random.Generator, dtype: str, size: int) -> tuple[list[Any], dict[str, Any]]:
+    """Frames and labels, of all lengths or of one, padded or one after another; not every sample need be feasible."""
+    frames, labels, classes = (int(rng.integers(*between)) for between in ((0, 40), (0, 13), (1, 30)))
+    blank = int(rng.integers(classes))
+    x = (rng.choice([0.1, 3.0, 1000.0]) * rng.normal(size=(size, frames, classes))).astype(dtype)
+    y = (blank + rng.integers(1, max(2, classes), (size, labels))) % classes
+    if classes == 1:
+        y = y[:, :0]
+    lengths = rng.integers(0, y.shape[1] + 1, size)
+    kwargs: dict[str, Any] = {"blank": blank}
+    if rng.random() < 0.5:
+        kwargs["input_lengths"] = rng.integers(0, frames + 1, size)
+    if rng.random() < 0.3:
+        kwargs["target_lengths"] = lengths
+    elif rng.random() < 0.5:
+        y, kwargs["target_lengths"] = np.concatenate([row[:n] for row, n in zip(y, lengths, strict=True)]), lengths
+    if rng.random() < 0.3:
+        x, kwargs["time_major"] = np.ascontiguousarray(x.swapaxes(0, 1)), True
+    return [x, y], kwargs
 
 
 def _keywords(function: Callable[..., Any]) -> dict[str, Any]:
@@ -282,6 +309,14 @@ def _option(rng: np.random.Generator, name: str, default: Any, args: list[Any], 
     """A value for an option: often one that might do."""
     if name == "axis" and rng.random() < 0.9:
         return int(rng.integers(-4, 4))
+    if isinstance(default, bool) and rng.random() < 0.8:
+        return bool(rng.random() < 0.5)
+    if name == "blank" and rng.random() < 0.8:
+        return int(rng.integers(-1, 9))
+    if name == "length_normalize" and rng.random() < 0.8:
+        return [None, "target", "input"][rng.integers(3)]
+    if name in ("input_lengths", "target_lengths") and rng.random() < 0.8:
+        return spoil(rng, rng.integers(-1, 9, np.shape(args[0])[:1] if isinstance(args[0], np.ndarray) else 3), memory, 0.2)
     chance = rng.random()
     if chance < 0.4:
         return NUMBERS[rng.integers(len(NUMBERS))]
@@ -358,6 +393,11 @@ def run(call: Call) -> str:
 def _judge_function(call: Call, got: Any, outs: list[np.ndarray]) -> None:
     if isinstance(got, float):
         return
+    if isinstance(got, tuple):
+        paths, scores = got  # of an alignment
+        _expect(isinstance(paths, np.ndarray) and paths.dtype.kind == "i" and paths.ndim == 2, "paths", paths)
+        _expect(isinstance(scores, np.ndarray) and scores.shape == paths.shape[:1], "a score for each path", scores)
+        return
     _expect(
         isinstance(got, np.ndarray) and got.dtype in (np.float32, np.float64, np.float16, bfloat16), "a float or an array", got
     )
@@ -395,6 +435,8 @@ def _judge_value(call: Call, loss: fl.Loss, value: Any) -> None:
         _expect(type(value) is float, "a float", type(value))
         return
     _expect(isinstance(value, np.ndarray) and value.dtype in (np.float32, np.float64), "an array of float32 or float64", value)
+    if loss.family == "sequence":
+        _expect(value.shape == (np.shape(call.args[0])[bool(call.kwargs.get("time_major"))],), "a value for each sample", value)
     if loss.pointwise:
         shapes = [np.shape(a) for a in call.args]
         _expect(value.shape == max(shapes, key=len), f"one of the shapes {shapes}", value.shape)
@@ -406,7 +448,13 @@ def _expect(true: bool, expected: str, got: Any) -> None:
 
 
 def fuzz(
-    seed: int, *, calls: int | None = None, seconds: float | None = None, start: int = 0, trace: bool = False
+    seed: int,
+    *,
+    calls: int | None = None,
+    seconds: float | None = None,
+    start: int = 0,
+    trace: bool = False,
+    names: Names = None,
 ) -> Counter[str]:
     """Many calls; how many had which outcome. Raises Finding at the first that breaks a promise."""
     outcomes: Counter[str] = Counter()
@@ -414,7 +462,7 @@ def fuzz(
     for index in itertools.count(start):
         if (calls is not None and index >= start + calls) or (until is not None and time.monotonic() >= until):
             break
-        call = draw(seed, index)
+        call = draw(seed, index, names)
         if trace:
             print(f"seed {seed}, call {index}: {call}", file=sys.stderr, flush=True)
         try:
@@ -435,17 +483,21 @@ def main() -> None:
     """Fuzz for some time and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--calls", type=int, help="so many calls instead, however long they take")
+    parser.add_argument("--names", nargs="+", metavar="NAME", help="only these losses and functions")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1, help="Python threads that call at once")
     parser.add_argument("--only", type=int, help="this call alone")
     parser.add_argument("--trace", action="store_true", help="print each call before it is made")
     options = parser.parse_args()
+    limits: dict[str, Any] = {"seconds": options.seconds} if options.calls is None else {"calls": options.calls}
+    limits |= {"trace": options.trace, "names": None if options.names is None else tuple(options.names)}
     if options.only is not None:
-        outcomes = fuzz(options.seed, calls=1, start=options.only, trace=options.trace)
+        outcomes = fuzz(options.seed, **limits | {"calls": 1, "start": options.only})
     elif options.workers > 1:
-        outcomes = fuzz_in_threads(options.seed, options.workers, seconds=options.seconds, trace=options.trace)
+        outcomes = fuzz_in_threads(options.seed, options.workers, **limits)
     else:
-        outcomes = fuzz(options.seed, seconds=options.seconds, trace=options.trace)
+        outcomes = fuzz(options.seed, **limits)
     print(f"{outcomes.total()} calls, no finding: {dict(outcomes.most_common())}")
 
 

@@ -20,6 +20,7 @@ from cases import (
     every_labelled,
     every_loss,
     every_rowwise,
+    every_shaped,
     levels,
     option_values,
     per_sample,
@@ -157,7 +158,7 @@ def test_sample_weight(loss: fl.Loss, kind: type[Exception], weight: Any, parts:
             method(*args, **options, sample_weight=weight)
 
 
-@every_loss
+@every_shaped
 def test_sample_weight_does_not_broadcast_from_the_right(loss: fl.Loss) -> None:
     args, options = loss.sample(np.random.default_rng(0), size=12)
     shaped = per_sample(loss, args, lambda a: a.reshape(3, 4, *a.shape[1:]))
@@ -202,11 +203,14 @@ POSITIVE = [*[(ValueError, v) for v in (0.0, -1e-9, -1.0, nan, inf)], *NO_NUMBER
 AT_LEAST_ZERO = [*[(ValueError, v) for v in (-1e-9, -1.0, nan, inf)], *NO_NUMBERS]
 UNIT = [*[(ValueError, v) for v in (-0.1, 0.0, 1.0, 1.1, nan, inf)], *NO_NUMBERS]
 SWITCH: list[tuple[Any, Any]] = [(TypeError, v) for v in (1, 0, 0.0, "True", None)]
+LENGTHS: list[tuple[Any, Any]] = [(ValueError, v) for v in (3, [3] * 5, [3] * 7, [[3]] * 6, [[3] * 6])]
+LENGTHS += [(TypeError, v) for v in (np.full(6, 3.0), "abc", ["3"] * 6, [3, 3, 3, 3, 3, None], np.full(6, 3j))]
 
 # By the option's name, or "loss.option" where one loss differs.
 OPTIONS: dict[str, list[tuple[Any, Any]]] = {
     "alpha": AT_LEAST_ZERO,
     "beta": AT_LEAST_ZERO,
+    "blank": [(ValueError, v) for v in (-1, 7, 2**40, -(2**70))] + [(TypeError, v) for v in (0.0, "0", None, [0], True)],
     "delta": POSITIVE,
     "energy.beta": POSITIVE,
     "epsilon": [*[(ValueError, v) for v in (nan, inf, -inf)], *NO_NUMBERS],
@@ -232,10 +236,13 @@ OPTIONS: dict[str, list[tuple[Any, Any]]] = {
         (TypeError, np.ones(3, complex)),
         (TypeError, np.ones(3, object)),
     ],
+    "input_lengths": [*LENGTHS, *[(ValueError, v) for v in ([8, 8, 8, 9, 8, 8], [8, -1, 8, 8, 8, 8])]],
     "kind": [(ValueError, v) for v in ("hinges", "", None, 1, b"hinge")],
+    "length_normalize": [(ValueError, v) for v in ("none", "T", "", 1, True, b"input")],
     "level_weight": [(ValueError, np.ones(2)), (ValueError, 1.0), ("last", -1.0), ("last", nan), (TypeError, "abc")],
     "link": [(ValueError, v) for v in ("loglog", "", None, 1)],
     "log_input": SWITCH,
+    "log_probs": SWITCH,
     "log_target": SWITCH,
     "margin": POSITIVE,
     "hinge.margin": AT_LEAST_ZERO,
@@ -254,8 +261,11 @@ OPTIONS: dict[str, list[tuple[Any, Any]]] = {
         (TypeError, [1.0]),
         (TypeError, 1j),
     ],
+    "target_lengths": [*LENGTHS, *[(ValueError, v) for v in ([3, 3, 3, 4, 3, 3], [3, -1, 3, 3, 3, 3])]],
     "tau": UNIT,
     "temperature": POSITIVE,
+    "time_major": SWITCH,
+    "zero_infinity": SWITCH,
 }
 
 

@@ -11,7 +11,8 @@ import pytest
 
 import fastloss as fl
 
-SCRIPT = Path(__file__).resolve().parent.parent / "examples" / "digits.py"
+FOLDER = Path(__file__).resolve().parent.parent / "examples"
+SCRIPT = FOLDER / "digits.py"
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not SCRIPT.exists(), reason="needs a checkout")]
 
@@ -64,6 +65,45 @@ def test_the_command_line_agrees(demo: Path) -> None:
         assert group["count"] == mine.sum()
         assert group["mean"] == pytest.approx(values[mine].mean(), rel=1e-5)
     assert len(losses["cross_entropy"]["groups"]) == 10
+
+
+def run(script: str, out: Path, *arguments: str) -> str:
+    """What an example prints."""
+    command = [sys.executable, str(FOLDER / script), "--out", str(out), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
+
+
+def test_a_network_learns_to_read_lines_without_being_told_where_the_digits_are(tmp_path: Path) -> None:
+    """From CTC's gradient alone; lines of scans that it has never seen. Most are read without a mistake."""
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("tqdm")
+    printed = run("ocr_lines.py", tmp_path)
+    found = re.search(r"character error rate ([\d.]+) %", printed)
+    assert found is not None
+    assert float(found[1]) < 5
+    lines = re.findall(r"^written (\d+) +read (\d+)( +\d+ wrong)?$", printed, re.MULTILINE)
+    assert len(lines) == 8
+    assert all((written == read) == (not wrong) for written, read, wrong in lines)
+    assert sum(written == read for written, read, _ in lines[:6]) >= 3
+    picture = (tmp_path / "ocr_alignment.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 10_000
+
+
+@pytest.mark.parametrize("word", ["hello", "mississippi"])
+def test_letters_are_found_where_they_were_spoken(word: str, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    printed = run("ctc_alignment.py", tmp_path, "--word", word)
+    letters = re.findall(r"^(\w) +(\d+) to +(\d+) +(\d+) to +(\d+) +([\d.]+)$", printed, re.MULTILINE)
+    assert "".join(row[0] for row in letters) == word
+    for _, start, end, first, last, chance in letters:
+        assert abs(int(start) - int(first)) <= 4
+        assert abs(int(end) - int(last)) <= 4
+        assert float(chance) > 0.5
+    picture = (tmp_path / "ctc_alignment.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 10_000
 
 
 def test_a_loss_of_ones_own() -> None:

@@ -22,6 +22,15 @@ def test_some_thousand_calls() -> None:
     assert outcomes["ValueError"] > 300
 
 
+def test_some_thousand_calls_of_ctc() -> None:
+    """Labels and lengths out of range, that do not add up, of wrong types and counts; CONTRIBUTING.md has the long run."""
+    outcomes = fuzz.fuzz(4, calls=3000, names=("ctc", "ctc_align", "ctc_posteriors"))
+    assert outcomes["result"] > 600
+    assert outcomes["ValueError"] > 300
+    assert outcomes["TypeError"] > 100
+    assert outcomes["IndexError"] > 30
+
+
 def test_calls_from_several_threads_at_once() -> None:
     assert fuzz.fuzz_in_threads(7, 4, calls=150).total() == 600
 

@@ -12,12 +12,14 @@ from cases import (
     DTYPES,
     LABELLED,
     LOSSES,
+    SEQUENCES,
     Variant,
     as_tuple,
     every_dtype,
     every_labelled,
     every_loss,
     every_rowwise,
+    every_shaped,
     every_variant,
     need,
     per_sample,
@@ -117,7 +119,7 @@ def test_layout(variant: Variant, dtype: str, layout: Layout, isa: str) -> None:
 
 @every_layout
 @every_dtype
-@every_loss
+@every_shaped
 def test_layout_of_many_axes(loss: fl.Loss, dtype: str, layout: Layout, isa: str) -> None:
     """Samples in three axes."""
     args, options = loss.sample(np.random.default_rng(0), dtype=dtype, size=3 * 5 * 7)
@@ -277,7 +279,11 @@ def test_every_integer_dtype_is_a_label(loss: fl.Loss, dtype: str, isa: str) -> 
 def test_integer_inputs_are_float64(loss: fl.Loss, dtype: str) -> None:
     """Zeros and ones mean something to nearly every loss."""
     bits = np.random.default_rng(0).integers(0, 2, (9, 2))
-    if loss.shared:
+    if loss in SEQUENCES:
+        frames = np.random.default_rng(1).integers(0, 2, (9, 4, 3))
+        labels = 1 + bits[:, :1].astype(dtype if dtype != "bool" else "int64")
+        args, exact = (frames.astype(dtype), labels), (frames.astype(float), labels)
+    elif loss.shared:
         args = (bits[:, 0].astype(dtype), np.array([0, 1], dtype), bits[:, 1])
         exact = (bits[:, 0].astype(float), np.array([0.0, 1.0]), bits[:, 1])
     elif loss not in LABELLED:
@@ -316,8 +322,8 @@ def test_mixed_dtypes_follow_numpy_promotion(loss: fl.Loss, left: str, right: st
     """The computation is that of the promoted arrays; the gradient keeps its own argument's dtype."""
     rng = np.random.default_rng(0)
     others: list[np.ndarray] = []
-    if loss.shared:
-        pytest.skip("in test_scores.py: its target is always an integer")
+    if loss.shared or loss in SEQUENCES:
+        pytest.skip("its target is always an integer")
     if loss not in LABELLED:
         shape = 65 if loss.pointwise else (65, 7)
         x = rng.uniform(0.1, 0.9, shape).astype(left)
@@ -344,6 +350,10 @@ def half_types() -> list[Any]:
     return ["float16", "bfloat16"]
 
 
+def is_real(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
 def half(dtype: str) -> np.dtype[Any]:
     return np.dtype(dtype) if dtype == "float16" else np.dtype(need("ml_dtypes").bfloat16)
 
@@ -356,7 +366,7 @@ def test_half_precision_is_float32_of_the_same_numbers(variant: Variant, dtype: 
     loss = variant.loss
     args, options = variant.draw("float32", 1003)
     low = tuple(a.astype(kind) if a.dtype == np.float32 else a for a in args)
-    options = {k: v.astype(kind).astype("float32") if isinstance(v, np.ndarray) else v for k, v in options.items()}
+    options = {k: v.astype(kind).astype("float32") if is_real(v) else v for k, v in options.items()}
     up = tuple(a.astype(np.float32) if a.dtype == kind else a for a in low)
     for got, expected in zip(answers(loss, low, options), answers(loss, up, options), strict=True):
         for g, e in zip(as_tuple(got), as_tuple(expected), strict=True):
@@ -366,7 +376,7 @@ def test_half_precision_is_float32_of_the_same_numbers(variant: Variant, dtype: 
 
 
 @pytest.mark.parametrize("dtype", half_types())
-@every_loss
+@every_shaped
 def test_half_precision_in_every_layout(loss: fl.Loss, dtype: str, isa: str) -> None:
     kind = half(dtype)
     args, options = loss.sample(np.random.default_rng(0), size=3 * 5 * 7)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import LOSSES, ROWWISE, Variant, as_tuple, every_loss, every_variant, per_sample
+from cases import LOSSES, ROWWISE, Variant, as_tuple, cut, every_loss, every_variant
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -251,16 +251,11 @@ def test_regression_is_symmetric_and_zero_only_when_right(loss: fl.Loss, ab: Any
 def test_order_of_samples_does_not_matter(variant: Variant, seed: int, size: int) -> None:
     args, options = variant.draw("float64", size, seed=seed)
     order = np.random.default_rng(seed).permutation(size)
-    if any(np.ndim(v) == 1 and len(v) == size and args[0].ndim == 1 for v in options.values()):
-        options = {k: v[order] if np.ndim(v) == 1 else v for k, v in options.items()}
-        back = {k: v[np.argsort(order)] if np.ndim(v) == 1 else v for k, v in options.items()}
-    else:
-        back = options
-    mixed = per_sample(variant.loss, args, lambda a: a[order])
-    a = variant.loss(*args, **back, reduction="none")
-    b = variant.loss(*mixed, **options, reduction="none")
+    mixed, mixed_options = cut(variant.loss, args, options, order)
+    a = variant.loss(*args, **options, reduction="none")
+    b = variant.loss(*mixed, **mixed_options, reduction="none")
     np.testing.assert_allclose(b, a[order], rtol=1e-14)
-    assert variant.loss(*mixed, **options) == pytest.approx(variant.loss(*args, **back), rel=1e-12, nan_ok=True)
+    assert variant.loss(*mixed, **mixed_options) == pytest.approx(variant.loss(*args, **options), rel=1e-12, nan_ok=True)
 
 
 @given(seed=seeds, size=st.integers(1, 40), split=st.floats(0, 1))
@@ -269,11 +264,10 @@ def test_order_of_samples_does_not_matter(variant: Variant, seed: int, size: int
 def test_terms_add_over_any_split(variant: Variant, seed: int, size: int, split: float) -> None:
     """What streaming evaluation rests on: the terms of a part are that part of the terms."""
     args, options = variant.draw("float64", size, seed=seed)
-    options = {k: v for k, v in options.items() if not (np.ndim(v) == 1 and args[0].ndim == 1)}
     at = int(split * size)
     whole = variant.loss.terms(*args, **options)
-    halves = slice(at), slice(at, None)
-    parts = [variant.loss.terms(*per_sample(variant.loss, args, lambda a, s=s: a[s]), **options) for s in halves]
+    cuts = [cut(variant.loss, args, options, half) for half in (slice(at), slice(at, None))]
+    parts = [variant.loss.terms(*a, **o) for a, o in cuts]
     for i in range(2):
         np.testing.assert_allclose(np.concatenate([p[i] for p in parts]), whole[i], rtol=1e-14)
 

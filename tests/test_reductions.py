@@ -16,6 +16,7 @@ from cases import (
     every_dtype,
     every_ignoring,
     every_loss,
+    every_shaped,
     every_variant,
     per_sample,
     wrt_positions,
@@ -120,7 +121,7 @@ def test_weight_of_integers_repeats_samples(loss: fl.Loss) -> None:
 
 
 @every_dtype
-@every_loss
+@every_shaped
 def test_weight_broadcasts_from_the_left(loss: fl.Loss, dtype: str) -> None:
     args, options = loss.sample(np.random.default_rng(0), dtype=dtype, size=4 * 3 * 5)
     shaped = per_sample(loss, args, lambda a: a.reshape(4, 3, 5, *a.shape[1:]))

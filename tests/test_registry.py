@@ -132,7 +132,8 @@ def test_reference_has_the_same_arrays_and_options(loss: fl.Loss) -> None:
 
 @every_loss
 def test_loss_is_in_the_oracle_and_its_options_in_the_table(loss: fl.Loss) -> None:
-    table = oracle.SHARED if loss.shared else oracle.POINTWISE if loss.pointwise else oracle.ROWS | oracle.SUMS
+    rows = oracle.ROWS | oracle.SUMS | oracle.SEQUENCES
+    table = oracle.SHARED if loss.shared else oracle.POINTWISE if loss.pointwise else rows
     assert loss.name in table
     missing = {name for name in loss.options if cases.option_values(OPTIONS, loss, name) is None}
     assert not missing, f"tests/cases.py: OPTIONS has no values for {sorted(missing)}"

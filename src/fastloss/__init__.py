@@ -55,6 +55,7 @@ from fastloss.regression import (
     smooth_l1,
     tweedie,
 )
+from fastloss.sequence import ctc, ctc_align, ctc_posteriors
 
 __all__ = [
     "LOSSES",
@@ -67,6 +68,9 @@ __all__ = [
     "coral",
     "corn",
     "cross_entropy",
+    "ctc",
+    "ctc_align",
+    "ctc_posteriors",
     "cumulative_link",
     "custom",
     "energy",

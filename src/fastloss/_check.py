@@ -4,14 +4,17 @@ what was required and what was received; the Loss that called adds its own name.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
-from typing import Any, NoReturn, cast
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
@@ -32,6 +35,19 @@ class Refusal(Exception):
 def refuse(kind: type[Exception], argument: str, expected: str, got: object, at: tuple[int, ...] | None = None) -> NoReturn:
     where = "" if at is None else f" at index {at}"
     raise Refusal(kind, argument, f"expected {expected}, got {got}{where}")
+
+
+def named(function: Callable[P, T]) -> Callable[P, T]:
+    """Errors of a plain function start with its name, as a loss's do."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except Refusal as refusal:
+            raise refusal.named(function.__name__) from None
+
+    return call
 
 
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
@@ -291,6 +307,72 @@ def _overlap(a: Array, b: Array) -> bool:
         return bool(np.shares_memory(a, b, max_work=100_000))  # type: ignore[arg-type]  # the stub knows two values only
     except np.exceptions.TooHardError:
         return True
+
+
+# ---- sequences ------------------------------------------------------------------------------------------------------
+
+
+def frames(name: str, value: Any, time_major: bool) -> Array:
+    """Rows of at least one class for each frame of each sample."""
+    a = array(name, value)
+    layout = "(T, N, C)" if time_major else "(N, T, C)"
+    if a.ndim != 3:
+        refuse(ValueError, name, f"three dimensions, {layout}", f"shape {a.shape}")
+    if a.shape[2] == 0 or a.shape[2] >= 2**31:
+        refuse(ValueError, name, f"at least one class (and fewer than 2**31), {layout}", f"shape {a.shape}")
+    return a
+
+
+def lengths(name: str, value: Any, samples: int, most: int, of: str) -> npt.NDArray[np.int64]:
+    """A private copy of one length in [0, most] per sample; None: all are `most`."""
+    if value is None:
+        return np.full(samples, most, np.int64)
+    a = array(name, value)
+    if a.dtype.kind not in "iu" and not (a.size == 0 and a.shape == (samples,)):
+        refuse(TypeError, name, f"integers of shape ({samples},)", f"{a.dtype} of shape {a.shape}")
+    if a.shape != (samples,):
+        refuse(ValueError, name, f"shape ({samples},), a length for each sample", f"shape {a.shape}")
+    own = np.array(a)
+    bad = (own < 0) | (own > most)
+    if bad.any():
+        n = int(np.argmax(bad))
+        refuse(ValueError, name, f"lengths in [0, {most}], {of}", f"{own[n]} for sample {n}")
+    return own.astype(np.int64)
+
+
+def label_sequences(
+    name: str, value: Any, lengths_name: str, given: Any, samples: int, classes: int, blank: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """The labels of all samples, one after another, and how many each has: private copies, all in [0, classes), none the blank.
+
+    They come as rows of (N, S), of which lengths say how many count, or as one vector, which needs lengths.
+    """
+    a = array(name, value)
+    if a.dtype.kind not in "iub" and a.size:
+        refuse(TypeError, name, "integer class indices", f"{a.dtype} of shape {a.shape}")
+    if a.ndim == 2:
+        if len(a) != samples:
+            refuse(ValueError, name, f"labels of {samples} samples, ({samples}, S)", f"shape {a.shape}")
+        counts = lengths(lengths_name, given, samples, a.shape[1], f"the columns of {name}")
+        flat = a[np.arange(a.shape[1]) < counts[:, None]]
+    elif a.ndim == 1:
+        if given is None:
+            refuse(ValueError, lengths_name, f"the lengths of the sequences that {name} of one dimension joins", "None")
+        counts = lengths(lengths_name, given, samples, a.size, f"the labels of {name}")
+        if int(counts.sum()) != a.size:
+            refuse(ValueError, lengths_name, f"lengths that add up to {a.size}, the labels of {name}", int(counts.sum()))
+        flat = np.array(a)
+    else:
+        refuse(ValueError, name, "labels (N, S), or those of all samples joined in one dimension", f"shape {a.shape}")
+    bad = (flat < 0) | (flat >= classes) | (flat == blank)
+    if bad.any():
+        at = int(np.argmax(bad))
+        n = int(np.searchsorted(np.cumsum(counts), at, side="right"))
+        where = f"{flat[at]} for sample {n}, its label {at - int(counts[:n].sum())}"
+        if flat[at] == blank:
+            refuse(ValueError, name, f"labels other than the blank, {blank}", where)
+        refuse(IndexError, name, f"class indices in [0, {classes})", where)
+    return flat.astype(np.int32), counts
 
 
 # ---- options --------------------------------------------------------------------------------------------------------

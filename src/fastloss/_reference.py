@@ -581,6 +581,67 @@ def energy(
     return _uniform(values.reshape(shape))
 
 
+# -- Sequences: N samples of T frames and C classes, S labels each -----------------------------------
+
+
+def _labels_in_rows(
+    targets: ArrayLike, target_lengths: ArrayLike | None, samples: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Labels (N, S), whatever stands in the padding, and how many of each row count."""
+    given = np.asarray(targets).astype(np.intp)
+    if given.ndim == 2:
+        lengths = np.full(samples, given.shape[1]) if target_lengths is None else np.asarray(target_lengths)
+        return given, lengths.astype(np.intp)
+    lengths = np.asarray(target_lengths).astype(np.intp)
+    rows = np.zeros((samples, lengths.max(initial=0)), np.intp)
+    rows[np.arange(rows.shape[1]) < lengths[:, None]] = given
+    return rows, lengths
+
+
+@_quiet
+def ctc(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    input_lengths: ArrayLike | None = None,
+    target_lengths: ArrayLike | None = None,
+    blank: int = 0,
+    log_probs: bool = False,
+    time_major: bool = False,
+    length_normalize: str | None = None,
+    zero_infinity: bool = False,
+) -> Terms:
+    """-log of the sum of the probabilities of all alignments, by the forward recursion over labels with blanks between them."""
+    x = np.swapaxes(_float(logits), 0, 1) if time_major else _float(logits)
+    samples, frames = x.shape[:2]
+    used = np.full(samples, frames) if input_lengths is None else np.asarray(input_lengths).astype(np.intp)
+    labels, lengths = _labels_in_rows(targets, target_lengths, samples)
+    labels = np.where(np.arange(labels.shape[1]) < lengths[:, None], labels, blank)
+    states = np.full((samples, 2 * labels.shape[1] + 1), blank)
+    states[:, 1::2] = labels
+    same = np.ones(states.shape, bool)  # a blank, or the label before once more: the blank between must be seen
+    same[:, 3::2] = labels[:, 1:] == labels[:, :-1]
+    same[:, 1:2] = True
+    log_y = x if log_probs else log_softmax(x)
+    log_alpha = np.full(states.shape, -np.inf)
+    log_alpha[:, 0] = 0.0  # before the first frame: nothing read yet
+    for t in range(frames):
+        one, two = np.full((2, *states.shape), -np.inf)
+        one[:, 1:], two[:, 2:] = log_alpha[:, :-1], log_alpha[:, :-2]
+        two[same] = -np.inf
+        arrived = np.logaddexp(np.logaddexp(log_alpha, one), two) + np.take_along_axis(log_y[:, t], states, axis=1)
+        log_alpha = np.where((t < used)[:, None], arrived, log_alpha)
+    last = 2 * lengths[:, None]
+    ends = np.take_along_axis(log_alpha, np.concatenate([last, np.maximum(last - 1, 0)], axis=1), axis=1)
+    values = 0.0 - np.where(lengths == 0, ends[:, 0], np.logaddexp(ends[:, 0], ends[:, 1]))
+    values = values if log_probs else np.maximum(values, 0.0)
+    if zero_infinity:
+        values = np.where(np.isposinf(values), 0.0, values)
+    if length_normalize is not None:
+        values = values / np.maximum(lengths if length_normalize == "target" else used, 1)
+    return _uniform(values)
+
+
 def perplexity(
     logits: ArrayLike,
     target: ArrayLike,

@@ -112,3 +112,9 @@ def score_and_thresholds(rng: np.random.Generator, dtype: str, size: int) -> tup
     cuts = np.cumsum(rng.uniform(0.3, 2.0, CLASSES - 1))
     score = rng.normal(scale=1.5, size=size)
     return score.astype(dtype), (cuts - cuts.mean()).astype(dtype), rng.integers(0, CLASSES, size)
+
+
+def frames_and_labels(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Logits of 8 frames, and 3 labels, perhaps repeated: 5 frames are enough. The first class and the last may be the blank."""
+    logits = rng.normal(scale=2, size=(size, 8, CLASSES)).astype(dtype)
+    return logits, rng.integers(1, CLASSES - 1, (size, 3))

@@ -5,34 +5,16 @@ Shapes: `C` classes along `axis`, any other axes. Imports `_check` and the row k
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 
 from fastloss import _check, _rows
-from fastloss._check import FLOAT32, FLOAT64, Array, Refusal
+from fastloss._check import FLOAT32, FLOAT64, Array, named
 from fastloss._threads import get_num_threads
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
-
-def _named(function: Callable[P, T]) -> Callable[P, T]:
-    """Errors start with the function's name, as a loss's do."""
-
-    @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return function(*args, **kwargs)
-        except Refusal as refusal:
-            raise refusal.named(function.__name__) from None
-
-    return call
-
-
-@_named
+@named
 def logsumexp(x: Any, *, axis: int = -1) -> Array:
     """Logarithm of the sum of exponentials along an axis.
 
@@ -75,7 +57,7 @@ def logsumexp(x: Any, *, axis: int = -1) -> Array:
     return values
 
 
-@_named
+@named
 def softmax(x: Any, *, axis: int = -1, out: Any = None) -> Array:
     """Exponentials along an axis, divided by their sum.
 
@@ -113,7 +95,7 @@ def softmax(x: Any, *, axis: int = -1, out: Any = None) -> Array:
     return _rowwise("softmax", x, axis, out)
 
 
-@_named
+@named
 def log_softmax(x: Any, *, axis: int = -1, out: Any = None) -> Array:
     """Logarithm of `softmax`.
 

@@ -1,0 +1,75 @@
+/* The inner loops of CTC for one CPU level. setup.py compiles this file once per level with -DFL_LEVEL=<name> and the level's flags;
+ * the result is one constant table, fl_ctc_table_<level>, among which _ctc.pyx chooses (levels.h).
+ */
+#include "ctc.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "half.h"
+#include "simd.h"
+#include "vecmath.h"
+#include "view.h"
+
+#include "exactly.h"
+
+#define FL_UNBIAS_f32 0x1p-60 /* as in level.c: scaling.h */
+#define FL_UNBIAS_f64 0x1p-500
+
+#define FN_JOIN(name, suffix) name##_##suffix
+#define FN_OF(name, suffix) FN_JOIN(name, suffix)
+#define FN(name) FN_OF(name, FL_SUFFIX)
+
+#define FL_SUFFIX f64
+#define FL_REAL_BITS 64
+#define FL_THIS_TYPE FL_F64
+#define R double
+#define V vd
+#define M md
+#define LANES LANES_F64
+#include "convert.h"
+#include "scaling.h"
+#include "ctc_frames.h"
+#include "undefine.h"
+
+#define FL_SUFFIX f32
+#define FL_REAL_BITS 32
+#define FL_THIS_TYPE FL_F32
+#define R float
+#define V vf
+#define M mf
+#define LANES LANES_F32
+#include "convert.h"
+#include "scaling.h"
+#include "ctc_frames.h"
+#include "undefine.h"
+
+#include "ctc_states.h"
+#include "ctc_linear.h"
+#include "ctc_log.h"
+#include "ctc_exact.h"
+#include "ctc_best.h"
+
+#define FL_TABLE_OF(level) FN_JOIN(fl_ctc_table, level)
+
+const fl_ctc_table FL_TABLE_OF(FL_LEVEL) = {
+    .mark = {mark_f32, mark_f64},
+    .frames = {frames_f32, frames_f64},
+    .slopes = {slopes_f32, slopes_f64},
+    .fill = {fill_f32, fill_f64},
+    .begin = linear_begin,
+    .forward = linear_forward,
+    .end = linear_end,
+    .turn = linear_turn,
+    .backward = linear_backward,
+    .log_begin = log_begin,
+    .log_forward = log_forward,
+    .log_end = log_end,
+    .log_turn = log_turn,
+    .log_backward = log_backward,
+    .exact_begin = exact_begin,
+    .exact_forward = exact_forward,
+    .exact_end = exact_end,
+    .best_forward = best_forward,
+    .best_path = best_path,
+};

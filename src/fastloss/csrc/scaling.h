@@ -1,0 +1,51 @@
+/* How the exponentials of a row of logits are scaled, so that sums of them neither overflow nor round where it matters. Included
+ * once per type (R, V, LANES, FN as in pointwise.h) by what adds such exponentials up: rows.h, ctc_frames.h.
+ *
+ * Exponentials are not taken of x - top: that difference rounds, and for a row won by 50 nats its rounding alone costs 30 ULP.
+ * Instead e^x = p 2^n (vecmath.h), and n - k + BIAS, whole numbers, is the power of two that a term keeps; k is top's own n. What
+ * is left over, e^(k ln 2 - top), is one factor per row, computed in double. The bias makes room for terms down to e^-RANGE of
+ * the largest before they lose bits. Rows whose top is beyond 2 RANGE are shifted by it first: there x - top is exact
+ * wherever it matters (Sterbenz).
+ */
+
+#if FL_REAL_BITS == 32
+#define FL_BIAS 60
+#define FL_UNBIAS FL_UNBIAS_f32
+#define FL_RANGE 128
+#define FL_SMALL 0x1p-100
+#define FL_FLUSH 0x1p-170 /* what clamped terms can add up to */
+#define FL_ROUND FL_ROUND_F32
+#define FL_EXP_UNIT vexp_small_short
+#define FL_LOG1P_ROW vlog1p_short
+#else
+#define FL_BIAS 500
+#define FL_UNBIAS FL_UNBIAS_f64
+#define FL_RANGE 1050
+#define FL_SMALL 0x1p-990
+#define FL_FLUSH 0.0
+#define FL_ROUND FL_ROUND_F64
+#define FL_EXP_UNIT vexp_small
+#define FL_LOG1P_ROW vlog1p_f64
+#endif
+
+/* How a row's exponentials are scaled: everything follows from its top. */
+typedef struct {
+  R shift;     /* subtracted from the logits: 0, or top if that is large */
+  R low;       /* shifted logits below are raised to it */
+  R exponent;  /* k - BIAS */
+  double unit; /* k ln 2 - (top - shift), in [-0.35, 0.35] */
+} FN(scaling);
+
+FL_INLINE FN(scaling) FN(scaling_of)(R top) {
+  FN(scaling) s;
+  s.shift = top > 2 * FL_RANGE || top < -2 * FL_RANGE ? top : 0;
+  const R y = top - s.shift;
+  const R k = (y * (R)FL_LOG2E + FL_ROUND) - FL_ROUND;
+  s.low = y - FL_RANGE;
+  s.exponent = k - FL_BIAS;
+  s.unit = ((double)k * FL_LN2_HIGH_F64 - (double)y) + (double)k * FL_LN2_LOW_F64;
+  return s;
+}
+
+/* e^(x - top) 2^BIAS e^-unit */
+FL_INLINE V FN(term)(V x, V shift, V low, V exponent) { return vexp_scaled(vmax(low, x - shift), exponent); }
