@@ -46,6 +46,8 @@ class Loss(Generic[P]):
         One value per element; otherwise one per row along ``axis``.
     shared : tuple of str
         Those of `arrays` that all samples share: they are not cut where a batch is.
+    beside : tuple of str
+        Those of `options` that are arrays with an entry for each sample, such as lengths: they are cut where a batch is.
     formula, range, citation : str
         One line each.
     ulp : Mapping
@@ -70,6 +72,7 @@ class Loss(Generic[P]):
         sampler: str,
         ulp: Mapping[str, float],
         shared: tuple[str, ...] = (),
+        beside: tuple[str, ...] = (),
     ) -> None:
         functools.update_wrapper(self, body)
         signature = inspect.signature(body)
@@ -82,7 +85,7 @@ class Loss(Generic[P]):
             {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _COMMON}
         )
         self.wrt, self.max_order, self.pointwise = wrt, max_order, pointwise
-        self.shared = shared
+        self.shared, self.beside = shared, beside
         self.formula, self.range, self.citation = formula, range, citation
         self.ulp: Mapping[str, float] = MappingProxyType(dict(ulp))
         self._body = body
@@ -191,6 +194,7 @@ def loss(
     pointwise: bool = True,
     ulp: Mapping[str, float] = MappingProxyType({"float32": 4, "float64": 8}),
     shared: tuple[str, ...] = (),
+    beside: tuple[str, ...] = (),
 ) -> Callable[[Callable[P, Plan]], Loss[P]]:
     """Turn the function that checks a loss's arguments and plans its computation into a registered Loss."""
 
@@ -199,7 +203,7 @@ def loss(
             raise ValueError(f"a loss named {body.__name__!r} exists")
         made = Loss(
             body, wrt=wrt, max_order=max_order, pointwise=pointwise, formula=formula, range=range, citation=citation,
-            sampler=sampler, ulp=ulp, shared=shared,
+            sampler=sampler, ulp=ulp, shared=shared, beside=beside,
         )  # fmt: skip
         _registry[made.name] = made
         return made

@@ -123,7 +123,7 @@ def _union(of: Callable[[Loss[Any]], Mapping[str, Any]], losses: Iterable[Loss[A
 
 
 def _arrays(loss: Loss[Any]) -> Mapping[str, Any]:
-    return dict.fromkeys(loss.per_sample)
+    return dict.fromkeys((*loss.per_sample, *loss.beside))
 
 
 def _reals(loss: Loss[Any]) -> Mapping[str, Any]:
@@ -131,7 +131,8 @@ def _reals(loss: Loss[Any]) -> Mapping[str, Any]:
 
 
 def _own(loss: Loss[Any]) -> Mapping[str, Any]:
-    return {**dict.fromkeys(loss.shared), **loss.options}
+    own = dict.fromkeys(loss.shared) | dict(loss.options)
+    return {name: value for name, value in own.items() if name not in loss.beside}
 
 
 ARRAYS = _union(_arrays)

@@ -26,6 +26,7 @@ UNITS = ("class", "state")
     range="[0, inf]",
     citation="Graves, Fernandez, Gomez and Schmidhuber, Connectionist Temporal Classification, 2006",
     sampler="frames_and_labels",
+    beside=("input_lengths", "target_lengths"),
 )
 def ctc(
     logits: Any,

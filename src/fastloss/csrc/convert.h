@@ -71,7 +71,7 @@ static void FN(store_run)(int type, char *restrict p, ptrdiff_t stride, ptrdiff_
   }
 }
 
-static void FN(gather)(const fl_view *view, ptrdiff_t start, ptrdiff_t n, void *out_) {
+static inline void FN(gather)(const fl_view *view, ptrdiff_t start, ptrdiff_t n, void *out_) {
   R *out = out_;
   fl_cursor at;
   fl_seek(&at, view, start);
@@ -83,7 +83,7 @@ static void FN(gather)(const fl_view *view, ptrdiff_t start, ptrdiff_t n, void *
   }
 }
 
-static void FN(scatter)(const fl_view *view, ptrdiff_t start, ptrdiff_t n, const void *in_) {
+static inline void FN(scatter)(const fl_view *view, ptrdiff_t start, ptrdiff_t n, const void *in_) {
   const R *in = in_;
   fl_cursor at;
   fl_seek(&at, view, start);

@@ -36,6 +36,7 @@ class Term:
         known = {**arrays, **self.options}  # a shared array is given as an option
         inputs = (known[name] for name in self.loss.arrays)
         options = {name: value for name, value in self.options.items() if name not in self.loss.shared}
+        options |= {name: arrays[name] for name in self.loss.beside if name in arrays}
         return self.loss.terms(*inputs, **options, sample_weight=sample_weight)
 
 
@@ -73,8 +74,8 @@ class Metrics:
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """What the terms read, in the order of their signatures."""
-        return tuple(dict.fromkeys(name for term in self.terms for name in term.loss.per_sample))
+        """What the terms read, in the order of their signatures; some may do without what lies beside the others."""
+        return tuple(dict.fromkeys(name for term in self.terms for name in (*term.loss.per_sample, *term.loss.beside)))
 
     @property
     def labels(self) -> list[str]:
@@ -100,6 +101,7 @@ class Metrics:
             if missing := [shared for shared in loss.shared if shared not in given]:
                 raise TypeError(f"{loss.name}: {missing[0]}: expected an array, got none")
             full = {**loss.options, **given}
+            full = {option: value for option, value in full.items() if option not in loss.beside}
             described = {option: describe(value) for option, value in sorted(full.items())}
             term = Term(loss, given, described)
             keys = [(t.loss, t.description) for t in terms]  # a custom loss may share its name with another
@@ -142,7 +144,17 @@ def axes_of(term: Term, ndims: Mapping[str, int]) -> dict[str, int | None]:
     if axis is not None and ndim == 1:
         return dict.fromkeys(names)
     classes_first = axis in (0, -ndim)
-    return {name: int(classes_first and ndims[name] == ndim) for name in names}
+    axes: dict[str, int | None] = {name: int(classes_first and ndims[name] == ndim) for name in names}
+    if term.loss.beside:
+        for name in names[1:]:
+            if ndims[name] == 1:
+                raise ValueError(
+                    f"evaluate: {name}: expected one row per sample, got one dimension, whose samples cannot be told"
+                )
+        axes |= dict.fromkeys(term.loss.beside, 0)
+    if term.description.get("time_major"):
+        axes[names[0]] = 1
+    return axes
 
 
 def as_list(losses: Losses) -> Sequence[Any]:
@@ -161,7 +173,7 @@ def needs(losses: Losses) -> tuple[tuple[str, ...], frozenset[str]]:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"evaluate: losses: expected each loss once, got {name!r} twice")
-    arrays = dict.fromkeys(name for _, loss, _, _ in chosen for name in loss.per_sample)
+    arrays = dict.fromkeys(name for _, loss, _, _ in chosen for name in (*loss.per_sample, *loss.beside))
     options = {option: name for name, _, has, _ in chosen for option in has}
     for name, loss, _, _ in chosen:
         if both := sorted(options.keys() & set(loss.per_sample)):
@@ -172,17 +184,22 @@ def needs(losses: Losses) -> tuple[tuple[str, ...], frozenset[str]]:
     return tuple(arrays), frozenset(options)
 
 
+def _options(loss: Loss[Any]) -> frozenset[str]:
+    """What is the same for all samples."""
+    return frozenset((*loss.options, *loss.shared)) - set(loss.beside)
+
+
 def _resolve(item: Any) -> tuple[str, Loss[Any], frozenset[str], str | None]:
     """(name, loss, the options it takes, the function of the mean)."""
     if isinstance(item, Loss):
-        return item.name, item, frozenset((*item.options, *item.shared)), None
+        return item.name, item, _options(item), None
     name = item if isinstance(item, str) else getattr(item, "__name__", repr(item))
     if not isinstance(item, str) and getattr(fastloss, name, None) is not item:
         raise ValueError(
             f"evaluate: losses: expected names and losses of fastloss, got {item!r} (fastloss.custom makes a loss of a function)"
         )
     if name in LOSSES:
-        return name, LOSSES[name], frozenset((*LOSSES[name].options, *LOSSES[name].shared)), None
+        return name, LOSSES[name], _options(LOSSES[name]), None
     if name in DERIVED:
         base, function = DERIVED[name]
         keywords = inspect.signature(getattr(fastloss, name)).parameters

@@ -384,7 +384,7 @@ def _samples(term: Term, first: Source) -> int:
     """How many values reduction="none" has per row."""
     axes, shape = axes_of(term, dict.fromkeys(term.loss.per_sample, first.ndim)), first.shape
     lead = axes[first.name]
-    if lead is None or not shape:
+    if lead is None or not shape or term.loss.beside:  # one row, or one sequence
         return 1
     classes = class_axis(term)
     rest = [n for i, n in enumerate(shape) if i != lead]
