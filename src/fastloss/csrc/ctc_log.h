@@ -22,7 +22,7 @@ static void log_begin(fl_ctc *job) {
   job->taken = job->taken_lost = 0;
 }
 
-/* Takes the largest of entries [low, high) of two rows out of all of them, so that those that matter keep their digits; returns it. */
+/* Takes the largest of entries [low, high) of two rows out of all of them, so that what matters keeps its digits; returns it. */
 static double take_out(double *row, ptrdiff_t P, ptrdiff_t low, ptrdiff_t high) {
   vd most = vset_f64(-INFINITY);
   for (int part = 0; part < 2; part++)
