@@ -266,7 +266,7 @@ def evaluate_command(ctx: click.Context, /, losses: tuple[str, ...], style: str,
     options = _union(_own, [*LOSSES.values(), *custom.values()])
     given = {name: value for name, value in arguments.items() if _is_given(ctx, name)}
     _check_usage(ctx, losses, chosen, given)
-    own = needs(chosen)[1]
+    own = needs(chosen).options
     for name in own & given.keys():
         if isinstance(given[name], str) and not isinstance(options[name][0], str):
             given[name] = load(name, given[name])
@@ -284,13 +284,13 @@ def evaluate_command(ctx: click.Context, /, losses: tuple[str, ...], style: str,
 def _check_usage(ctx: click.Context, names: tuple[str, ...], chosen: Sequence[str | Loss[Any]], given: Mapping[str, Any]) -> None:
     """What can be said of a command without reading a file is a matter of usage."""
     try:
-        arrays, options = needs(chosen)
+        arrays, beside, options = needs(chosen)
     except ValueError as error:
         raise click.UsageError(str(error).partition("losses: ")[2], ctx) from None
     for name in arrays:
         if name not in given:
             raise click.UsageError(f"{', '.join(names)}: expected {_flag(name)} FILE, got none", ctx)
-    known = {*arrays, *(f"{name}_dtype" for name in arrays), *options}
+    known = {*arrays, *beside, *(f"{name}_dtype" for name in arrays), *options}
     of_losses = {p.name for p in ctx.command.get_params(ctx)} - {p.name for p in ctx.command.params}
     for name in given:
         if name in of_losses and name not in known:

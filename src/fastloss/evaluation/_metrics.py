@@ -11,7 +11,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,12 +87,12 @@ class Metrics:
     @classmethod
     def of(cls, losses: Losses, options: Mapping[str, Any]) -> Metrics:
         """Each option goes to the losses that have it; one that none has is an error."""
-        arrays, known = needs(losses)
+        arrays, beside, known = needs(losses)
         chosen = [_resolve(item) for item in as_list(losses)]
         if unknown := sorted(set(options) - known):
             names = ", ".join(name for name, _, _, _ in chosen)
             raise TypeError(
-                f"evaluate: expected arrays and options of {names} ({', '.join([*arrays, *sorted(known)])}), got {unknown[0]!r}"
+                f"evaluate: expected arrays and options of {names} ({', '.join([*arrays, *beside, *sorted(known)])}), got {unknown[0]!r}"
             )
         metrics: list[Metric] = []
         terms: list[Term] = []
@@ -164,8 +164,16 @@ def as_list(losses: Losses) -> Sequence[Any]:
     return list(losses)
 
 
-def needs(losses: Losses) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The names of all the arrays and options that some losses have."""
+class Needs(NamedTuple):
+    """Names: the arrays that some losses read, those that may lie beside them, and their options."""
+
+    arrays: tuple[str, ...]
+    beside: tuple[str, ...]
+    options: frozenset[str]
+
+
+def needs(losses: Losses) -> Needs:
+    """What some losses read and take."""
     chosen = [_resolve(item) for item in as_list(losses)]
     if not chosen:
         raise ValueError("evaluate: losses: expected at least one loss, got none")
@@ -173,7 +181,8 @@ def needs(losses: Losses) -> tuple[tuple[str, ...], frozenset[str]]:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"evaluate: losses: expected each loss once, got {name!r} twice")
-    arrays = dict.fromkeys(name for _, loss, _, _ in chosen for name in (*loss.per_sample, *loss.beside))
+    arrays = dict.fromkeys(name for _, loss, _, _ in chosen for name in loss.per_sample)
+    beside = dict.fromkeys(name for _, loss, _, _ in chosen for name in loss.beside)
     options = {option: name for name, _, has, _ in chosen for option in has}
     for name, loss, _, _ in chosen:
         if both := sorted(options.keys() & set(loss.per_sample)):
@@ -181,7 +190,7 @@ def needs(losses: Losses) -> tuple[tuple[str, ...], frozenset[str]]:
                 f"evaluate: losses: expected names that mean one thing, got {both[0]!r}: "
                 f"an array of {name} and an option of {options[both[0]]}"
             )
-    return tuple(arrays), frozenset(options)
+    return Needs(tuple(arrays), tuple(beside), frozenset(options))
 
 
 def _options(loss: Loss[Any]) -> frozenset[str]:

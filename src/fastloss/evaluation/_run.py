@@ -141,8 +141,8 @@ def open_all(metrics: Metrics, inputs: Mapping[str, Any]) -> tuple[list[Source],
 
 def _split(chosen: Iterable[Any], given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays (and what their bytes mean), and options."""
-    names, _ = needs(chosen)
-    known = {*names, *(f"{name}_dtype" for name in names)}
+    arrays, beside, _ = needs(chosen)
+    known = {*arrays, *beside, *(f"{name}_dtype" for name in (*arrays, *beside))}
     inputs = {name: value for name, value in given.items() if name in known and value is not None}
     return inputs, {name: value for name, value in given.items() if name not in known}
 
