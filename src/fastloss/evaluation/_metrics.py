@@ -91,9 +91,8 @@ class Metrics:
         chosen = [_resolve(item) for item in as_list(losses)]
         if unknown := sorted(set(options) - known):
             names = ", ".join(name for name, _, _, _ in chosen)
-            raise TypeError(
-                f"evaluate: expected arrays and options of {names} ({', '.join([*arrays, *beside, *sorted(known)])}), got {unknown[0]!r}"
-            )
+            all_names = ", ".join([*arrays, *beside, *sorted(known)])
+            raise TypeError(f"evaluate: expected arrays and options of {names} ({all_names}), got {unknown[0]!r}")
         metrics: list[Metric] = []
         terms: list[Term] = []
         for name, loss, has, function in chosen:
