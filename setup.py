@@ -21,7 +21,7 @@ from setuptools.modified import newer_group
 
 PACKAGE = Path("src/fastloss")
 CSRC = PACKAGE / "csrc"
-LOOPS = {"_kernels": "level.c"}  # an extension's inner loops: compiled once per CPU level
+LOOPS = {"_kernels": "level.c", "_regions": "regions.c"}  # an extension's inner loops: compiled once per CPU level
 LEVEL_FLAGS = {
     "baseline": [],
     "v3": ["-march=x86-64-v3"],
@@ -149,7 +149,7 @@ def extensions() -> list[Extension]:
         )
 
     return cythonize(
-        [extension("_kernels", str(CSRC / "dispatch.c")), extension("_rows"), extension("_scores")],
+        [extension("_kernels", str(CSRC / "dispatch.c")), extension("_rows"), extension("_scores"), extension("_regions")],
         compiler_directives={"linetrace": COVERAGE, "embedsignature": True},
         include_path=["src"],
     )
