@@ -70,6 +70,7 @@ class Loss(Generic[P]):
         sampler: str,
         ulp: Mapping[str, float],
         shared: tuple[str, ...] = (),
+        row_axis: int | None = None,
     ) -> None:
         functools.update_wrapper(self, body)
         signature = inspect.signature(body)
@@ -83,6 +84,7 @@ class Loss(Generic[P]):
         )
         self.wrt, self.max_order, self.pointwise = wrt, max_order, pointwise
         self.shared = shared
+        self.row_axis = row_axis
         self.formula, self.range, self.citation = formula, range, citation
         self.ulp: Mapping[str, float] = MappingProxyType(dict(ulp))
         self._body = body
@@ -191,6 +193,7 @@ def loss(
     pointwise: bool = True,
     ulp: Mapping[str, float] = MappingProxyType({"float32": 4, "float64": 8}),
     shared: tuple[str, ...] = (),
+    row_axis: int | None = None,
 ) -> Callable[[Callable[P, Plan]], Loss[P]]:
     """Turn the function that checks a loss's arguments and plans its computation into a registered Loss."""
 
@@ -199,7 +202,7 @@ def loss(
             raise ValueError(f"a loss named {body.__name__!r} exists")
         made = Loss(
             body, wrt=wrt, max_order=max_order, pointwise=pointwise, formula=formula, range=range, citation=citation,
-            sampler=sampler, ulp=ulp, shared=shared,
+            sampler=sampler, ulp=ulp, shared=shared, row_axis=row_axis,
         )  # fmt: skip
         _registry[made.name] = made
         return made

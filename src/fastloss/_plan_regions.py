@@ -6,7 +6,6 @@ Shapes: `N` items, `C` classes, `K` of them that count, `G` groups: the items, o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -16,11 +15,12 @@ import numpy.typing as npt
 
 from fastloss import _check, _regions
 from fastloss._check import FLOAT32, FLOAT64, Array, refuse
-from fastloss._plan import REDUCTIONS, Plan, Result, Terms, _refuse_outside
+from fastloss._plan import REDUCTIONS, Plan, Result, Terms, _refuse_outside, _total
 from fastloss._threads import get_num_threads
 
 Floats = npt.NDArray[np.float64]
 MOST_CLASSES = 2**24  # which a float32 still tells apart
+MOST_SORTED = 2**32
 
 
 # ---- the arguments ------------------------------------------------------------------------------------------------------
@@ -59,6 +59,9 @@ class Regions:
         """Of the values: items (unless pooled), classes that count (if there is an axis of them)."""
         classes = (self.classes - self.first,) if per_class and self.axis >= 0 else ()
         return (() if self.pooled else (self.items,)) + classes
+
+    def class_weights(self, value: Any) -> Floats | None:
+        return None if value is None else _check.class_weights("class_weight", value, self.classes)
 
     def options(self) -> dict[str, Any]:
         return {"pooled": self.pooled, "ignore_index": self.ignore, "wide": self.wide, "threads": get_num_threads()}
@@ -358,6 +361,8 @@ class Lovasz(Overlap):
     def _measure(self, slopes: bool) -> tuple[Floats, npt.NDArray[np.bool_], Any]:
         r = self.r
         table, given = np.zeros((r.groups, r.classes, 3)), None
+        if self.x.size // (r.groups * r.classes or 1) >= MOST_SORTED:
+            refuse(ValueError, "logits", f"fewer than {MOST_SORTED} positions to be sorted at once", f"shape {self.x.shape}")
         if self.x.size:
             table, given, *found = _regions.lovasz(
                 r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, only_present=self.only_present,
@@ -375,3 +380,62 @@ class Lovasz(Overlap):
             r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, self._coefficients(slopes), gradient, given=backward,
             **r.options(),
         )  # fmt: skip
+
+
+class Boxes(Plan):
+    """Pairs of boxes: one value for each."""
+
+    __slots__ = ("eps", "form", "kind", "sample_weight", "shape", "t", "total_weight")
+
+    def __init__(
+        self, boxes: Any, target: Any, kind: Any, form: Any, eps: float, sample_weight: Any, reduction: str
+    ) -> None:
+        _check.one_of("reduction", reduction, REDUCTIONS)
+        self.kind = _regions.BOXES[_check.one_of("kind", kind, tuple(_regions.BOXES))]
+        self.form = _check.one_of("format", form, tuple(_regions.FORMATS))
+        self.x, self.t = _check.array("boxes", boxes), _check.array("target", target)
+        if self.x.ndim == 0 or self.x.shape[-1] != 4:
+            refuse(ValueError, "boxes", "four numbers along the last axis", f"shape {self.x.shape}")
+        if self.t.shape != self.x.shape:
+            refuse(ValueError, "target", f"the shape of boxes, {self.x.shape}", f"shape {self.t.shape}")
+        self.wide = _check.is_wide(self.x.dtype, self.t.dtype)
+        self.eps, self.reduction, self.shape = eps, reduction, self.x.shape[:-1]
+        self.sample_weight: Array | None = None
+        self.total_weight = float(self.x.size // 4)
+        if sample_weight is not None:
+            self.sample_weight = _check.weights("sample_weight", sample_weight, self.shape)
+            self.total_weight = _total(self.sample_weight)
+
+    def _inputs(self) -> tuple[Array | None, ...]:
+        return self.x, self.t, self.sample_weight
+
+    def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        values = np.empty(self.shape, self._values_dtype()) if value and self.reduction == "none" else None
+        gradient = self._buffer(out) if grad else None
+        if out is not None and self.eps == 0:
+            self._kernel(1.0, None, None)  # the boxes, before anything of the caller's is written
+        total = self._kernel(self._scale(self.total_weight), values, gradient)
+        if not value:
+            return None, gradient, None
+        return (self._reduced(total, self.total_weight) if values is None else values), gradient, None
+
+    def terms(self) -> Terms:
+        values = np.empty(self.shape, FLOAT64)
+        self._kernel(1.0, values, None)
+        if self.sample_weight is None:
+            return values, np.broadcast_to(FLOAT64.type(1), self.shape)
+        return values, self.sample_weight.astype(FLOAT64)
+
+    def _kernel(self, scale: float, values: Array | None, grad: Array | None) -> float:
+        if self.x.size == 0:
+            return 0.0
+        total, bad, of_target = _regions.boxes(
+            self.kind, self.x, self.t, form=_regions.FORMATS[self.form], eps=self.eps, weight=self.sample_weight, scale=scale,
+            values=values, grad=grad, threads=get_num_threads(),
+        )  # fmt: skip
+        if bad >= 0:
+            at = tuple(int(k) for k in np.unravel_index(bad, self.shape))
+            sides = "x1 < x2 and y1 < y2" if self.form == "xyxy" else "width and height > 0"
+            box = [float(v) for v in (self.t if of_target else self.x)[at]]
+            refuse(ValueError, "target" if of_target else "boxes", f"{sides} (where eps is 0)", box, at)
+        return total

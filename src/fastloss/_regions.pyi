@@ -14,6 +14,7 @@ SLOPES: int
 TARGETS: dict[str, int]
 ACTIVATIONS: dict[str | None, int]
 BOXES: dict[str, int]
+FORMATS: dict[str, int]
 
 def sums(
     x: npt.NDArray[Any],
@@ -60,3 +61,16 @@ def lovasz(
     wide: bool = False,
     threads: int = 1,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any] | None, int, int, float, float, float, float]: ...
+def boxes(
+    kind: int,
+    box: npt.NDArray[Any],
+    target: npt.NDArray[Any],
+    *,
+    form: int,
+    eps: float,
+    weight: npt.NDArray[Any] | None = None,
+    scale: float = 1.0,
+    values: npt.NDArray[Any] | None = None,
+    grad: npt.NDArray[Any] | None = None,
+    threads: int = 1,
+) -> tuple[float, int, bool]: ...

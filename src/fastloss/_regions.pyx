@@ -112,6 +112,7 @@ cdef enum:
     BLOCK_POSITIONS = 4096  # positions of a block at the most
     PARTIALS = 524288  # partial sums that are kept at once
     BOX_BLOCK = 512
+    CORNERS, CORNER_AND_SIZE, CENTRE_AND_SIZE
 
 ACTIVATIONS = {None: NO_ACTIVATION, "sigmoid": SIGMOID, "softmax": SOFTMAX}
 
@@ -630,3 +631,158 @@ def lovasz(
         sort.scratch, sort.scratch_size = workspace.base(), workspace.size
         run_blocks(sort_block, &sort, most, 1000.0 + 10.0 * sort.n, threads)
     return results, errors if with_slopes else None, *findings.told()
+
+
+# ---- pairs of boxes -------------------------------------------------------------------------------------------------
+
+FORMATS = {"xyxy": CORNERS, "xywh": CORNER_AND_SIZE, "cxcywh": CENTRE_AND_SIZE}
+
+cdef struct BoxCall:
+    fl_box_pairs job
+    int form
+    bint strict
+    fl_view box, target, weight, grad
+    Py_ssize_t box_step, target_step, grad_step  # from one coordinate to the next
+    bint has_weight, has_grad, wide_values
+    const fl_real_table *table  # of the gradient
+    Py_ssize_t n
+    Py_ssize_t base
+    double scale
+    char *values
+    double *sums
+    Py_ssize_t *bad  # per block: the first box without area, as 2 x position + (1 if it is the target's); or -1
+    char *scratch
+    Py_ssize_t scratch_size
+
+
+cdef void read_boxes(
+    const BoxCall *call, const fl_view *view, Py_ssize_t step, Py_ssize_t start, Py_ssize_t n, Py_ssize_t which, double *at,
+    Py_ssize_t *bad,
+) noexcept nogil:
+    """Coordinates of the corners, a plane each."""
+    cdef fl_view coordinate = view[0]
+    cdef Py_ssize_t i, k
+    cdef double *low
+    cdef double *high
+    for k in range(4):
+        coordinate.data = view.data + k * step
+        real_table(True).gather(&coordinate, start, n, at + k * n)
+    for k in range(2):
+        low, high = at + k * n, at + (k + 2) * n
+        for i in range(n):
+            if call.strict and ((high[i] <= low[i]) if call.form == CORNERS else (high[i] <= 0)):
+                if bad[0] < 0 or bad[0] > 2 * (start + i) + which:
+                    bad[0] = 2 * (start + i) + which
+            if call.form == CENTRE_AND_SIZE:
+                low[i] -= high[i] / 2
+            if call.form != CORNERS:
+                high[i] += low[i]
+
+
+cdef void turn_slopes(const BoxCall *call, double *grad, Py_ssize_t n) noexcept nogil:
+    """From slopes in the corners to those in what the caller gave."""
+    cdef Py_ssize_t i, k
+    cdef double low, high
+    for k in range(2):
+        for i in range(n):
+            low, high = grad[k * n + i], grad[(k + 2) * n + i]
+            grad[k * n + i] = low + high
+            grad[(k + 2) * n + i] = high if call.form == CORNER_AND_SIZE else (high - low) / 2
+
+
+cdef void boxes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef const BoxCall *call = <const BoxCall *>call_
+    cdef Py_ssize_t start = (call.base + b) * BOX_BLOCK, n = min(<Py_ssize_t>BOX_BLOCK, call.n - start), i, k
+    cdef double *at = <double *>(call.scratch + thread * call.scratch_size)
+    cdef double *weight = at + 13 * BOX_BLOCK
+    cdef fl_box_pairs job = call.job
+    cdef fl_view coordinate
+    cdef double total = 0, value
+    job.P, job.box, job.target, job.value = n, at, at + 4 * BOX_BLOCK, at + 12 * BOX_BLOCK
+    job.grad = at + 8 * BOX_BLOCK if call.has_grad else NULL
+    read_boxes(call, &call.box, call.box_step, start, n, 0, at, &call.bad[b])
+    read_boxes(call, &call.target, call.target_step, start, n, 1, at + 4 * BOX_BLOCK, &call.bad[b])
+    if call.has_weight:
+        real_table(True).gather(&call.weight, start, n, weight)
+    regions_table().boxes(&job)
+    for i in range(n):
+        value = job.value[i] * weight[i] if call.has_weight else job.value[i]
+        total += value
+        if call.values != NULL and call.wide_values:
+            (<double *>call.values)[start + i] = value
+        elif call.values != NULL:
+            (<float *>call.values)[start + i] = <float>value
+    call.sums[b] = total
+    if not call.has_grad:
+        return
+    if call.form != CORNERS:
+        turn_slopes(call, job.grad, n)
+    for k in range(4):
+        for i in range(n):
+            value = job.grad[k * n + i] * call.scale
+            if call.has_weight:
+                value *= weight[i]
+            if call.table.size == 8:
+                at[i] = value  # the boxes have done their duty
+            else:
+                (<float *>at)[i] = <float>value
+        coordinate = call.grad
+        coordinate.data = call.grad.data + k * call.grad_step
+        call.table.scatter(&coordinate, start, n, at)
+
+
+def boxes(
+    int kind, cnp.ndarray box, cnp.ndarray target, *, int form, double eps, cnp.ndarray weight=None, double scale=1.0,
+    cnp.ndarray values=None, cnp.ndarray grad=None, int threads=1,
+):
+    """Run one of BOXES over pairs of boxes: four numbers of one of FORMATS along the last axis; not empty. eps 0: boxes must have
+    an area. values: C-contiguous, float32 or float64.
+
+    Returns (sum of weighted losses, first pair with a box without area or -1, whether that is the target's).
+    """
+    cdef BoxCall call
+    cdef Workspace workspace
+    cdef RunningSum total = RunningSum(0, 0)
+    cdef int last = cnp.PyArray_NDIM(box) - 1
+    cdef Py_ssize_t blocks, kept, n, b, bad = -1
+    cdef double *partials
+    call.job.kind, call.job.eps, call.form, call.strict = kind, eps, form, eps == 0
+    call.n = cnp.PyArray_SIZE(box) // 4
+    make_view(&call.box, box, last)
+    make_view(&call.target, target, last)
+    call.box_step, call.target_step = cnp.PyArray_STRIDE(box, last), cnp.PyArray_STRIDE(target, last)
+    call.has_weight, call.has_grad = weight is not None, grad is not None
+    if call.has_weight:
+        make_view(&call.weight, weight)
+    call.table = real_table(True)
+    if call.has_grad:
+        make_view(&call.grad, grad, last)
+        call.grad_step = cnp.PyArray_STRIDE(grad, last)
+        call.table = real_table(call.grad.type == FL_F64)
+    call.scale = scale
+    call.values = <char *>cnp.PyArray_DATA(values) if values is not None else NULL
+    call.wide_values = values is not None and cnp.PyArray_TYPE(values) == cnp.NPY_DOUBLE
+    blocks = (call.n + BOX_BLOCK - 1) // BOX_BLOCK
+    threads = <int>max(1, min(threads, blocks))
+    workspace = Workspace(14 * BOX_BLOCK * 8, threads)
+    call.scratch, call.scratch_size = workspace.base(), workspace.size
+    kept = min(blocks, <Py_ssize_t>SPAN)
+    partials = <double *>malloc(2 * kept * sizeof(double))
+    if partials == NULL:
+        raise MemoryError()
+    call.sums, call.bad = partials, <Py_ssize_t *>(partials + kept)
+    call.base = 0
+    try:
+        while call.base < blocks:
+            n = min(kept, blocks - call.base)
+            for b in range(n):
+                call.bad[b] = -1
+            run_blocks(boxes_block, &call, n, 30.0 * BOX_BLOCK, threads)
+            add_in_order(&total, call.sums, n)
+            for b in range(n):
+                if bad < 0:
+                    bad = call.bad[b]
+            call.base += n
+        return sum_of(&total), bad // 2 if bad >= 0 else -1, bad % 2 == 1
+    finally:
+        free(partials)

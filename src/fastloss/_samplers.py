@@ -112,3 +112,16 @@ def score_and_thresholds(rng: np.random.Generator, dtype: str, size: int) -> tup
     cuts = np.cumsum(rng.uniform(0.3, 2.0, CLASSES - 1))
     score = rng.normal(scale=1.5, size=size)
     return score.astype(dtype), (cuts - cuts.mean()).astype(dtype), rng.integers(0, CLASSES, size)
+
+
+def class_volumes(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """size items of 3 classes in 3 x 5 positions, and label maps."""
+    return rng.normal(scale=2, size=(size, 3, 3, 5)).astype(dtype), rng.integers(0, 3, (size, 3, 5))
+
+
+def box_pairs(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Boxes as two corners, most of which meet; none has an edge in line with one of its target's."""
+    corner, sides = rng.uniform(0, 8, (2, size, 2)), rng.uniform(1, 8, (2, size, 2))
+    corner[1] = corner[0] + rng.uniform(-3, 5, (size, 2))
+    first, second = np.concatenate([corner, corner + sides], axis=-1)
+    return first.astype(dtype), second.astype(dtype)
