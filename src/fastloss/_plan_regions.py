@@ -317,7 +317,7 @@ class Overlap(Plan):
         if self.x.size:
             table, *found = _regions.sums(
                 r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, squared=self.squared, entropy=self.entropy,
-                **r.options(),
+                by_class=self.entropy and self.class_weight is not None, **r.options(),
             )  # fmt: skip
             r.judge(*found)
         s = Sums.of(table)

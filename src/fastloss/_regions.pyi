@@ -25,6 +25,7 @@ def sums(
     *,
     squared: bool = False,
     entropy: bool = False,
+    by_class: bool = False,
     pooled: bool = False,
     ignore_index: int | None = None,
     wide: bool = False,

@@ -48,7 +48,7 @@ cdef extern from "regions.h" nogil:
         FL_REGION_SLOPES
         FL_INDEX, FL_MASKS, FL_SOFT, FL_GIVEN
         FL_NO_ENTROPY, FL_BINARY_ENTROPY, FL_SOFTMAX_ENTROPY
-        FL_COUNT_BYTES
+        FL_COUNT_BYTES, FL_REGION_WORK
         FL_IOU, FL_GIOU, FL_DIOU, FL_CIOU
 
     ctypedef struct fl_region:
@@ -79,10 +79,15 @@ cdef extern from "regions.h" nogil:
         void (*tally)(const fl_region *, Py_ssize_t, double *) noexcept nogil
         void (*slope)(const fl_region *, Py_ssize_t) noexcept nogil
         void (*softmax_slopes)(const fl_region *) noexcept nogil
+        void (*softmax_sums)(const fl_region *, int, void *, double *) noexcept nogil
+        void (*softmax_grad)(const fl_region *, int, void *) noexcept nogil
+        void (*sigmoid_sums)(const fl_region *, Py_ssize_t, int, double *) noexcept nogil
+        void (*sigmoid_grad)(const fl_region *, Py_ssize_t, int) noexcept nogil
         void (*errors)(Py_ssize_t, const void *, const void *, const void *, double, void *) noexcept nogil
         double (*lovasz)(Py_ssize_t, void *, void *, int, int, double *, double *) noexcept nogil
         Py_ssize_t key_bytes
         Py_ssize_t pair_bytes
+        Py_ssize_t register_bytes
         Py_ssize_t block
 
     ctypedef struct fl_box_pairs:
@@ -110,6 +115,7 @@ cdef enum:
     NO_ACTIVATION, SIGMOID, SOFTMAX
     BLOCK_WORK = 8192  # entries of a block
     BLOCK_POSITIONS = 4096  # positions of a block at the most
+    FUSED_CLASSES = 4096  # to the power of 8 it is still a float
     PARTIALS = 524288  # partial sums that are kept at once
     BOX_BLOCK = 512
     CORNERS, CORNER_AND_SIZE, CENTRE_AND_SIZE
@@ -199,6 +205,7 @@ cdef struct RegionCall:
     Py_ssize_t base  # first block of the span: partial results count from it
     int64_t label_count, ignore
     bint has_ignore, pooled
+    bint fused  # the usual case: labels, and nothing special about the sums
     const char *slopes  # of each group and class
     char *given  # each group's and class's slopes with respect to p; where errors go if `slopes` is NULL
     double *sums  # per block: C x FL_REGION_SUMS
@@ -216,6 +223,8 @@ cdef struct Desk:
     char *rest
     char *top
     char *spread
+    char *work
+    Py_ssize_t *hidden  # C, or 1: how many entries are
 
 cdef struct Block:
     Py_ssize_t item, start, n, P  # first position (of all items in a row), how many there are, and with padding
@@ -224,11 +233,13 @@ cdef struct Block:
 
 cdef Py_ssize_t lay_desk(const RegionCall *call, char *at, Desk *desk) noexcept nogil:
     """Cut the workspace at `at`; its size."""
-    cdef Py_ssize_t plane = call.block * call.table.size, planes = call.job.C * plane
+    cdef Py_ssize_t plane = call.block * call.table.size, planes = call.job.C * plane, work
     desk.x, desk.p, desk.t, desk.grad = at, at + planes, at + 2 * planes, at + 3 * planes
     at += (4 if call.grad.given else 3) * planes
-    desk.rest, desk.top, desk.spread = at, at + plane, at + 2 * plane
-    return (4 if call.grad.given else 3) * planes + 3 * plane
+    desk.rest, desk.top, desk.spread, desk.work = at, at + plane, at + 2 * plane, at + 3 * plane
+    work = FL_REGION_WORK * call.loops.register_bytes * call.job.C
+    desk.hidden = <Py_ssize_t *>(desk.work + work)
+    return (4 if call.grad.given else 3) * planes + 3 * plane + work + call.job.C * sizeof(Py_ssize_t)
 
 
 cdef Block block_at(const RegionCall *call, Py_ssize_t b) noexcept nogil:
@@ -267,22 +278,22 @@ cdef Py_ssize_t read_labels(
 
 
 cdef void read_targets(
-    const RegionCall *call, const Block *block, fl_region *job, Desk *desk, Py_ssize_t *hidden, Py_ssize_t *bad
+    const RegionCall *call, const Block *block, fl_region *job, Desk *desk, Py_ssize_t *bad
 ) noexcept nogil:
-    """The targets of a block; into `hidden`, for each class, how many entries are. One number stands for all if they share it."""
+    """The targets of a block."""
     cdef fl_view view
     cdef Py_ssize_t c, plane = block.P * call.table.size, before
     job.t, job.t_step = desk.t, plane
-    hidden[0] = 0
+    desk.hidden[0] = 0
     if job.target == FL_INDEX:
         job.t_step = 0
-        hidden[0] = read_labels(call, &call.t.rows, block, desk.t, bad)
+        desk.hidden[0] = read_labels(call, &call.t.rows, block, desk.t, bad)
     elif job.target == FL_MASKS:
         view = call.t.rows
         for c in range(job.C):
             view.data = call.t.rows.data + c * call.t.step
             before = bad[0]
-            hidden[c] = read_labels(call, &view, block, desk.t + c * plane, bad)
+            desk.hidden[c] = read_labels(call, &view, block, desk.t + c * plane, bad)
             if before < 0 <= bad[0]:
                 bad[1] = c
     elif job.target == FL_SOFT:
@@ -298,11 +309,11 @@ cdef void read_targets(
 
 
 cdef void set_job(const RegionCall *call, const Block *block, fl_region *job, Desk *desk) noexcept nogil:
-    """The logits of a block; softmax is taken at once."""
+    """The logits of a block, and their softmax."""
     cdef Py_ssize_t c, plane = block.P * call.table.size, tail = block.n * call.table.size
     job.P = block.P
     job.x = read_planes(call.table, &call.x, job.C, block.start, block.n, block.P, desk.x, &job.step)
-    if call.activation == SOFTMAX:
+    if call.activation == SOFTMAX and not call.fused:
         job.p, job.p_step, job.rest, job.top, job.spread = desk.p, plane, desk.rest, desk.top, desk.spread
         call.loops.softmax(
             job.C, job.P, job.x, job.step, desk.p, desk.rest, desk.top if job.entropy else NULL, desk.spread
@@ -342,19 +353,23 @@ cdef void sums_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef fl_region job = call.job
     cdef Desk desk
     cdef Py_ssize_t c, here
-    cdef Py_ssize_t *hidden = <Py_ssize_t *>(call.scratch + thread * call.scratch_size)
     cdef double *sums = call.sums + b * job.C * FL_REGION_SUMS
     cdef double *ranges = call.ranges + 4 * b
-    lay_desk(call, <char *>(hidden + job.C), &desk)
+    lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
     memset(sums, 0, job.C * FL_REGION_SUMS * sizeof(double))
     ranges[0] = ranges[2] = INFINITY
     ranges[1] = ranges[3] = -INFINITY
-    read_targets(call, &block, &job, &desk, hidden, &call.bad[2 * b])
+    read_targets(call, &block, &job, &desk, &call.bad[2 * b])
     set_job(call, &block, &job, &desk)
+    if call.fused and call.activation == SOFTMAX:
+        call.loops.softmax_sums(&job, desk.hidden[0] > 0 or block.n < block.P, desk.work, sums)
     for c in range(job.C):
-        here = hidden[c] if job.target == FL_MASKS else hidden[0]
-        set_class(call, &block, &job, &desk, c, here)
-        call.loops.tally(&job, c, sums + c * FL_REGION_SUMS)
+        here = desk.hidden[c if job.target == FL_MASKS else 0]
+        if not call.fused:
+            set_class(call, &block, &job, &desk, c, here)
+            call.loops.tally(&job, c, sums + c * FL_REGION_SUMS)
+        elif call.activation == SIGMOID:
+            call.loops.sigmoid_sums(&job, c, here > 0 or block.n < block.P, sums + c * FL_REGION_SUMS)
         sums[c * FL_REGION_SUMS + FL_COUNTED] = <double>(block.n - here)
         if call.activation == NO_ACTIVATION:
             widen(call.table, job.p + c * job.p_step, block.n, &ranges[0], &ranges[1])
@@ -369,23 +384,28 @@ cdef void slopes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef Desk desk
     cdef Py_ssize_t c, here
     cdef Py_ssize_t bad[2]
-    cdef Py_ssize_t *hidden = <Py_ssize_t *>(call.scratch + thread * call.scratch_size)
     cdef bint direct = call.grad.direct and block.n == block.P
-    lay_desk(call, <char *>(hidden + job.C), &desk)
+    lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
     bad[0] = -1
     job.slopes = call.slopes + (0 if call.pooled else block.item) * job.C * FL_REGION_SLOPES * call.table.size
     job.grad, job.grad_step = desk.grad, block.P * call.table.size
     if direct:
         job.grad, job.grad_step = fl_view_at(&call.grad.rows, block.start), call.grad.step
-    read_targets(call, &block, &job, &desk, hidden, bad)
+    read_targets(call, &block, &job, &desk, bad)
     set_job(call, &block, &job, &desk)
-    for c in range(job.C):
-        here = hidden[c] if job.target == FL_MASKS else hidden[0]
-        set_class(call, &block, &job, &desk, c, here)
-        if call.activation != SOFTMAX:
-            call.loops.slope(&job, c)
-    if call.activation == SOFTMAX:
-        call.loops.softmax_slopes(&job)
+    if call.fused and call.activation == SOFTMAX:
+        call.loops.softmax_grad(&job, desk.hidden[0] > 0 or block.n < block.P, desk.work)
+    else:
+        for c in range(job.C):
+            here = desk.hidden[c if job.target == FL_MASKS else 0]
+            if call.fused:
+                call.loops.sigmoid_grad(&job, c, here > 0 or block.n < block.P)
+                continue
+            set_class(call, &block, &job, &desk, c, here)
+            if call.activation != SOFTMAX:
+                call.loops.slope(&job, c)
+        if call.activation == SOFTMAX:
+            call.loops.softmax_slopes(&job)
     if not direct:
         write_planes(call.table, &call.grad, job.C, block.start, block.n, block.P, desk.grad)
 
@@ -398,17 +418,16 @@ cdef void errors_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef Desk desk
     cdef Py_ssize_t c, here, size = call.table.size
     cdef Py_ssize_t n = call.positions * (call.items if call.pooled else 1)
-    cdef Py_ssize_t *hidden = <Py_ssize_t *>(call.scratch + thread * call.scratch_size)
     cdef double *ranges = call.ranges + 4 * b
     cdef char *error
     cdef char *to
-    lay_desk(call, <char *>(hidden + job.C), &desk)
+    lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
     ranges[0] = ranges[2] = INFINITY
     ranges[1] = ranges[3] = -INFINITY
-    read_targets(call, &block, &job, &desk, hidden, &call.bad[2 * b])
+    read_targets(call, &block, &job, &desk, &call.bad[2 * b])
     set_job(call, &block, &job, &desk)
     for c in range(job.C):
-        here = hidden[c] if job.target == FL_MASKS else hidden[0]
+        here = desk.hidden[c if job.target == FL_MASKS else 0]
         set_class(call, &block, &job, &desk, c, here)
         if call.activation == NO_ACTIVATION:
             widen(call.table, job.p + c * job.p_step, block.n, &ranges[0], &ranges[1])
@@ -442,6 +461,10 @@ cdef int set_call(
     call.ignore = ignore_index if call.has_ignore else 0
     call.label_count = call.job.C if kind == FL_INDEX and axis >= 0 else 2
     call.pooled = pooled
+    call.fused = (
+        (kind == FL_INDEX and call.activation == SOFTMAX and call.job.C <= FUSED_CLASSES)
+        or (kind != FL_SOFT and call.activation == SIGMOID)
+    ) and not squared
     unit = call.loops.block
     call.block = max(unit, min(<Py_ssize_t>BLOCK_POSITIONS, BLOCK_WORK // call.job.C) // unit * unit)
     call.block = min(call.block, (call.positions + unit - 1) // unit * unit)
@@ -480,7 +503,7 @@ cdef Findings run_spans(block_work work, RegionCall *call, RunningSum *totals, i
     cdef Workspace workspace
     cdef RunningSum *group
     threads = <int>max(1, min(threads, blocks))
-    workspace = Workspace(C * sizeof(Py_ssize_t) + lay_desk(call, NULL, &desk), threads)
+    workspace = Workspace(lay_desk(call, NULL, &desk), threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
     kept = min(blocks, max(<Py_ssize_t>threads, min(<Py_ssize_t>SPAN, PARTIALS // max(each, <Py_ssize_t>1))))
     cdef double *partials = <double *>malloc(kept * (each + 6) * sizeof(double))
@@ -509,13 +532,14 @@ cdef Findings run_spans(block_work work, RegionCall *call, RunningSum *totals, i
 
 def sums(
     cnp.ndarray x, int axis, cnp.ndarray target, int kind, activation, *, bint squared=False, bint entropy=False,
-    bint pooled=False, ignore_index=None, bint wide=False, int threads=1,
+    bint by_class=False, bint pooled=False, ignore_index=None, bint wide=False, int threads=1,
 ):
     """What predictions and targets add up to, for each group (item, or all if pooled) and class.
 
     x: not empty; `axis` that of the classes, or -1; items along the first of the other axes, positions along the rest. target:
     labels in x's shape without the axis (`kind` FL_INDEX), or in x's shape masks of integers 0 and 1 (FL_MASKS) or probabilities
-    (FL_SOFT). entropy: cross-entropy too. `wide`: through float64.
+    (FL_SOFT). entropy: cross-entropy too; softmax's of each label's positions if `by_class`, else only their sum is meant. `wide`:
+    through float64.
 
     Returns (float64 array of shape (groups, classes, SUMS); then position (in C order) and class of the first label that is out of
     range, or -1; the extremes of the probabilities where there is no activation, and of soft targets).
@@ -530,6 +554,7 @@ def sums(
         (FL_SOFTMAX_ENTROPY if activation == "softmax" else FL_BINARY_ENTROPY) if entropy else FL_NO_ENTROPY, pooled,
         ignore_index, wide, None,
     )
+    call.fused = call.fused and not (by_class and call.activation == SOFTMAX)
     groups = 1 if pooled else call.items
     entries = groups * call.job.C * FL_REGION_SUMS
     result = np.empty((groups, call.job.C, FL_REGION_SUMS))
@@ -563,7 +588,7 @@ def slopes(
     )
     call.slopes = <const char *>cnp.PyArray_DATA(coefficients)
     if given is not None:
-        call.job.target = FL_GIVEN
+        call.job.target, call.fused = FL_GIVEN, False
         call.given = <char *>cnp.PyArray_DATA(given)
     run_slopes(&call, threads)
 
@@ -573,7 +598,7 @@ cdef int run_slopes(RegionCall *call, int threads) except -1:
     cdef Py_ssize_t blocks = call.items * call.chunks
     cdef Workspace workspace
     threads = <int>max(1, min(threads, blocks))
-    workspace = Workspace(call.job.C * sizeof(Py_ssize_t) + lay_desk(call, NULL, &desk), threads)
+    workspace = Workspace(lay_desk(call, NULL, &desk), threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
     return run_blocks(slopes_block, call, blocks, 200.0 + call.block * call.job.C, threads)
 
@@ -614,6 +639,7 @@ def lovasz(
     cdef Workspace workspace
     cdef Py_ssize_t groups, most
     set_call(&call, x, axis, target, kind, activation, False, FL_NO_ENTROPY, pooled, ignore_index, wide, None)
+    call.fused = False
     groups = 1 if pooled else call.items
     sort.n = call.positions * (call.items if pooled else 1)
     errors = np.empty((groups, call.job.C, sort.n), np.float64 if wide else np.float32)

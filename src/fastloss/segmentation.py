@@ -694,8 +694,9 @@ def box_iou(
               \\mathrm{diou} = \\mathrm{iou} + \\frac{\\rho^2}{d^2} \\qquad \\mathrm{ciou} = \\mathrm{diou} + \\alpha v
 
     I, U and H are the areas of intersection, union and the smallest box around both (hull), rho the distance of the centres, d
-    the hull's diagonal; v = 4/pi^2 (atan(w'/h') - atan(w/h))^2 and alpha = v / (iou + v), which counts as a constant in the
-    gradient. Computed in double, 1 - I/U from areas outside the intersection: nothing cancels for boxes that nearly agree.
+    the hull's diagonal; v = 4/pi^2 (atan(w'/h') - atan(w/h))^2 and alpha = v / (iou + v). (torchvision's gradient of ciou takes alpha
+    for a constant, and is not that of its value; this one is.) Computed in double, 1 - I/U from areas outside the intersection:
+    nothing cancels for boxes that nearly agree.
 
     Parameters
     ----------
@@ -717,7 +718,7 @@ def box_iou(
     -------
     float or ndarray
         iou in [0, 1], giou and diou in [0, 2], ciou in [0, 3]. Not convex; iou has no gradient where boxes do not meet. At kinks
-        (edges that coincide) the slope is that of the box's own edge where it bounds intersection or hull. A nan makes its pair nan.
+        (edges that coincide) the slope is the mean of the two sides', 0 for a perfect box. A nan makes its pair nan.
 
     Raises
     ------

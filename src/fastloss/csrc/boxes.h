@@ -63,9 +63,11 @@ static inline double fl_box_loss(const double *box, const double *target, ptrdif
   if (kind == FL_CIOU) {
     const double four = 0.40528473456935109; /* 4 / pi^2 */
     const double angle = atan2(W * h - w * H, H * h + W * w), v = four * angle * angle;
-    const double rest = (apart + eps) / both + v + eps, alpha = v > 0 ? v / rest : 0, size = w * w + h * h;
+    const double alpha = v > 0 ? v / ((apart + eps) / both + v + eps) : 0, size = w * w + h * h;
+    const double turn = size > 0 ? 2 * four * angle * alpha * (2 - alpha) / size : 0;
     loss += alpha * v + (v - v);
-    d_w = size > 0 ? -2 * four * alpha * angle * h / size : 0, d_h = size > 0 ? 2 * four * alpha * angle * w / size : 0;
+    d_inter *= 1 - alpha * alpha, d_area *= 1 - alpha * alpha; /* alpha falls as 1 - I/U grows */
+    d_w = -turn * h, d_h = turn * w;
   }
   if (!grad) return loss;
   const double meets = inter > 0, nan = loss - loss;

@@ -21,6 +21,7 @@
 #define M md
 #define LANES LANES_F64
 #include "regions_real.h"
+#include "regions_fused.h"
 #include "regions_sort.h"
 #undef FL_SUFFIX
 #undef FL_REAL_BITS
@@ -36,6 +37,7 @@
 #define M mf
 #define LANES LANES_F32
 #include "regions_real.h"
+#include "regions_fused.h"
 #include "regions_sort.h"
 
 #define FL_REGION_REAL(suffix, register_lanes)                                                                           \
@@ -47,6 +49,10 @@
       .tally = region_tally_##suffix,                                                                                    \
       .slope = region_slope_##suffix,                                                                                    \
       .softmax_slopes = region_softmax_slopes_##suffix,                                                                  \
+      .softmax_sums = region_softmax_sums_##suffix,                                                                      \
+      .softmax_grad = region_softmax_grad_##suffix,                                                                      \
+      .sigmoid_sums = region_sigmoid_sums_##suffix,                                                                      \
+      .sigmoid_grad = region_sigmoid_grad_##suffix,                                                                      \
       .errors = region_errors_##suffix,                                                                                  \
       .lovasz = region_lovasz_##suffix,                                                                                  \
       .key_bytes = sizeof(((union {                                                                                      \
@@ -55,6 +61,7 @@
                           } *)0)                                                                                         \
                               ->suffix),                                                                                 \
       .pair_bytes = sizeof(fl_pair_##suffix),                                                                            \
+      .register_bytes = FL_BYTES,                                                                                        \
       .block = 4 * register_lanes,                                                                                       \
   }
 

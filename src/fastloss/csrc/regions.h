@@ -38,6 +38,7 @@ typedef struct {
   ptrdiff_t grad_step;
 } fl_region;
 
+#define FL_REGION_WORK 11
 #define FL_HIDDEN 2.0             /* among the errors, which are at most 1 */
 #define FL_COUNT_BYTES (6 * 8192) /* of a sort's workspace, before its elements */
 
@@ -51,11 +52,17 @@ typedef struct {
   void (*tally)(const fl_region *block, ptrdiff_t c, double *sums); /* of class c */
   void (*slope)(const fl_region *block, ptrdiff_t c);               /* the gradient of class c */
   void (*softmax_slopes)(const fl_region *block);                   /* of all classes */
+  /* The usual cases: integer labels, not squared, entropy (softmax's: of all classes together, in class 0's place) or not. hidden:
+     whether any is. work: FL_REGION_WORK registers for each class. */
+  void (*softmax_sums)(const fl_region *block, int hidden, void *work, double *sums);
+  void (*softmax_grad)(const fl_region *block, int hidden, void *work);
+  void (*sigmoid_sums)(const fl_region *block, ptrdiff_t c, int hidden, double *sums);
+  void (*sigmoid_grad)(const fl_region *block, ptrdiff_t c, int hidden);
   void (*errors)(ptrdiff_t P, const void *p, const void *rest, const void *label, double own, void *error);
   double (*lovasz)(ptrdiff_t n, void *error, void *scratch, int slopes, int only_present, double *volume,
                    double *counted);
   ptrdiff_t key_bytes, pair_bytes; /* of an element that is sorted, for a value and for slopes */
-  ptrdiff_t block;
+  ptrdiff_t register_bytes, block;
 } fl_region_real;
 
 enum fl_box_kind { FL_IOU, FL_GIOU, FL_DIOU, FL_CIOU };

@@ -41,6 +41,18 @@ FL_INLINE void FN(add_four)(vd sum[2], const V *x) {
 
 FL_INLINE double FN(total)(const vd sum[2]) { return vsum_f64(sum[0] + sum[1]); }
 
+/* 1 / a for a in [1, 2^24] or nan. */
+FL_INLINE V FN(inverse)(V a) {
+#if FL_REAL_BITS == 32 && defined(FL_V4)
+  const V r = _mm512_rcp14_ps(a);
+  return vfma(r, vfma(-a, r, FN(vset)(1)), r);
+#elif FL_REAL_BITS == 32
+  return FN(vset)(1) / a;
+#else
+  return vinverse(a);
+#endif
+}
+
 /* ---- activations -------------------------------------------------------------------------------------------------- */
 
 /* Position by position, classes in the inner loop: the scheme of tile_stats (tiles.h). The next block's memory is fetched. */
@@ -81,7 +93,7 @@ static void FN(region_softmax)(ptrdiff_t C, ptrdiff_t P, const char *x_, ptrdiff
 #else
     const V others = sum[0] + sum[1];
 #endif
-    const V rest = vfma(others, unit, ties), share = one / (one + rest), factor = unit * share;
+    const V rest = vfma(others, unit, ties), share = FN(inverse)(one + rest), factor = unit * share;
     for (ptrdiff_t c = 0; c < C; c++) vstore(p + c * P, vload(p + c * P) * factor);
     vstore((R *)rest_ + q, rest * share);
     if (top_) {
@@ -96,7 +108,7 @@ static void FN(region_sigmoid)(ptrdiff_t P, const void *x_, void *p_, void *rest
   const R *x = x_;
   for (ptrdiff_t q = 0; q < P; q += LANES) {
     __builtin_prefetch(x + q + P);
-    const V v = vload(x + q), e = vexp_negative(-vabs(v)), large = one / (one + e), small = e * large;
+    const V v = vload(x + q), e = vexp_negative(-vabs(v)), large = FN(inverse)(one + e), small = e * large;
     vstore((R *)p_ + q, vselect(vlt(zero, v), large, small));
     vstore((R *)rest_ + q, small);
   }
@@ -376,12 +388,3 @@ static void FN(region_errors)(ptrdiff_t P, const void *p_, const void *rest, con
     vstore((R *)error + q, vselect(vlt(t, zero), FN(vset)((R)FL_HIDDEN), e));
   }
 }
-
-#undef FL_HALVES
-#undef FL_HALF
-#undef FL_BIAS
-#undef FL_UNBIAS
-#undef FL_RANGE
-#undef FL_ROUND
-#undef FL_LN2_HIGH
-#undef FL_LN2_LOW
