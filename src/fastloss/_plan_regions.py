@@ -250,7 +250,7 @@ def _quotient(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 class Overlap(Plan):
     """A loss of regions that is a function of the sums. Values have the shape of items and classes, or (`per_class` False) items."""
 
-    __slots__ = ("class_weight", "entropy", "form", "per_class", "r", "sample_weight", "shape", "squared")
+    __slots__ = ("class_weight", "entropy", "form", "per_class", "plain", "r", "sample_weight", "shape", "squared")
 
     def __init__(
         self,
@@ -268,7 +268,7 @@ class Overlap(Plan):
         self.r, self.form, self.reduction = r, form, reduction
         self.x, self.wide = r.x, r.wide
         self.squared, self.entropy, self.per_class, self.class_weight = squared, entropy, per_class, class_weight
-        self.shape = r.shape(per_class)
+        self.shape, self.plain = r.shape(per_class), False
         self.sample_weight: Array | None = None
         if sample_weight is not None:
             self.sample_weight = _check.weights("sample_weight", sample_weight, self.shape)
@@ -315,7 +315,7 @@ class Overlap(Plan):
         r = self.r
         table = np.zeros((r.groups, r.classes, _regions.SUMS))
         if self.x.size:
-            table, *found = _regions.sums(
+            table, self.plain, *found = _regions.sums(
                 r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, squared=self.squared, entropy=self.entropy,
                 by_class=self.entropy and self.class_weight is not None, **r.options(),
             )  # fmt: skip
@@ -336,7 +336,7 @@ class Overlap(Plan):
             slopes[:, : r.first] = 0.0
         _regions.slopes(
             r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, self._coefficients(slopes), gradient,
-            squared=self.squared, entropy=self.entropy, **r.options(),
+            plain=self.plain, squared=self.squared, entropy=self.entropy, **r.options(),
         )  # fmt: skip
 
     def _coefficients(self, slopes: Floats) -> Array:

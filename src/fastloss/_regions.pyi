@@ -30,7 +30,7 @@ def sums(
     ignore_index: int | None = None,
     wide: bool = False,
     threads: int = 1,
-) -> tuple[npt.NDArray[np.float64], int, int, float, float, float, float]: ...
+) -> tuple[npt.NDArray[np.float64], bool, int, int, float, float, float, float]: ...
 def slopes(
     x: npt.NDArray[Any],
     axis: int,
@@ -40,6 +40,7 @@ def slopes(
     coefficients: npt.NDArray[Any],
     grad: npt.NDArray[Any],
     *,
+    plain: bool = False,
     squared: bool = False,
     entropy: bool = False,
     pooled: bool = False,

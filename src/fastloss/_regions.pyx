@@ -79,7 +79,7 @@ cdef extern from "regions.h" nogil:
         void (*tally)(const fl_region *, Py_ssize_t, double *) noexcept nogil
         void (*slope)(const fl_region *, Py_ssize_t) noexcept nogil
         void (*softmax_slopes)(const fl_region *) noexcept nogil
-        void (*softmax_sums)(const fl_region *, int, void *, double *) noexcept nogil
+        int (*softmax_sums)(const fl_region *, int, void *, double *) noexcept nogil
         void (*softmax_grad)(const fl_region *, int, void *) noexcept nogil
         void (*sigmoid_sums)(const fl_region *, Py_ssize_t, int, double *) noexcept nogil
         void (*sigmoid_grad)(const fl_region *, Py_ssize_t, int) noexcept nogil
@@ -209,7 +209,7 @@ cdef struct RegionCall:
     const char *slopes  # of each group and class
     char *given  # each group's and class's slopes with respect to p; where errors go if `slopes` is NULL
     double *sums  # per block: C x FL_REGION_SUMS
-    Py_ssize_t *bad  # per block: position and class of the first label that is out of range, or -1
+    Py_ssize_t *bad  # per block: position and class of the first label that is out of range, or -1; whether logits are far from 0
     double *ranges  # per block: extremes of probabilities and of soft targets
     char *scratch
     Py_ssize_t scratch_size
@@ -308,12 +308,15 @@ cdef void read_targets(
             job.t, job.t_step = desk.t, plane
 
 
-cdef void set_job(const RegionCall *call, const Block *block, fl_region *job, Desk *desk) noexcept nogil:
-    """The logits of a block, and their softmax."""
-    cdef Py_ssize_t c, plane = block.P * call.table.size, tail = block.n * call.table.size
+cdef void set_logits(const RegionCall *call, const Block *block, fl_region *job, Desk *desk) noexcept nogil:
     job.P = block.P
     job.x = read_planes(call.table, &call.x, job.C, block.start, block.n, block.P, desk.x, &job.step)
-    if call.activation == SOFTMAX and not call.fused:
+
+
+cdef void set_softmax(const RegionCall *call, const Block *block, fl_region *job, Desk *desk) noexcept nogil:
+    """The probabilities of a block, where they are softmax's."""
+    cdef Py_ssize_t c, plane = block.P * call.table.size, tail = block.n * call.table.size
+    if call.activation == SOFTMAX:
         job.p, job.p_step, job.rest, job.top, job.spread = desk.p, plane, desk.rest, desk.top, desk.spread
         call.loops.softmax(
             job.C, job.P, job.x, job.step, desk.p, desk.rest, desk.top if job.entropy else NULL, desk.spread
@@ -355,17 +358,21 @@ cdef void sums_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef Py_ssize_t c, here
     cdef double *sums = call.sums + b * job.C * FL_REGION_SUMS
     cdef double *ranges = call.ranges + 4 * b
+    cdef bint fused = call.fused
     lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
-    memset(sums, 0, job.C * FL_REGION_SUMS * sizeof(double))
     ranges[0] = ranges[2] = INFINITY
     ranges[1] = ranges[3] = -INFINITY
-    read_targets(call, &block, &job, &desk, &call.bad[2 * b])
-    set_job(call, &block, &job, &desk)
-    if call.fused and call.activation == SOFTMAX:
-        call.loops.softmax_sums(&job, desk.hidden[0] > 0 or block.n < block.P, desk.work, sums)
+    read_targets(call, &block, &job, &desk, &call.bad[3 * b])
+    set_logits(call, &block, &job, &desk)
+    if fused and call.activation == SOFTMAX:
+        fused = call.loops.softmax_sums(&job, desk.hidden[0] > 0 or block.n < block.P, desk.work, sums)
+        call.bad[3 * b + 2] = not fused
+    if not fused:
+        memset(sums, 0, job.C * FL_REGION_SUMS * sizeof(double))
+        set_softmax(call, &block, &job, &desk)
     for c in range(job.C):
         here = desk.hidden[c if job.target == FL_MASKS else 0]
-        if not call.fused:
+        if not fused:
             set_class(call, &block, &job, &desk, c, here)
             call.loops.tally(&job, c, sums + c * FL_REGION_SUMS)
         elif call.activation == SIGMOID:
@@ -392,15 +399,17 @@ cdef void slopes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     if direct:
         job.grad, job.grad_step = fl_view_at(&call.grad.rows, block.start), call.grad.step
     read_targets(call, &block, &job, &desk, bad)
-    set_job(call, &block, &job, &desk)
+    set_logits(call, &block, &job, &desk)
     if call.fused and call.activation == SOFTMAX:
         call.loops.softmax_grad(&job, desk.hidden[0] > 0 or block.n < block.P, desk.work)
-    else:
+    elif call.fused:
         for c in range(job.C):
             here = desk.hidden[c if job.target == FL_MASKS else 0]
-            if call.fused:
-                call.loops.sigmoid_grad(&job, c, here > 0 or block.n < block.P)
-                continue
+            call.loops.sigmoid_grad(&job, c, here > 0 or block.n < block.P)
+    else:
+        set_softmax(call, &block, &job, &desk)
+        for c in range(job.C):
+            here = desk.hidden[c if job.target == FL_MASKS else 0]
             set_class(call, &block, &job, &desk, c, here)
             if call.activation != SOFTMAX:
                 call.loops.slope(&job, c)
@@ -424,8 +433,9 @@ cdef void errors_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
     ranges[0] = ranges[2] = INFINITY
     ranges[1] = ranges[3] = -INFINITY
-    read_targets(call, &block, &job, &desk, &call.bad[2 * b])
-    set_job(call, &block, &job, &desk)
+    read_targets(call, &block, &job, &desk, &call.bad[3 * b])
+    set_logits(call, &block, &job, &desk)
+    set_softmax(call, &block, &job, &desk)
     for c in range(job.C):
         here = desk.hidden[c if job.target == FL_MASKS else 0]
         set_class(call, &block, &job, &desk, c, here)
@@ -477,16 +487,19 @@ cdef int set_call(
 cdef class Findings:
     """What the blocks of a call have found beside their sums."""
     cdef Py_ssize_t position, of_class
+    cdef bint far
     cdef double p_low, p_high, t_low, t_high
 
     def __cinit__(self):
         self.position = self.of_class = -1
+        self.far = False
         self.p_low = self.t_low = INFINITY
         self.p_high = self.t_high = -INFINITY
 
     cdef void look(self, const RegionCall *call, Py_ssize_t b) noexcept:
         if self.position < 0:
-            self.position, self.of_class = call.bad[2 * b], call.bad[2 * b + 1]
+            self.position, self.of_class = call.bad[3 * b], call.bad[3 * b + 1]
+        self.far = self.far or call.bad[3 * b + 2]
         self.p_low, self.p_high = min(self.p_low, call.ranges[4 * b]), max(self.p_high, call.ranges[4 * b + 1])
         self.t_low, self.t_high = min(self.t_low, call.ranges[4 * b + 2]), max(self.t_high, call.ranges[4 * b + 3])
 
@@ -506,15 +519,16 @@ cdef Findings run_spans(block_work work, RegionCall *call, RunningSum *totals, i
     workspace = Workspace(lay_desk(call, NULL, &desk), threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
     kept = min(blocks, max(<Py_ssize_t>threads, min(<Py_ssize_t>SPAN, PARTIALS // max(each, <Py_ssize_t>1))))
-    cdef double *partials = <double *>malloc(kept * (each + 6) * sizeof(double))
+    cdef double *partials = <double *>malloc(kept * (each + 7) * sizeof(double))
     if partials == NULL:
         raise MemoryError()
-    call.ranges, call.bad, call.sums = partials, <Py_ssize_t *>(partials + 4 * kept), partials + 6 * kept
+    call.ranges, call.bad, call.sums = partials, <Py_ssize_t *>(partials + 4 * kept), partials + 7 * kept
     try:
         while call.base < blocks:
             n = min(kept, blocks - call.base)
             for b in range(n):
-                call.bad[2 * b] = call.bad[2 * b + 1] = -1
+                call.bad[3 * b] = call.bad[3 * b + 1] = -1
+                call.bad[3 * b + 2] = False
                 call.ranges[4 * b] = call.ranges[4 * b + 2] = INFINITY
                 call.ranges[4 * b + 1] = call.ranges[4 * b + 3] = -INFINITY
             run_blocks(work, call, n, 200.0 + 0.7 * call.block * C, threads)
@@ -541,7 +555,7 @@ def sums(
     (FL_SOFT). entropy: cross-entropy too; softmax's of each label's positions if `by_class`, else only their sum is meant. `wide`:
     through float64.
 
-    Returns (float64 array of shape (groups, classes, SUMS); then position (in C order) and class of the first label that is out of
+    Returns (float64 array of shape (groups, classes, SUMS); what `slopes` wants as `plain`; then position (in C order) and class of the first label that is out of
     range, or -1; the extremes of the probabilities where there is no activation, and of soft targets).
     """
     cdef RegionCall call
@@ -568,16 +582,16 @@ def sums(
             out[k] = sum_of(&totals[k])
     finally:
         free(totals)
-    return result, *findings.told()
+    return result, findings.far, *findings.told()
 
 
 def slopes(
     cnp.ndarray x, int axis, cnp.ndarray target, int kind, activation, cnp.ndarray coefficients, cnp.ndarray grad, *,
-    bint squared=False, bint entropy=False, bint pooled=False, ignore_index=None, bint wide=False, cnp.ndarray given=None,
-    int threads=1,
+    bint plain=False, bint squared=False, bint entropy=False, bint pooled=False, ignore_index=None, bint wide=False,
+    cnp.ndarray given=None, int threads=1,
 ):
     """Write the gradient: coefficients, of shape (groups, classes, SLOPES) and the computation type, contiguous, are the loss's
-    slopes with respect to the sums. Or `given`, as `lovasz` returns it: slopes with respect to each p, which the first
+    slopes with respect to the sums; plain: what `sums` said of these logits. Or `given`, as `lovasz` returns it: slopes with respect to each p, which the first
     coefficient multiplies.
     """
     cdef RegionCall call
@@ -587,6 +601,7 @@ def slopes(
         ignore_index, wide, grad,
     )
     call.slopes = <const char *>cnp.PyArray_DATA(coefficients)
+    call.fused = call.fused and not plain
     if given is not None:
         call.job.target, call.fused = FL_GIVEN, False
         call.given = <char *>cnp.PyArray_DATA(given)

@@ -38,7 +38,7 @@ typedef struct {
   ptrdiff_t grad_step;
 } fl_region;
 
-#define FL_REGION_WORK 11
+#define FL_REGION_WORK 10
 #define FL_HIDDEN 2.0             /* among the errors, which are at most 1 */
 #define FL_COUNT_BYTES (6 * 8192) /* of a sort's workspace, before its elements */
 
@@ -53,8 +53,9 @@ typedef struct {
   void (*slope)(const fl_region *block, ptrdiff_t c);               /* the gradient of class c */
   void (*softmax_slopes)(const fl_region *block);                   /* of all classes */
   /* The usual cases: integer labels, not squared, entropy (softmax's: of all classes together, in class 0's place) or not. hidden:
-     whether any is. work: FL_REGION_WORK registers for each class. */
-  void (*softmax_sums)(const fl_region *block, int hidden, void *work, double *sums);
+     whether any is. work: FL_REGION_WORK registers for each class. softmax_sums gives 0 where logits are so far from
+     0 that the plain way must be taken, for the gradient too. */
+  int (*softmax_sums)(const fl_region *block, int hidden, void *work, double *sums);
   void (*softmax_grad)(const fl_region *block, int hidden, void *work);
   void (*sigmoid_sums)(const fl_region *block, ptrdiff_t c, int hidden, double *sums);
   void (*sigmoid_grad)(const fl_region *block, ptrdiff_t c, int hidden);
