@@ -140,22 +140,27 @@ FL_INLINE int FN(softmax_sums_loop)(const fl_region *b, ptrdiff_t C, int hidden,
   return !FN(was_far)(far);
 }
 
-FL_INLINE void FN(softmax_grad_loop)(const fl_region *b, ptrdiff_t C, int hidden, int entropy, V *e) {
+/* work: four registers for each class. */
+FL_INLINE void FN(softmax_grad_loop)(const fl_region *b, ptrdiff_t C, int hidden, int entropy, V *work) {
   const V zero = FN(vset)(0), one = FN(vset)(1), half = FN(vset)((R)0.5);
-  const R *slopes = b->slopes;
-  V far = zero; /* the sums have seen that nothing is */
+  V *e = work, *on = work + C, *off = work + 2 * C, *k = work + 3 * C; /* slopes with respect to p where t is 1, and 0 */
+  V far = zero;                                                        /* the sums have seen that nothing is */
+#pragma GCC unroll 4
+  for (ptrdiff_t c = 0; c < C; c++) {
+    const R *s = (const R *)b->slopes + c * FL_REGION_SLOPES;
+    on[c] = FN(vset)(s[FL_D_TP] - s[FL_D_FN]), off[c] = FN(vset)(s[FL_D_FP]), k[c] = FN(vset)(s[FL_D_ENTROPY]);
+  }
   for (ptrdiff_t q = 0; q < b->P; q += LANES) {
     const V label = vload((const R *)b->t + q);
     const FN(position) at = FN(position_of)(b, C, q, label, hidden, 0, e, &far);
     V own = zero, leading = zero, others = zero, whole = zero;
 #pragma GCC unroll 4
     for (ptrdiff_t c = 0; c < C; c++, own += one) {
-      const R *s = slopes + c * FL_REGION_SLOPES;
       const M is = veq(label, own);
-      const V p = e[c] * at.share, g = vselect(is, FN(vset)(s[FL_D_TP] - s[FL_D_FN]), FN(vset)(s[FL_D_FP]));
+      const V p = e[c] * at.share, g = vselect(is, on[c], off[c]);
       leading = vselect(vlt(half, p), g, leading);
       others = FN(fma_where)(others, vle(p, half), g, p);
-      if (entropy) whole = vselect(is, FN(vset)(s[FL_D_ENTROPY]), whole);
+      if (entropy) whole = vselect(is, k[c], whole);
       e[c] = p;
     }
     const V apart = leading * at.leads - others, hit = at.label_e * at.share;
@@ -163,9 +168,8 @@ FL_INLINE void FN(softmax_grad_loop)(const fl_region *b, ptrdiff_t C, int hidden
     own = zero;
 #pragma GCC unroll 4
     for (ptrdiff_t c = 0; c < C; c++, own += one) {
-      const R *s = slopes + c * FL_REGION_SLOPES;
       const M is = veq(label, own);
-      const V p = e[c], g = vselect(is, FN(vset)(s[FL_D_TP] - s[FL_D_FN]), FN(vset)(s[FL_D_FP]));
+      const V p = e[c], g = vselect(is, on[c], off[c]);
       V slope = p * (FN(minus_where)(vle(p, half), g, leading) + apart);
       if (entropy) slope = vfma(whole, vselect(is, -miss, p), slope);
       R *out = (R *)(b->grad + c * b->grad_step) + q;
@@ -207,7 +211,7 @@ static int FN(region_softmax_sums)(const fl_region *b, int hidden, void *work_, 
 }
 
 static void FN(region_softmax_grad)(const fl_region *b, int hidden, void *work) {
-  V few[FN(FL_FEW)];
+  V few[4 * FN(FL_FEW)];
 #define FL_CALL(C)                                                                                                       \
   {                                                                                                                      \
     V *e = C <= FN(FL_FEW) ? few : work;                                                                                 \
