@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from cases import (
     LOSSES,
+    REGIONS,
     as_tuple,
     every_differentiable,
     every_ignoring,
     every_labelled,
     every_loss,
     every_rowwise,
+    every_spreadable,
     levels,
     option_values,
     per_sample,
@@ -149,7 +151,7 @@ def test_ranks_that_differ(loss: fl.Loss, index: tuple[Any, ...]) -> None:
     ],
     ids=str,
 )
-@every_loss
+@every_spreadable
 def test_sample_weight(loss: fl.Loss, kind: type[Exception], weight: Any, parts: list[str]) -> None:
     args, options = sample(loss)
     for method in methods(loss):
@@ -157,7 +159,7 @@ def test_sample_weight(loss: fl.Loss, kind: type[Exception], weight: Any, parts:
             method(*args, **options, sample_weight=weight)
 
 
-@every_loss
+@every_spreadable
 def test_sample_weight_does_not_broadcast_from_the_right(loss: fl.Loss) -> None:
     args, options = loss.sample(np.random.default_rng(0), size=12)
     shaped = per_sample(loss, args, lambda a: a.reshape(3, 4, *a.shape[1:]))
@@ -256,6 +258,22 @@ OPTIONS: dict[str, list[tuple[Any, Any]]] = {
     ],
     "tau": UNIT,
     "temperature": POSITIVE,
+    "activation": [(ValueError, v) for v in ("relu", "", "Softmax", 1, b"sigmoid", ["softmax"])],
+    "dice_cross_entropy.activation": [(ValueError, v) for v in ("relu", None, 1)],
+    "batch": SWITCH,
+    "per_image": SWITCH,
+    "include_background": SWITCH,
+    "only_present": [(TypeError, v) for v in (1, 0, "True", 0.0)],
+    "squared": SWITCH,
+    "smooth": AT_LEAST_ZERO,
+    "dice_weight": AT_LEAST_ZERO,
+    "ce_weight": AT_LEAST_ZERO,
+    "focal_tversky.gamma": POSITIVE,
+    "format": [(ValueError, v) for v in ("yxyx", "", None, 1)],
+    **{
+        f"{loss.name}.axis": [(ValueError, v) for v in (4, -5, 99)] + [(TypeError, v) for v in (0.5, "1", (0, 1), True)]
+        for loss in REGIONS
+    },
 }
 
 
@@ -297,7 +315,7 @@ def test_misaligned_class_weights_are_copied() -> None:
 def test_option(loss: fl.Loss, option: str, kind: Any, value: Any) -> None:
     args, options = sample(loss)
     if kind == "last":  # one bad entry among good ones
-        weight = np.ones(args[0].shape[-1])
+        weight = np.ones(args[0].shape[1 if loss in REGIONS else -1])
         weight[-1] = value
         kind, value = ValueError, weight
     for method in methods(loss):

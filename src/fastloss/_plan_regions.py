@@ -197,11 +197,9 @@ def generalized(first: int, smooth: float) -> Form:
         w = np.where(present, 1 / np.where(present, s.volume, 1.0) ** 2, 0.0)
         w[:, :first] = 0.0
         most = w.max(axis=1, keepdims=True)
-        w = np.where(present | (s.volume != s.volume), w, np.where(most > 0, most, 1.0))  # nan: not absent
+        w = np.where(present, w, np.where(most > 0, most, 1.0))
         w[:, :first] = 0.0
-        counts = np.where(w > 0, 1.0, 0.0)  # nan of a class that does not count is none
-        wrong = np.where(counts > 0, w * (s.fp + s.fn), 0.0).sum(axis=1)
-        right = np.where(counts > 0, 2 * w * s.tp, 0.0).sum(axis=1)
+        wrong, right = ((w * x)[:, first:].sum(axis=1) for x in (s.fp + s.fn, 2 * s.tp))
         value, d_wrong, d_right = _ratio(wrong, right, smooth)
 
         def backward(weight: Floats) -> Floats:

@@ -121,7 +121,7 @@ def class_volumes(rng: np.random.Generator, dtype: str, size: int) -> tuple[Arra
 
 def box_pairs(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
     """Boxes as two corners, most of which meet; none has an edge in line with one of its target's."""
-    corner, sides = rng.uniform(0, 8, (2, size, 2)), rng.uniform(1, 8, (2, size, 2))
+    corner, sides = rng.uniform(4, 12, (2, size, 2)), rng.uniform(1, 8, (2, size, 2))
     corner[1] = corner[0] + rng.uniform(-3, 5, (size, 2))
     first, second = np.concatenate([corner, corner + sides], axis=-1)
     return first.astype(dtype), second.astype(dtype)

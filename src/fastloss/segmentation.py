@@ -581,6 +581,7 @@ def dice_cross_entropy(
     range="[0, 1]",
     citation="Berman, Triki and Blaschko, The Lovasz-Softmax loss, 2018",
     sampler="class_volumes",
+    sample_options={"per_image": True},
 )
 def lovasz(
     logits: Any,
