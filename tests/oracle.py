@@ -781,16 +781,31 @@ def _lovasz(r: Regions) -> tuple[np.ndarray, np.ndarray]:
 REGIONS = ("dice", "jaccard", "tversky", "focal_tversky", "generalized_dice", "dice_cross_entropy", "lovasz")
 
 
+_known: dict[Any, Any] = {}
+
+
+def _once(function: Callable[..., Any], args: tuple[ArrayLike, ...], options: dict[str, Any], *rest: Any) -> Any:
+    """function(args, options, *rest), worked out once for the same numbers: tests ask at every CPU level."""
+    parts = [*args, *(options[k] for k in sorted(options))]
+    key = (function, *rest, *sorted(options), *(a.tobytes() if isinstance(a, np.ndarray) else repr(a) for a in parts))
+    if key not in _known:
+        if len(_known) > 200:
+            _known.clear()
+        _known[key] = function(args, options, *rest)
+    return _known[key]
+
+
+def _overlap_of(args: tuple[ArrayLike, ...], options: dict[str, Any], name: str, field: Field) -> Any:
+    return overlap(name, args, {k: v for k, v in options.items() if k != "per_image"}, field)  # items are never pooled here
+
+
 def regions(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], max_order: int, field: Field | None = None) -> Truth:
-    field = field or (LONG if EXTENDED else MP)
-    options = {k: v for k, v in options.items() if k != "per_image"}  # items are never pooled here
-    values, weight, grad, _ = overlap(name, args, options, field)
+    values, weight, grad, _ = _once(_overlap_of, args, options, name, field or (LONG if EXTENDED else MP))
     return Truth(Exact.of(values), weight, ((Exact.of(grad),),) if max_order else ())
 
 
 def region_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any]) -> np.ndarray:
-    options = {k: v for k, v in options.items() if k != "per_image"}
-    return overlap(name, args, options, LONG if EXTENDED else MP)[3].astype(np.float64)
+    return _once(_overlap_of, args, options, name, LONG if EXTENDED else MP)[3].astype(np.float64)
 
 
 # -- Pairs of boxes ------------------------------------------------------------------------------------------------------
@@ -856,7 +871,7 @@ def truth(
     if name in REGIONS:
         return regions(name, args, options, max_order)
     if name == "box_iou":
-        return boxes(args, options, max_order)
+        return _once(boxes, args, options, max_order)
     if name in POINTWISE:
         value = pointwise(name, args, options, 0, 0)
         derivatives = tuple(tuple(pointwise(name, args, options, i, k) for i in wrt) for k in orders)

@@ -61,8 +61,9 @@ static inline double fl_box_loss(const double *box, const double *target, ptrdif
     d_hull_w = -2 * hull_w * (far / diagonal / diagonal), d_hull_h = -2 * hull_h * (far / diagonal / diagonal);
   }
   if (kind == FL_CIOU) {
-    const double four = 0.40528473456935109; /* 4 / pi^2 */
-    const double angle = atan2(W * h - w * H, H * h + W * w), v = four * angle * angle;
+    const double four = 0.40528473456935109;                              /* 4 / pi^2 */
+    const double crossed = (x.other - x.own) * h - w * (y.other - y.own); /* W h - w H */
+    const double angle = atan2(crossed, H * h + W * w), v = four * angle * angle;
     const double alpha = v > 0 ? v / ((apart + eps) / both + v + eps) : 0, size = w * w + h * h;
     const double turn = size > 0 ? 2 * four * angle * alpha * (2 - alpha) / size : 0;
     loss += alpha * v + (v - v);

@@ -213,7 +213,7 @@ static void FN(region_tally)(const fl_region *b, ptrdiff_t c, double *sums) {
 
 /* ---- gradients ---------------------------------------------------------------------------------------------------- */
 
-/* The loss's slope with respect to p of class c. */
+/* The loss's slope with respect to p of class c. FL_GIVEN ones are 0 where hidden, whatever p is: see times(). */
 FL_INLINE V FN(push)(const fl_region *b, ptrdiff_t c, V t, V p, V not_p, int target) {
   const R *s = (const R *)b->slopes + c * FL_REGION_SLOPES;
   if (target == FL_GIVEN) return t * s[FL_D_TP];
@@ -240,7 +240,7 @@ FL_INLINE void FN(slope_loop)(const fl_region *b, ptrdiff_t c, int target) {
     if (!rest) { /* p is the argument itself */
       if (target == FL_INDEX || target == FL_MASKS) g = vdrop(vlt(t, zero), g);
     } else {
-      g *= p * not_p;
+      g = FN(times)(g, p * not_p);
       if (b->entropy && target == FL_SOFT)
         g += k * vselect(vlt(FN(vset)((R)0.5), p), (one - t) - not_p, p - t);
       else if (b->entropy) {
@@ -274,7 +274,7 @@ FL_INLINE void FN(softmax_loop)(const fl_region *b, int target) {
       const M leads = vlt(half, p);
       const V g = FN(push)(b, c, t, p, vselect(leads, rest, one - p), target);
       leading = vselect(leads, g, leading), led = vselect(leads, rest, led);
-      others += vdrop(leads, g * p);
+      others += vdrop(leads, target == FL_GIVEN ? FN(times)(g, p) : g * p);
       if (b->entropy) {
         const V k = FN(vset)(((const R *)b->slopes)[c * FL_REGION_SLOPES + FL_D_ENTROPY]);
         whole =
@@ -288,7 +288,8 @@ FL_INLINE void FN(softmax_loop)(const fl_region *b, int target) {
       const M leads = vlt(half, p);
       const V not_p = vselect(leads, rest, one - p);
       const V g = FN(push)(b, c, t, p, not_p, target);
-      V slope = p * (vdrop(leads, g - leading) + apart);
+      const V push = vdrop(leads, g - leading) + apart;
+      V slope = target == FL_GIVEN ? FN(times)(push, p) : push * p;
       if (b->entropy && target == FL_SOFT) {
         const V k = FN(vset)(((const R *)b->slopes)[c * FL_REGION_SLOPES + FL_D_ENTROPY]), own = k * t;
         slope += vselect(leads, (whole - own) - rest * whole, vfma(p, whole, -own));

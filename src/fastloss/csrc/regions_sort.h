@@ -65,6 +65,23 @@ FL_INLINE double FN(error_of)(U key) { /* from an inverted key */
   return e;
 }
 
+/* A sum of many terms >= 0: in runs of 64, which are added with compensation. */
+#ifndef FL_LONG_SUM
+#define FL_LONG_SUM
+typedef struct {
+  double run, total, lost;
+} fl_long_sum;
+static inline double fl_long_total(fl_long_sum *s) {
+  const double x = s->run - s->lost, next = s->total + x;
+  s->lost = (next - s->total) - x, s->total = next, s->run = 0;
+  return next;
+}
+static inline void fl_long_add(fl_long_sum *s, double x, ptrdiff_t i) {
+  s->run += x;
+  if ((i & 63) == 63) fl_long_total(s);
+}
+#endif
+
 /* The value for n < 2^32 positions; their errors (as region_errors wrote them) become slopes if wanted. scratch: two elements for
    each position, and the counts. *volume: how many positions belong to the class; *counted: how many are not hidden.
    only_present: a class without positions is not looked at. */
@@ -96,25 +113,27 @@ static double FN(region_lovasz)(ptrdiff_t n, void *error_, void *scratch, int sl
       keys[m++] = key;
   }
   *volume = (double)own, *counted = (double)m;
-  double intersection = *volume, unite = *volume, sum = 0;
+  double intersection = *volume, unite = *volume;
+  fl_long_sum sum = {0};
   if (only_present && own == 0) {
     for (ptrdiff_t i = 0; slopes && i < n; i++) error[i] = 0;
     return 0;
   }
   if (!slopes) {
     keys = FN(sort_keys)(m, keys, keys + n, count);
-    for (ptrdiff_t i = 0; i < m; i++) sum += FN(error_of)(keys[i]) * FN(gain)(!(keys[i] & 1), &intersection, &unite);
-    return sum;
+    for (ptrdiff_t i = 0; i < m; i++)
+      fl_long_add(&sum, FN(error_of)(keys[i]) * FN(gain)(!(keys[i] & 1), &intersection, &unite), i);
+    return fl_long_total(&sum);
   }
   pairs = FN(sort_pairs)(m, pairs, pairs + n, count);
   for (ptrdiff_t i = 0; i < m; i++) {
     const U key = FN(fl_key)(pairs[i]);
     const int is = !(key & 1);
     const double gain = FN(gain)(is, &intersection, &unite);
-    sum += FN(error_of)(key) * gain;
+    fl_long_add(&sum, FN(error_of)(key) * gain, i);
     error[FN(fl_place)(pairs[i])] = (R)(is ? -gain : gain);
   }
-  return sum;
+  return fl_long_total(&sum);
 }
 
 #undef U
