@@ -20,7 +20,7 @@ SCALES = (0, 1, 2, 4, 8, 16)
 
 
 def coins():
-    """The photograph in [0, 1], and which of its pixels are coins: the basins of its edges, flooded from the surely dark and bright."""
+    """The photograph in [0, 1], and which pixels are coins: basins of its edges, flooded from what is surely dark or bright."""
     photograph = data.coins()
     markers = np.zeros(photograph.shape, int)
     markers[photograph < 30], markers[photograph > 150] = 1, 2

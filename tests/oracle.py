@@ -625,7 +625,7 @@ def batch(derivative: Exact, rows: Any, shared: bool, factor: ArrayLike = 1.0) -
 
 
 class Regions:
-    """Probabilities and their complements, sums over positions, and the loss's slopes by the chain rule, all without cancellation."""
+    """Probabilities and their complements, sums over positions, and slopes by the chain rule, all without cancellation."""
 
     def __init__(self, x: ArrayLike, target: ArrayLike, field: Field, activation: str | None, ignore_index: int | None) -> None:
         x, target = np.asarray(x), np.asarray(target)
@@ -841,7 +841,11 @@ def boxes(args: tuple[ArrayLike, ...], options: dict[str, Any], max_order: int) 
     value = Exact.of(np.array([box_iou(*row, **options) for row in flat], dtype=object).reshape(shape))
     if not max_order:
         return Truth(value, np.ones(shape), ())
-    slopes = [[mp.diff(lambda v: box_iou(*row[:k], v, *row[k + 1 :], **options), row[k]) for k in range(4)] for row in flat]  # noqa: B023
+
+    def slope(row: list[mpf], k: int) -> mpf:
+        return mp.diff(lambda v: box_iou(*row[:k], v, *row[k + 1 :], **options), row[k])
+
+    slopes = [[slope(row, k) for k in range(4)] for row in flat]
     return Truth(value, np.ones(shape), ((Exact.of(np.array(slopes, dtype=object).reshape(*shape, 4)),),))
 
 

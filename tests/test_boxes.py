@@ -150,7 +150,7 @@ def test_boxes_without_area_are_named(format: str, place: int, isa: str) -> None
             args[k][place, 3] = args[k][place, 1] + side if format == "xyxy" else side
             out = np.full_like(args[0], 7)
             for call in (
-                lambda a: fl.box_iou(*a, format=format),  # noqa: B023
+                lambda a: fl.box_iou(*a, format=format),
                 lambda a: fl.box_iou.grad(*a, format=format, out=out),  # noqa: B023
             ):
                 with refused(ValueError, "box_iou", name, "eps is 0", rf"at index \({place},\)"):

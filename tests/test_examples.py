@@ -83,7 +83,7 @@ def test_a_loss_of_ones_own() -> None:
 
 
 def test_a_network_segments_coins(tmp_path: Path) -> None:
-    """On the part of the photograph that it has not seen, beyond what a threshold on brightness finds; and the picture is drawn."""
+    """On the part of the photograph that it has not seen, better than a threshold on brightness; and the picture is drawn."""
     pytest.importorskip("skimage")
     pytest.importorskip("matplotlib")
     command = [sys.executable, str(SCRIPT.with_name("segment.py")), "--out", str(tmp_path)]

@@ -177,8 +177,11 @@ LONG_CALL = """
     resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))  # a hidden copy dies here, not the machine
     loss = fl.LOSSES[NAME]
     args, options = loss.sample(np.random.default_rng(0), size=4096)
-    many = [a if name in loss.shared else np.broadcast_to(a, (40_000_000, *a.shape))  # one page read over and over
-            for name, a in zip(loss.arrays, args)]
+    def longer(a):  # one page read over and over; items of regions grow in space
+        if loss.family == "segmentation" and "axis" in loss.options:
+            return np.broadcast_to(np.expand_dims(a, a.ndim - 2), (*a.shape[:-2], 40_000_000, *a.shape[-2:]))
+        return np.broadcast_to(a, (40_000_000, *a.shape))
+    many = [a if name in loss.shared else longer(a) for name, a in zip(loss.arrays, args)]
     fl.set_num_threads(THREADS)
     print("ready", flush=True)
     try:
@@ -216,7 +219,7 @@ def latency(name: str, threads: int, call: str) -> float:
 
 @linux
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("name", [loss.name for loss in LOSSES])
+@pytest.mark.parametrize("name", [loss.name for loss in LOSSES if loss.name != "lovasz"])  # which keeps what it sorts
 def test_ctrl_c_in_a_long_call_is_heard_within_a_fifth_of_a_second(name: str, threads: int) -> None:
     """The best of three: a busy machine delays a process, a deaf kernel delays every time."""
     call = "loss(*many, **options)"

@@ -50,7 +50,13 @@ def assert_close(got: Any, expected: Any, rtol: float) -> None:
 def combinations(loss: fl.Loss) -> Iterator[tuple[str, dict[str, Any]]]:
     """Kinds of target, and options that go together."""
     for kind, activation, axis, background, pooled, ignore, weighed in itertools.product(
-        ("index", "masks", "soft"), ("softmax", "sigmoid", None), (0, 1, 2, -1, None), (True, False), (True, False), (None, 2), (0, 1)
+        ("index", "masks", "soft"),
+        ("softmax", "sigmoid", None),
+        (0, 1, 2, -1, None),
+        (True, False),
+        (True, False),
+        (None, 2),
+        (0, 1),
     ):
         if axis is None and (activation == "softmax" or not background or weighed or kind == "index"):
             continue
@@ -108,7 +114,7 @@ def test_every_combination_of_options(loss: fl.Loss, isa: str) -> None:
 def test_label_maps_equal_masks_equal_probabilities(
     loss: fl.Loss, dtype: str, shape: tuple[int, ...], activation: str, isa: str
 ) -> None:
-    """Three ways through the kernels: registers, planes of labels, planes of numbers; sizes about those of blocks and registers."""
+    """Three ways through the kernels: registers, planes of labels, of numbers; sizes about those of blocks and registers."""
     x, y = volume(shape, dtype)
     masks = one_hot(y, shape[1])
     targets = [y, masks] + ([masks.astype(dtype)] if loss in SOFT else [])

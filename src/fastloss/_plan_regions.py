@@ -41,11 +41,11 @@ class Regions:
 
     @property
     def classes(self) -> int:
-        return self.x.shape[self.axis] if self.axis >= 0 else 1
+        return int(self.x.shape[self.axis]) if self.axis >= 0 else 1
 
     @property
     def items(self) -> int:
-        return self.x.shape[1 if self.axis == 0 else 0]
+        return int(self.x.shape[1 if self.axis == 0 else 0])
 
     @property
     def groups(self) -> int:
@@ -66,8 +66,9 @@ class Regions:
     def options(self) -> dict[str, Any]:
         return {"pooled": self.pooled, "ignore_index": self.ignore, "wide": self.wide, "threads": get_num_threads()}
 
-    def judge(self, position: int, of_class: int, low: float, high: float, t_low: float, t_high: float) -> None:
+    def judge(self, found: Any) -> None:
         """Refuse what a kernel has found."""
+        position, of_class, low, high, t_low, t_high = found
         if position >= 0:
             self._refuse_label(position, of_class)
         if low < 0 or high > 1:
@@ -89,7 +90,14 @@ class Regions:
 
 
 def regions(
-    logits: Any, target: Any, axis: Any, activation: Any, pooled: bool, include_background: Any, ignore_index: Any, soft: bool = True
+    logits: Any,
+    target: Any,
+    axis: Any,
+    activation: Any,
+    pooled: bool,
+    include_background: Any,
+    ignore_index: Any,
+    soft: bool = True,
 ) -> Regions:
     """Check the arguments that all losses of regions share; `soft`: whether targets may be probabilities."""
     x = _check.array("logits", logits)
@@ -175,7 +183,7 @@ def overlap(hits: float, alpha: float, beta: float, smooth: float, gamma: float 
 
     def form(s: Sums) -> tuple[Floats, Backward]:
         value, wrong, right = _ratio(alpha * s.fp + beta * s.fn, hits * s.tp, smooth)
-        power, slope = value, 1.0
+        power, slope = value, np.ones_like(value)
         if gamma != 1.0:
             power = value**gamma
             slope = np.where(value > 0, gamma * np.where(value > 0, value, 1.0) ** (gamma - 1), 0.0) + (value - value)
@@ -212,7 +220,7 @@ def generalized(first: int, smooth: float) -> Form:
 
 
 def with_entropy(dice: Form, r: Regions, dice_weight: float, entropy_weight: float, class_weight: Floats | None) -> Form:
-    """dice_weight x dice + entropy_weight x mean cross-entropy: of each class's entries (sigmoid), or of the positions (softmax)."""
+    """dice_weight x dice + entropy_weight x mean cross-entropy, of each class's entries (sigmoid) or of positions (softmax)."""
 
     def form(s: Sums) -> tuple[Floats, Backward]:
         value, dice_backward = dice(s)
@@ -246,7 +254,7 @@ def _quotient(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 
 
 class Overlap(Plan):
-    """A loss of regions that is a function of the sums. Values have the shape of items and classes, or (`per_class` False) items."""
+    """A loss of regions that is a function of the sums. Values are of items and classes, or (`per_class` False) of items."""
 
     __slots__ = ("class_weight", "entropy", "form", "per_class", "plain", "r", "sample_weight", "shape", "squared")
 
@@ -317,14 +325,14 @@ class Overlap(Plan):
                 r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, squared=self.squared, entropy=self.entropy,
                 by_class=self.entropy and self.class_weight is not None, **r.options(),
             )  # fmt: skip
-            r.judge(*found)
+            r.judge(found)
         s = Sums.of(table)
         assert self.form is not None
         with np.errstate(all="ignore"):  # nan and infinity are answers
             values, backward = self.form(s)
         if self.per_class:
             return values[:, r.first :], s.counted[:, r.first :] > 0, backward
-        return values, s.counted.any(axis=1), backward
+        return values, np.asarray(s.counted.any(axis=1)), backward
 
     def _slopes(self, backward: Any, weight: Floats, gradient: Array) -> None:
         r = self.r
@@ -366,7 +374,7 @@ class Lovasz(Overlap):
                 r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, only_present=self.only_present,
                 with_slopes=slopes, **r.options(),
             )  # fmt: skip
-            r.judge(*found)
+            r.judge(found)
         values, volume, counted = (table[:, r.first :, k] for k in range(3))
         return values, (volume if self.only_present else counted) > 0, given
 
@@ -385,9 +393,7 @@ class Boxes(Plan):
 
     __slots__ = ("eps", "form", "kind", "sample_weight", "shape", "t", "total_weight")
 
-    def __init__(
-        self, boxes: Any, target: Any, kind: Any, form: Any, eps: float, sample_weight: Any, reduction: str
-    ) -> None:
+    def __init__(self, boxes: Any, target: Any, kind: Any, form: Any, eps: float, sample_weight: Any, reduction: str) -> None:
         _check.one_of("reduction", reduction, REDUCTIONS)
         self.kind = _regions.BOXES[_check.one_of("kind", kind, tuple(_regions.BOXES))]
         self.form = _check.one_of("format", form, tuple(_regions.FORMATS))

@@ -548,6 +548,7 @@ def cumulative_link(score: ArrayLike, thresholds: ArrayLike, target: ArrayLike, 
     log_a, log_b, log_rest = (_log_normal_cdf(z) for z in (a, np.minimum(b, 0.0), -np.abs(b)))
     return _uniform(-np.where(straddling, np.log1p(-(np.exp(log_a) + np.exp(log_rest))), _log_difference(log_b, log_a)))
 
+
 # -- Segmentation: sums over the positions of an item, for each class; boxes ------------------------
 
 
@@ -555,8 +556,8 @@ def _probabilities(logits: Array, activation: str | None, axis: int | None) -> A
     if activation is None:
         return logits
     if activation == "softmax":
-        e = np.exp(logits - logits.max(axis=axis, keepdims=True))
-        return e / e.sum(axis=axis, keepdims=True)
+        e: Array = np.exp(logits - logits.max(axis=axis, keepdims=True))
+        return np.asarray(e / e.sum(axis=axis, keepdims=True))
     return 1.0 / (1.0 + np.exp(-logits))
 
 
@@ -738,7 +739,7 @@ def dice_cross_entropy(
     ignore_index: int | None = None,
     class_weight: ArrayLike | None = None,
 ) -> Terms:
-    """dice_weight x dice + ce_weight x mean cross-entropy of the item's positions (sigmoid: of the item's and class's entries)."""
+    """dice_weight x dice + ce_weight x mean cross-entropy of the item's positions (sigmoid: of its class's entries)."""
     x, p, t, valid = _regions(logits, target, activation, axis, batch, ignore_index)
     p, x = np.where(valid > 0, p, 0.0), np.where(valid > 0, x, 0.0)
     k = 2 if squared else 1
@@ -787,9 +788,7 @@ def lovasz(
 
 
 @_quiet
-def box_iou(
-    boxes: ArrayLike, target: ArrayLike, *, kind: str = "giou", format: str = "xyxy", eps: float = 0.0
-) -> Terms:
+def box_iou(boxes: ArrayLike, target: ArrayLike, *, kind: str = "giou", format: str = "xyxy", eps: float = 0.0) -> Terms:
     """1 - IoU, and what giou, diou and ciou add to it."""
     (a, b), (c, d) = _corners(_float(boxes), format), _corners(_float(target), format)
     size, other = b - a, d - c
@@ -816,7 +815,6 @@ def _corners(boxes: Array, format: str) -> tuple[Array, Array]:
     if format == "xyxy":
         return first, second
     return (first, first + second) if format == "xywh" else (first - second / 2, first + second / 2)
-
 
 
 @_quiet

@@ -550,13 +550,14 @@ def sums(
 ):
     """What predictions and targets add up to, for each group (item, or all if pooled) and class.
 
-    x: not empty; `axis` that of the classes, or -1; items along the first of the other axes, positions along the rest. target:
-    labels in x's shape without the axis (`kind` FL_INDEX), or in x's shape masks of integers 0 and 1 (FL_MASKS) or probabilities
-    (FL_SOFT). entropy: cross-entropy too; softmax's of each label's positions if `by_class`, else only their sum is meant. `wide`:
-    through float64.
+    x: not empty; `axis` that of the classes, or -1; items along the first of the other axes, positions along the rest.
+    target: labels in x's shape without the axis (`kind` FL_INDEX), or in x's shape masks of integers 0 and 1 (FL_MASKS) or
+    probabilities (FL_SOFT). entropy: cross-entropy too; softmax's of each label's positions if `by_class`, else only their
+    sum is meant. `wide`: through float64.
 
-    Returns (float64 array of shape (groups, classes, SUMS); what `slopes` wants as `plain`; then position (in C order) and class of the first label that is out of
-    range, or -1; the extremes of the probabilities where there is no activation, and of soft targets).
+    Returns (float64 array of shape (groups, classes, SUMS); what `slopes` wants as `plain`; then position (in C order) and
+    class of the first label that is out of range, or -1; the extremes of the probabilities where there is no activation, and
+    of soft targets).
     """
     cdef RegionCall call
     cdef Py_ssize_t k, groups, entries
@@ -590,9 +591,9 @@ def slopes(
     bint plain=False, bint squared=False, bint entropy=False, bint pooled=False, ignore_index=None, bint wide=False,
     cnp.ndarray given=None, int threads=1,
 ):
-    """Write the gradient: coefficients, of shape (groups, classes, SLOPES) and the computation type, contiguous, are the loss's
-    slopes with respect to the sums; plain: what `sums` said of these logits. Or `given`, as `lovasz` returns it: slopes with respect to each p, which the first
-    coefficient multiplies.
+    """Write the gradient: coefficients, of shape (groups, classes, SLOPES) and the computation type, contiguous, are the
+    loss's slopes with respect to the sums; plain: what `sums` said of these logits. Or `given`, as `lovasz` returns it:
+    slopes with respect to each p, which the first coefficient multiplies.
     """
     cdef RegionCall call
     set_call(

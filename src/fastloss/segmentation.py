@@ -1,6 +1,6 @@
 """Segmentation losses: how predicted regions overlap the true ones, for images and volumes; and losses of pairs of boxes.
 
-Shapes: `N` items, `C` classes along `axis`, any number (at least one) of spatial axes. Items lie along the first of the other axes.
+Shapes: `N` items, `C` classes along `axis`, one or more spatial axes. Items lie along the first axis that is not the classes'.
 No units. Imports `_check`, `_plan`, `_plan_regions` and `_loss` only.
 """
 
@@ -43,7 +43,7 @@ def dice(
     .. math:: \\ell_{ic} = 1 - \\frac{2 \\sum_x p t + s}{\\sum_x p + \\sum_x t + s}
               = \\frac{\\sum_x p (1 - t) + (1 - p) t}{2 \\sum_x p t + \\sum_x p (1 - t) + (1 - p) t + s}
 
-    The second form is computed: its sums have no negative terms, so that a loss near 0 keeps its digits. Label maps are read as they
+    The second form is computed: its sums have no negative terms, and a loss near 0 keeps its digits. Label maps are read as they
     are, never expanded; activation and sums are one pass over the logits, the gradient is a second one.
 
     Parameters
@@ -73,8 +73,8 @@ def dice(
     sample_weight : array_like, optional
         Weights >= 0, in the shape of "none" or of its leading axes.
     reduction : {"mean", "sum", "none"}
-        Weighted mean, sum, or the array of weighted values: (N, C), without N if pooled, without C if there is no class axis. Items
-        all of whose positions are ignored are 0 and not counted.
+        Weighted mean, sum, or the array of weighted values: (N, C), without N if pooled, without C if there is no class axis.
+        Items all of whose positions are ignored are 0 and not counted.
 
     Returns
     -------
@@ -142,7 +142,7 @@ def jaccard(
 
     .. math:: \\ell_{ic} = 1 - \\frac{I + s}{U + s} \\qquad I = \\sum_x p t \\qquad U = \\sum_x p + \\sum_x t - I
 
-    With smooth 0 it is 2 d / (1 + d), d the Dice loss of the same arguments. Computed as is `dice`, from sums without negative terms.
+    With smooth 0 it is 2 d / (1 + d), d the Dice loss of the same arguments. Computed as `dice` is, without negative terms.
 
     Parameters
     ----------
@@ -356,7 +356,7 @@ def focal_tversky(
     Returns
     -------
     float or ndarray
-        In [0, 1]. 0 if both are empty; there the gradient is taken as 0. Not convex. nan, infinity and ignored items as for `dice`.
+        In [0, 1]. 0 if both are empty; there the gradient is 0. Not convex. nan, infinity and ignored items as for `dice`.
 
     Raises
     ------
@@ -524,8 +524,8 @@ def dice_cross_entropy(
     ignore_index : int, optional
         A label of positions that do not count.
     class_weight : array_like, optional
-        `C` weights >= 0 of the classes' entries; "mean" divides by them. Softmax's cross-entropy is their weighted mean too, by the
-        label of each position, as PyTorch's.
+        `C` weights >= 0 of the classes' entries; "mean" divides by them. Softmax's cross-entropy is a mean weighed by them
+        too, by the label of each position, as PyTorch's.
     sample_weight : array_like, optional
         Weights >= 0, in the shape of "none" or of its leading axes.
     reduction : {"mean", "sum", "none"}
@@ -695,9 +695,9 @@ def box_iou(
               \\mathrm{diou} = \\mathrm{iou} + \\frac{\\rho^2}{d^2} \\qquad \\mathrm{ciou} = \\mathrm{diou} + \\alpha v
 
     I, U and H are the areas of intersection, union and the smallest box around both (hull), rho the distance of the centres, d
-    the hull's diagonal; v = 4/pi^2 (atan(w'/h') - atan(w/h))^2 and alpha = v / (iou + v). (torchvision's gradient of ciou takes alpha
-    for a constant, and is not that of its value; this one is.) Computed in double, 1 - I/U from areas outside the intersection:
-    nothing cancels for boxes that nearly agree.
+    the hull's diagonal; v = 4/pi^2 (atan(w'/h') - atan(w/h))^2 and alpha = v / (iou + v). (torchvision's gradient of ciou
+    takes alpha for a constant, and is not that of its value; this one is.) Computed in double, 1 - I/U from areas outside the
+    intersection: nothing cancels for boxes that nearly agree.
 
     Parameters
     ----------

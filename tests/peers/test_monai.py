@@ -44,7 +44,7 @@ def test_dice_softmax(options: dict[str, bool]) -> None:
 
 @pytest.mark.parametrize("batch", [False, True])
 def test_dice_sigmoid_of_masks(batch: bool) -> None:
-    x, y = volume(1)
+    x, _ = volume(1)
     mask = (volume(2)[1] > 0)[:, None]
     other = losses.DiceLoss(sigmoid=True, batch=batch)
     ours = fl.dice.value_and_grad(x, mask, activation="sigmoid", smooth=MONAI, batch=batch)
@@ -84,7 +84,9 @@ def test_tversky() -> None:
 def test_dice_cross_entropy() -> None:
     x, y = volume()
     other = losses.DiceCELoss(softmax=True, to_onehot_y=True, lambda_dice=0.3, lambda_ce=2.0)
-    assert_same(fl.dice_cross_entropy.value_and_grad(x, y, smooth=MONAI, dice_weight=0.3, ce_weight=2.0), theirs(other, x, y[:, None]))
+    assert_same(
+        fl.dice_cross_entropy.value_and_grad(x, y, smooth=MONAI, dice_weight=0.3, ce_weight=2.0), theirs(other, x, y[:, None])
+    )
     binary, mask = x[:, :1], (y > 1)[:, None]
     both = losses.DiceCELoss(sigmoid=True)
     ours = fl.dice_cross_entropy.value_and_grad(binary, mask, activation="sigmoid", smooth=MONAI)
@@ -102,7 +104,7 @@ def test_cross_entropy_of_ignored_positions_is_averaged_item_by_item() -> None:
 
 
 def test_segmentation_models_formulas() -> None:
-    """Its losses are of the whole batch at once: 1 - (2 I + s) / (sum p + sum t + s) and 1 - (I + s) / (U + s), mean over the classes;
+    """Its losses are of the whole batch at once: 1 - (2 I + s) / (sum p + sum t + s) and 1 - (I + s) / (U + s), mean over C;
     Tversky's is raised to a power after the mean."""
     x, y = volume()
     p = np.moveaxis(np.asarray(fl.softmax(x.astype(np.float64), axis=1)), 1, 0).reshape(4, -1)
