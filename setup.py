@@ -21,8 +21,13 @@ from setuptools.modified import newer_group
 
 PACKAGE = Path("src/fastloss")
 CSRC = PACKAGE / "csrc"
-EXTENSIONS = ("_kernels", "_rows", "_scores", "_digits", "_ctc")
-LOOPS = {"_kernels": "level.c", "_digits": "digits.c", "_ctc": "ctc.c"}  # their inner loops: compiled once per CPU level
+EXTENSIONS = ("_kernels", "_rows", "_scores", "_digits", "_ctc", "_regions")
+LOOPS = {  # their inner loops: compiled once per CPU level
+    "_kernels": "level.c",
+    "_digits": "digits.c",
+    "_ctc": "ctc.c",
+    "_regions": "regions.c",
+}
 LEVEL_FLAGS = {
     "baseline": [],
     "v3": ["-march=x86-64-v3"],

@@ -377,6 +377,61 @@ class PyTorchCompiled(PyTorch):
         yield Contender("PyTorch compiled", call, read)
 
 
+class MONAI(Peer):
+    """Its Dice losses, without what they add to numerator and denominator; Berman's Lovasz-Softmax on PyTorch's sort."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        try:
+            _need("torch").set_num_threads(threads)
+        except AbsentError:
+            return
+
+    def contenders(self, problem: Problem) -> Iterator[Contender]:
+        torch = _need("torch")
+        gradient = problem.mode == GRADIENT
+        if problem.mode == HESSIAN or problem.task not in ("dice", "dice_cross_entropy", "lovasz"):
+            raise AbsentError("has no such function")
+        x, target = problem.arrays
+        logits = torch.from_numpy(x)
+        if problem.task == "lovasz":
+            function, labels = _lovasz_of(torch), torch.from_numpy(target)
+        else:
+            losses = _need("monai.losses")
+            make = losses.DiceLoss if problem.task == "dice" else losses.DiceCELoss
+            sigmoid = problem.options.get("activation") == "sigmoid"
+            kind = {"sigmoid": True} if sigmoid else {"softmax": True, "to_onehot_y": True}
+            function = make(smooth_nr=0.0, smooth_dr=0.0, **kind)
+            labels = torch.from_numpy(target.astype(np.float32) if sigmoid else target[:, None].astype(np.int64))
+
+        def forward() -> Any:
+            with torch.no_grad():
+                return function(logits, labels).numpy()
+
+        def both() -> Any:
+            leaf = logits.detach().requires_grad_(True)
+            value = function(leaf, labels)
+            value.backward()
+            return value.detach().numpy(), leaf.grad.numpy()
+
+        column = "PyTorch sort" if problem.task == "lovasz" else "MONAI"
+        yield Contender(column, both if gradient else forward, partial(_as_arrays, gradient=gradient))
+
+
+def _lovasz_of(torch: Any) -> Callable[..., Any]:
+    def lovasz(logits: Any, target: Any) -> Any:
+        p, values = torch.softmax(logits, 1), []
+        for c in range(logits.shape[1]):
+            mask = (target == c).reshape(-1).to(p.dtype)
+            errors, order = torch.sort((mask - p[:, c].reshape(-1)).abs(), descending=True)
+            mask = mask[order]
+            jaccard = 1 - (mask.sum() - mask.cumsum(0)) / (mask.sum() + (1 - mask).cumsum(0))
+            values.append(errors[0] * jaccard[0] + torch.dot(errors[1:], jaccard[1:] - jaccard[:-1]))
+        return torch.stack(values).mean()
+
+    return lovasz
+
+
 class JAX(Peer):
     """optax's losses where it has them, jitted; labels in JAX's own 32-bit integers."""
 
@@ -463,6 +518,7 @@ PEERS: dict[str, type[Peer]] = {
     "PyTorch": PyTorch,
     "PyTorch compiled": PyTorchCompiled,
     "JAX/optax": JAX,
+    "MONAI": MONAI,
     "SciPy": SciPy,
     "scikit-learn": ScikitLearn,
 }

@@ -98,6 +98,16 @@ def _labelled_bfloat16(rng: np.random.Generator, shape: tuple[int, ...]) -> tupl
     return logits.astype(ml_dtypes.bfloat16), target
 
 
+def _labelled_bytes(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    logits, target = _labelled(1)(rng, shape)
+    return logits, target.astype(np.uint8)
+
+
+def _masked(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    """Logits, and masks of bytes."""
+    return 3 * _normal(rng, shape), (rng.random(shape, dtype=np.float32) < 0.3).astype(np.uint8)
+
+
 def _tasks(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
     return 3 * _normal(rng, shape), rng.integers(shape[1] + 1, size=shape[0])
 
@@ -220,6 +230,7 @@ def named_rows() -> Iterator[Row]:
     yield from transform_rows()
     yield from score_rows()
     yield from sequence_rows()
+    yield from region_rows()
 
 
 def transform_rows() -> Iterator[Row]:
@@ -260,6 +271,24 @@ def sequence_rows() -> Iterator[Row]:
         speeds = _speeds(Target(best=peers, eager=forward, scaling=1.8), Target(best=peers, eager=both, scaling=1.8))
         yield Row(f"ctc T{t} N{n} C{c} S{s}", "ctc", (n, t, c), _sequences(s), speeds)
     yield Row("ctc T20000 N1 C32 S2000", "ctc", (20000, 32), _one_sequence, _speeds(Target(), Target()))
+
+
+def region_rows() -> Iterator[Row]:
+    """Volumes with masks and with label maps; images for Lovasz's extension, which sorts."""
+    sigmoid = {"activation": "sigmoid"}
+    binary, labelled = (4, 1, 64, 128, 128), (4, 4, 64, 128, 128)
+    title = "dice 4 x 1 x 64 x 128 x 128, sigmoid"
+    yield Row(title, "dice", binary, _masked, _speeds(Target(best=3, limit=0.7), Target(best=4)), sigmoid)
+    both = _speeds(Target(beside=title, within=1.2), Target(beside=title, within=1.2))
+    yield Row(f"dice_cross_entropy{title[4:]}", "dice_cross_entropy", binary, _masked, both, sigmoid)
+    title = "dice 4 x 4 x 64 x 128 x 128, softmax"
+    yield Row(title, "dice", labelled, _labelled(1), _speeds(Target(best=12, limit=0.7), Target(best=12)))
+    both = _speeds(Target(beside=title, within=1.2), Target(beside=title, within=1.2))
+    yield Row(f"dice_cross_entropy{title[4:]}", "dice_cross_entropy", labelled, _labelled(1), both)
+    both = _speeds(Target(beside=title), Target(beside=title))
+    yield Row(f"{title}, uint8 labels", "dice", labelled, _labelled_bytes, both)
+    sorts = _speeds(Target(best=5), Target(best=5))
+    yield Row("lovasz 4 x 21 x 256 x 256", "lovasz", (4, 21, 256, 256), _labelled(1), sorts)
 
 
 def pointwise_rows() -> Iterator[Row]:

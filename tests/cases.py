@@ -24,8 +24,9 @@ THREADS = (1, 2, 3, 7, 16)
 LOSSES = tuple(fl.LOSSES.values())
 POINTWISE = tuple(loss for loss in LOSSES if loss.pointwise)
 SEQUENCES = tuple(loss for loss in LOSSES if loss.family == "sequence")  # a sample is a matrix of frames and a list of labels
-ROWWISE = tuple(loss for loss in LOSSES if not loss.pointwise and loss not in SEQUENCES)
-SHAPED = tuple(loss for loss in LOSSES if loss not in SEQUENCES)  # whose samples may lie in several axes
+ROWWISE = tuple(loss for loss in LOSSES if loss.options.get("axis") == -1)
+REGIONS = tuple(loss for loss in LOSSES if loss.family == "segmentation" and "axis" in loss.options)
+SHAPED = tuple(loss for loss in LOSSES if loss not in (*SEQUENCES, *REGIONS))  # whose samples may lie in several axes
 IGNORING = tuple(loss for loss in ROWWISE if "ignore_index" in loss.options)
 LABELLED = tuple(  # whose targets can be class indices or levels
     loss for loss in ROWWISE if loss.sample(np.random.default_rng(0), size=1)[0][-1].dtype.kind in "iu"
@@ -41,7 +42,8 @@ def constant(value: Any) -> Make:
 
 
 def _per_class(rng: np.random.Generator, args: tuple[Any, ...]) -> Any:
-    return rng.uniform(0.1, 3.0, args[0].shape[-1]).astype(args[0].dtype)
+    classes = args[0].shape[1 if args[0].ndim == 4 else -1]  # volumes have theirs first
+    return rng.uniform(0.1, 3.0, classes).astype(args[0].dtype)
 
 
 def _per_class_with_zero(rng: np.random.Generator, args: tuple[Any, ...]) -> Any:
@@ -66,7 +68,19 @@ THRESHOLDED = ("coral", "corn")  # rows of K - 1 tasks: one level more than ther
 # Option name -> the values it is tried at, beside its default. `axis` is moved about in test_layouts. `loss.option` where a name
 # does not mean the same everywhere.
 OPTIONS: dict[str, dict[str, Make]] = {
+    "activation": {"sigmoid": constant("sigmoid")},
     "alpha": {"0.8": constant(0.8)},
+    "batch": {},  # test_segmentation
+    "box_iou.kind": {k: constant(k) for k in ("ciou", "iou", "diou")},
+    "ce_weight": {"0.3": constant(0.3)},
+    "dice_weight": {"0.3": constant(0.3)},
+    "focal_tversky.gamma": {"1.7": constant(1.7), "1": constant(1.0)},
+    "format": {"xywh": constant("xywh"), "cxcywh": constant("cxcywh")},
+    "include_background": {"False": constant(False)},
+    "only_present": {"False": constant(False)},
+    "per_image": {},
+    "smooth": {"0.7": constant(0.7)},
+    "squared": {"True": constant(True)},
     "axis": {},
     "blank": {"6": constant(6)},
     "beta": {"0.25": constant(0.25), "3": constant(3.0), "0": constant(0.0)},
@@ -189,6 +203,11 @@ def repeat(loss: fl.Loss, call: Call, length: int) -> Call:
     args, options = call
     index = np.arange(length) % len(args[0])
     return cut(loss, args, options, index)  # type: ignore[arg-type]
+
+
+def per_value(weight: Any, values: Any) -> Any:
+    """One weight per sample, beside values of which a sample may have several."""
+    return np.asarray(weight).reshape(np.shape(weight) + (1,) * (np.ndim(values) - np.ndim(weight)))
 
 
 def levels(loss: fl.Loss, columns: int) -> int:

@@ -736,6 +736,234 @@ def ctc(args: tuple[ArrayLike, ...], options: dict[str, Any], max_order: int) ->
 SEQUENCES: dict[str, Callable[..., Truth]] = {"ctc": ctc}
 
 
+# -- Overlaps of regions: items of C classes and S positions, targets as masks (N, C, S); classes along axis 1 ---------------
+
+
+class Regions:
+    """Probabilities and their complements, sums over positions, and slopes by the chain rule, all without cancellation."""
+
+    def __init__(self, x: ArrayLike, target: ArrayLike, field: Field, activation: str | None, ignore_index: int | None) -> None:
+        x, target = np.asarray(x), np.asarray(target)
+        n, classes = x.shape[:2]
+        self.shape, self.field, self.activation = x.shape, field, activation
+        x = field.lift(x).reshape(n, classes, -1)
+        y = target.reshape(n, -1)
+        self.counted = np.ones(y.shape, bool) if ignore_index is None else y != ignore_index
+        self.keep = np.broadcast_to(self.counted[:, None], x.shape)
+        self.t = (y[:, None] == np.arange(classes)[:, None]) & self.keep
+        if activation == "softmax":
+            shift = x - x.max(axis=1, keepdims=True)
+            e = field.exp(shift)
+            others = np.stack([np.delete(e, c, axis=1).sum(axis=1) for c in range(classes)], axis=1)
+            total = e.sum(axis=1, keepdims=True)
+            self.p, self.q = e / total, others / total
+            self.away = -shift + field.log1p(total - 1) if classes == 1 else field.log1p(others / e)
+        else:
+            self.p, self.q = 1 / (1 + field.exp(-x)), 1 / (1 + field.exp(x))
+            self.away = field.log1p(field.exp(np.where(self.t, -x, x)))
+        zero = field.lift(0.0)[()]
+        self.one = field.lift(np.ones(()))[()]
+        self.zero = zero
+
+    def sum(self, a: np.ndarray, where: np.ndarray) -> np.ndarray:
+        return np.where(where & self.keep, a, self.zero).sum(axis=2)
+
+    def chain(self, g: np.ndarray) -> np.ndarray:
+        """From slopes in p to slopes in the logits; `size` becomes what rounding is relative to."""
+        g = np.where(self.keep, g, self.zero)
+        if self.activation == "sigmoid":
+            slope = g * self.p * self.q
+            self.size = np.abs(slope)
+            return slope
+        pairs = g[:, :, None] - g[:, None, :]
+        size = np.abs(g) * self.p + self.p * (np.abs(g) * self.p).sum(axis=1, keepdims=True)
+        self.size = np.where(self.keep, size, self.zero)
+        return self.p * (pairs * self.p[:, None, :]).sum(axis=2)
+
+
+def overlap(
+    name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], field: Field
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Values, weights, gradient of the values' weighted sum, and the scale of its errors."""
+    o = {"activation": "softmax", "smooth": 0.0, "squared": False, "include_background": True, "ignore_index": None} | options
+    r = Regions(*args, field, o["activation"], o["ignore_index"])
+    first, classes = int(not o["include_background"]), r.p.shape[1]
+    cw = np.ones(classes) if o.get("class_weight") is None else np.asarray(o["class_weight"], np.float64)
+    weight = np.broadcast_to(r.counted.any(axis=1)[:, None] * cw, r.p.shape[:2])
+    if name == "lovasz":
+        present = o["activation"] == "softmax" if o.get("only_present") is None else o["only_present"]
+        weight = weight * (r.t.any(axis=2) if present else 1.0)
+        values, g = _lovasz(r)
+    elif name == "generalized_dice":
+        values, g, weight = _generalized(r, first, o["smooth"])
+        first = 0
+    else:
+        values, g = _ratios(name, r, o)
+    weight = weight.copy()
+    weight[:, :first] = 0.0
+    lifted = field.lift(weight)
+    grad = r.chain(g * lifted[:, :, None])
+    size = r.size
+    if name == "dice_cross_entropy":
+        grad, size, values = _with_entropy(r, o, cw, lifted, values, grad, size)
+    values = np.where(weight == 0, r.zero, values * lifted)
+    if name == "generalized_dice":
+        return values[:, 0], weight[:, 0], grad.reshape(r.shape), size.reshape(r.shape)
+    return values[:, first:], weight[:, first:], grad.reshape(r.shape), size.reshape(r.shape)
+
+
+def _ratios(name: str, r: Regions, o: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Values wrong / (hits TP + wrong + smooth) to a power, and their slopes in each p."""
+    lift = r.field.lift
+    hits = 2 if name.startswith("dice") else 1
+    alpha, beta = (lift(o.get(k, 0.5))[()] for k in ("alpha", "beta")) if "tversky" in name else (r.one, r.one)
+    gamma = o.get("gamma", 0.75) if name == "focal_tversky" else 1.0
+    k = 2 if o["squared"] else 1
+    tp, fp, fn = r.sum(r.p, r.t), r.sum(r.p**k, ~r.t), r.sum(r.q**k, r.t)
+    wrong, right = alpha * fp + beta * fn, hits * tp + lift(o["smooth"])[()]
+    whole = wrong + right
+    whole = np.where(whole == 0, r.one, whole)
+    value = wrong / whole
+    if gamma != 1:
+        safe = np.where(value == 0, r.one, value)
+        power = np.where(value == 0, r.zero, r.field.exp(lift(gamma) * _log(safe)))
+        outer = lift(gamma) * power / safe
+    else:
+        power, outer = value, value * 0 + 1
+    d_wrong, d_tp = (outer * right / whole**2)[:, :, None], (-outer * hits * wrong / whole**2)[:, :, None]
+    slope_p = k * r.p ** (k - 1)
+    slope_q = k * r.q ** (k - 1)
+    return power, np.where(r.t, d_tp - d_wrong * beta * slope_q, d_wrong * alpha * slope_p)
+
+
+def _log(x: np.ndarray) -> np.ndarray:
+    return _objects(mp.log)(x) if x.dtype == object else np.log(x)
+
+
+def _generalized(r: Regions, first: int, smooth: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    volume = r.t.sum(axis=2)
+    present = volume > 0
+    w = np.where(present, 1 / np.where(present, r.field.lift(volume), r.one) ** 2, r.zero)
+    w[:, :first] = r.zero
+    most = w.max(axis=1, keepdims=True)
+    w = np.where(present, w, np.where(most > 0, most, r.one))
+    w[:, :first] = r.zero
+    wrong = (w * (r.sum(r.p, ~r.t) + r.sum(r.q, r.t))).sum(axis=1)[:, None]
+    right = (w * 2 * r.sum(r.p, r.t)).sum(axis=1)[:, None] + r.field.lift(smooth)[()]
+    whole = np.where(wrong + right == 0, r.one, wrong + right)
+    g = np.where(r.t, (w * (-2 * wrong - right) / whole**2)[:, :, None], (w * right / whole**2)[:, :, None])
+    weight = np.broadcast_to(r.counted.any(axis=1)[:, None] * 1.0, r.p.shape[:2])
+    return np.broadcast_to(wrong / whole, r.p.shape[:2]), g, weight
+
+
+def _with_entropy(
+    r: Regions, o: dict[str, Any], cw: np.ndarray, weight: np.ndarray, dice: np.ndarray, grad: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    a, b = (r.field.lift(o.get(k, 1.0))[()] for k in ("dice_weight", "ce_weight"))
+    keep, t = r.field.lift(r.keep * 1.0), r.field.lift(r.t * 1.0)
+    wrong = np.where(r.t, -r.q, r.p) * keep
+    if o["activation"] == "sigmoid":
+        count = keep.sum(axis=2)
+        share = np.where(count == 0, r.zero, 1 / np.where(count == 0, r.one, count))
+        entropy, each = np.where(r.keep, r.away, r.zero).sum(axis=2) * share, (weight * share)[:, :, None]
+    else:
+        of = (t * r.field.lift(cw)[:, None]).sum(axis=1, keepdims=True)  # each position's weight
+        total = of.sum(axis=2, keepdims=True)
+        share = np.where(total == 0, r.zero, 1 / np.where(total == 0, r.one, total))
+        entropy = (np.where(r.t, r.away, r.zero) * of * share).sum(axis=(1, 2))[:, None]
+        each = of * share * weight.sum(axis=1)[:, None, None]
+    return a * grad + b * each * wrong, a * size + b * np.abs(each * wrong), a * dice + b * entropy
+
+
+def _lovasz(r: Regions) -> tuple[np.ndarray, np.ndarray]:
+    """Straight from the definition: errors in descending order, and the Jaccard loss of the sets of the largest ones."""
+    values, g = np.full(r.p.shape[:2], r.zero), np.full(r.p.shape, r.zero)
+    error = np.where(r.t, r.q, r.p)
+    for n, c in np.ndindex(values.shape):
+        places = np.flatnonzero(r.counted[n])
+        order = places[np.argsort(-error[n, c, places], kind="stable")]
+        mask = r.t[n, c]
+        missed, spurious, total, before = 0, 0, int(mask[places].sum()), r.zero
+        for at in order:
+            missed, spurious = missed + mask[at], spurious + (not mask[at])
+            now = r.one - r.field.lift(float(total - missed))[()] / r.field.lift(float(total + spurious))[()]
+            values[n, c] += error[n, c, at] * (now - before)
+            g[n, c, at] = -(now - before) if mask[at] else now - before
+            before = now
+    return values, g
+
+
+REGIONS = ("dice", "jaccard", "tversky", "focal_tversky", "generalized_dice", "dice_cross_entropy", "lovasz")
+
+
+_known: dict[Any, Any] = {}
+
+
+def _once(function: Callable[..., Any], args: tuple[ArrayLike, ...], options: dict[str, Any], *rest: Any) -> Any:
+    """function(args, options, *rest), worked out once for the same numbers: tests ask at every CPU level."""
+    parts = [*args, *(options[k] for k in sorted(options))]
+    key = (function, *rest, *sorted(options), *(a.tobytes() if isinstance(a, np.ndarray) else repr(a) for a in parts))
+    if key not in _known:
+        if len(_known) > 200:
+            _known.clear()
+        _known[key] = function(args, options, *rest)
+    return _known[key]
+
+
+def _overlap_of(args: tuple[ArrayLike, ...], options: dict[str, Any], name: str, field: Field) -> Any:
+    return overlap(name, args, {k: v for k, v in options.items() if k != "per_image"}, field)  # items are never pooled here
+
+
+def regions(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], max_order: int, field: Field | None = None) -> Truth:
+    values, weight, grad, _ = _once(_overlap_of, args, options, name, field or (LONG if EXTENDED else MP))
+    return Truth(Exact.of(values), weight, ((Exact.of(grad),),) if max_order else ())
+
+
+def region_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any]) -> np.ndarray:
+    return _once(_overlap_of, args, options, name, LONG if EXTENDED else MP)[3].astype(np.float64)
+
+
+# -- Pairs of boxes ------------------------------------------------------------------------------------------------------
+
+
+def box_iou(*numbers: mpf, kind: str = "giou", format: str = "xyxy", eps: mpf = 0) -> mpf:
+    def corners(x: mpf, y: mpf, u: mpf, v: mpf) -> tuple[mpf, ...]:
+        return (x, y, u, v) if format == "xyxy" else (x, y, x + u, y + v) if format == "xywh" else (
+            x - u / 2, y - v / 2, x + u / 2, y + v / 2)  # fmt: skip
+
+    a, b = corners(*numbers[:4]), corners(*numbers[4:])
+    (w, h), (u, v) = ((c[2] - c[0], c[3] - c[1]) for c in (a, b))
+    shared = [max(mpf(0), min(a[k + 2], b[k + 2]) - max(a[k], b[k])) for k in (0, 1)]
+    hull = [max(a[k + 2], b[k + 2]) - min(a[k], b[k]) for k in (0, 1)]
+    union = w * h + u * v - shared[0] * shared[1]
+    loss = 1 - shared[0] * shared[1] / (union + eps)
+    if kind == "giou":
+        return loss + (hull[0] * hull[1] - union) / (hull[0] * hull[1] + eps)
+    if kind == "iou":
+        return loss
+    far = sum(((a[k] + a[k + 2] - b[k] - b[k + 2]) / 2) ** 2 for k in (0, 1))
+    away = far / (hull[0] ** 2 + hull[1] ** 2 + eps)
+    if kind == "ciou":
+        turn = 4 / mp.pi**2 * (mp.atan2(u, v) - mp.atan2(w, h)) ** 2
+        away += turn**2 / (loss + turn + eps) if turn else 0
+    return loss + away
+
+
+def boxes(args: tuple[ArrayLike, ...], options: dict[str, Any], max_order: int) -> Truth:
+    rows = np.concatenate([np.asarray(a, np.float64) for a in args], axis=-1)
+    shape = rows.shape[:-1]
+    flat = [[mpf(float(v)) for v in row] for row in rows.reshape(-1, 8)]
+    value = Exact.of(np.array([box_iou(*row, **options) for row in flat], dtype=object).reshape(shape))
+    if not max_order:
+        return Truth(value, np.ones(shape), ())
+
+    def slope(row: list[mpf], k: int) -> mpf:
+        return mp.diff(lambda v: box_iou(*row[:k], v, *row[k + 1 :], **options), row[k])
+
+    slopes = [[slope(row, k) for k in range(4)] for row in flat]
+    return Truth(value, np.ones(shape), ((Exact.of(np.array(slopes, dtype=object).reshape(*shape, 4)),),))
+
+
 # -- One door for the tests that walk the registry ---------------------------------------------------
 
 
@@ -759,6 +987,10 @@ def truth(
     orders = range(1, max_order + 1)
     if name in SHARED or name in SEQUENCES:
         return (SHARED | SEQUENCES)[name](args, options, max_order)
+    if name in REGIONS:
+        return regions(name, args, options, max_order)
+    if name == "box_iou":
+        return _once(boxes, args, options, max_order)
     if name in POINTWISE:
         value = pointwise(name, args, options, 0, 0)
         derivatives = tuple(tuple(pointwise(name, args, options, i, k) for i in wrt) for k in orders)
@@ -925,6 +1157,8 @@ def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any],
     stirling = options.get("full") and options.get("log_input", True)
     if name == "kl_div_with_logits":
         return _entropies(*args, **options)
+    if name == "box_iou":
+        return _corner_scale(*args, options.get("format", "xyxy")) if dtype == "float64" else 0.0
     if name == "softmax_focal" and options.get("gamma", 2.0) > 2:  # a power of what is known to some digits
         return truth(name, args, options).value.hi * (options["gamma"] / 2)
     if name == "poisson_nll":
@@ -933,6 +1167,14 @@ def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any],
         direct = rate + np.abs(t * log) + (np.abs(t * np.log(np.maximum(t, 1.0)) - t) if options.get("full") else 0.0)
         return np.where(t > 1, _deviance_scale("tweedie", args, {"power": 1.0}, dtype), direct) if stirling else direct
     return _deviance_scale(name, args, options, dtype) if name in ("gamma", "tweedie") else 0.0
+
+
+def _corner_scale(boxes: ArrayLike, target: ArrayLike, format: str) -> np.ndarray | float:
+    """Corners that had to be added up first: their rounding, relative to the boxes' sides."""
+    if format == "xyxy":
+        return 0.0
+    both = np.stack(_float64(boxes, target))
+    return (np.abs(both[..., :2]) + both[..., 2:]).max(axis=(0, -1)) / both[..., 2:].min(axis=(0, -1))
 
 
 def _entropies(x: ArrayLike, t: ArrayLike, temperature: float = 1.0, log_target: bool = False) -> np.ndarray:
@@ -957,8 +1199,10 @@ def derivative_scale(
     name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], derivative: Exact, order: int, argument: int = 0
 ) -> np.ndarray:
     """What an error of a derivative is measured against: itself, its two terms, or its row's largest."""
-    if name in ROWS:
+    if name in ROWS or name == "box_iou":
         return row_scale(derivative)
+    if name in REGIONS:
+        return region_scale(name, args, options)
     if options.get("link") == "cloglog" and argument == 0:
         return np.abs(derivative.hi) + 2 * _hazard(*args)  # d/(e^d - 1) - e^a: the first is e^a less the slope
     if (name, order, argument) in SCALE_OF:

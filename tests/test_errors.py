@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from cases import (
     LOSSES,
+    REGIONS,
     as_tuple,
     every_differentiable,
     every_ignoring,
@@ -150,7 +151,7 @@ def test_ranks_that_differ(loss: fl.Loss, index: tuple[Any, ...]) -> None:
     ],
     ids=str,
 )
-@every_loss
+@every_shaped
 def test_sample_weight(loss: fl.Loss, kind: type[Exception], weight: Any, parts: list[str]) -> None:
     args, options = sample(loss)
     for method in methods(loss):
@@ -266,6 +267,22 @@ OPTIONS: dict[str, list[tuple[Any, Any]]] = {
     "temperature": POSITIVE,
     "time_major": SWITCH,
     "zero_infinity": SWITCH,
+    "activation": [(ValueError, v) for v in ("relu", "", "Softmax", 1, b"sigmoid", ["softmax"])],
+    "dice_cross_entropy.activation": [(ValueError, v) for v in ("relu", None, 1)],
+    "batch": SWITCH,
+    "per_image": SWITCH,
+    "include_background": SWITCH,
+    "only_present": [(TypeError, v) for v in (1, 0, "True", 0.0)],
+    "squared": SWITCH,
+    "smooth": AT_LEAST_ZERO,
+    "dice_weight": AT_LEAST_ZERO,
+    "ce_weight": AT_LEAST_ZERO,
+    "focal_tversky.gamma": POSITIVE,
+    "format": [(ValueError, v) for v in ("yxyx", "", None, 1)],
+    **{
+        f"{loss.name}.axis": [(ValueError, v) for v in (4, -5, 99)] + [(TypeError, v) for v in (0.5, "1", (0, 1), True)]
+        for loss in REGIONS
+    },
 }
 
 
@@ -307,7 +324,7 @@ def test_misaligned_class_weights_are_copied() -> None:
 def test_option(loss: fl.Loss, option: str, kind: Any, value: Any) -> None:
     args, options = sample(loss)
     if kind == "last":  # one bad entry among good ones
-        weight = np.ones(args[0].shape[-1])
+        weight = np.ones(args[0].shape[1 if loss in REGIONS else -1])
         weight[-1] = value
         kind, value = ValueError, weight
     for method in methods(loss):

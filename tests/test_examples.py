@@ -120,3 +120,16 @@ def test_a_loss_of_ones_own() -> None:
     assert kept is not None
     assert int(kept[1]) > 75
     assert re.search(r"^late_is_worse +88\.", done.stdout, re.MULTILINE)
+
+
+def test_a_network_segments_coins(tmp_path: Path) -> None:
+    """On the part of the photograph that it has not seen, better than a threshold on brightness; and the picture is drawn."""
+    pytest.importorskip("skimage")
+    pytest.importorskip("matplotlib")
+    command = [sys.executable, str(SCRIPT.with_name("segment.py")), "--out", str(tmp_path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=280)
+    found = re.search(r"intersection over union ([\d.]+) \(of a threshold on brightness: ([\d.]+)\)", done.stdout)
+    assert found is not None
+    assert float(found[1]) > 0.9
+    assert float(found[1]) > float(found[2])
+    assert (tmp_path / "coins.png").read_bytes().startswith(b"\x89PNG")

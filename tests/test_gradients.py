@@ -138,7 +138,7 @@ def test_gradient_is_the_slope_of_the_value(variant: Variant) -> None:
     if loss.max_order < 1:
         pytest.skip("no derivative")
     args, options = variant.draw("float64", 33, seed=2)
-    weight = np.random.default_rng(3).uniform(0.5, 2, loss(*args, reduction="none").shape)
+    weight = np.random.default_rng(3).uniform(0.5, 2, loss(*args, **options, reduction="none").shape)
     for w in (None, weight):
         result = fl.gradcheck(loss, *args, **options, sample_weight=w, verbose=False)
         assert result, str(result)

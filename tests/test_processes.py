@@ -177,9 +177,12 @@ LONG_CALL = """
     resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))  # a hidden copy dies here, not the machine
     loss = fl.LOSSES[NAME]
     args, options = loss.sample(np.random.default_rng(0), size=4096)
-    one = 0 if loss.family == "sequence" else slice(None)  # samples lie in one axis
-    many = [a if name in loss.shared else np.broadcast_to(a[one], (40_000_000, *a[one].shape))  # one page read over and over
-            for name, a in zip(loss.arrays, args)]
+    def longer(a):  # one page read over and over; items of regions grow in space, samples of sequences lie in one axis
+        if loss.family == "segmentation" and "axis" in loss.options:
+            return np.broadcast_to(np.expand_dims(a, a.ndim - 2), (*a.shape[:-2], 40_000_000, *a.shape[-2:]))
+        one = a[0] if loss.family == "sequence" else a
+        return np.broadcast_to(one, (40_000_000, *one.shape))
+    many = [a if name in loss.shared else longer(a) for name, a in zip(loss.arrays, args)]
     fl.set_num_threads(THREADS)
     print("ready", flush=True)
     try:
@@ -217,7 +220,7 @@ def latency(name: str, threads: int, call: str) -> float:
 
 @linux
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("name", [loss.name for loss in LOSSES])
+@pytest.mark.parametrize("name", [loss.name for loss in LOSSES if loss.name != "lovasz"])  # which keeps what it sorts
 def test_ctrl_c_in_a_long_call_is_heard_within_a_fifth_of_a_second(name: str, threads: int) -> None:
     """The best of three: a busy machine delays a process, a deaf kernel delays every time."""
     call = "loss(*many, **options)"

@@ -19,6 +19,7 @@ from cases import (
     every_shaped,
     every_variant,
     per_sample,
+    per_value,
     wrt_positions,
 )
 
@@ -45,10 +46,10 @@ def test_reductions_of_exact_values(variant: Variant, dtype: str, weighted: bool
     args, options = variant.draw(dtype, 205)
     truth = oracle.truth(variant.loss.name, args, options)
     w = weights(205, dtype) if weighted else None
-    factor = np.ones(205) if w is None else w.astype(np.float64)
-    total, weight = math.fsum(factor * truth.value.hi), math.fsum(factor * truth.weight)
+    factor = per_value(np.ones(205) if w is None else w.astype(np.float64), truth.value.hi)
+    total, weight = (math.fsum(np.ravel(factor * part)) for part in (truth.value.hi, truth.weight))
     size = factor * np.maximum(np.abs(truth.value.hi), oracle.value_scale(variant.loss.name, args, options, dtype))
-    allowed = RTOL[dtype] * math.fsum(size)
+    allowed = RTOL[dtype] * math.fsum(np.ravel(size))
     kw = {**options, "sample_weight": w}
 
     none = variant.loss(*args, **kw, reduction="none")
@@ -85,7 +86,7 @@ def test_terms_are_the_parts_of_the_mean(variant: Variant, dtype: str, weighted:
     none = variant.loss(*args, **kw, reduction="none")
     assert numerator.shape == denominator.shape == none.shape
     truth = oracle.truth(variant.loss.name, args, options)
-    factor = weights(205) if weighted else 1.0
+    factor = per_value(weights(205), none) if weighted else 1.0
     size = factor * np.maximum(np.abs(truth.value.hi), oracle.value_scale(variant.loss.name, args, options, dtype))
     assert (np.abs(numerator - none) <= RTOL[dtype] * size).all()
     assert numerator.sum() == pytest.approx(variant.loss(*args, **kw, reduction="sum"), rel=RTOL[dtype])
@@ -229,7 +230,7 @@ def test_derivatives_of_each_reduction(variant: Variant, dtype: str, reduction: 
     truth = oracle.truth(loss.name, args, options, wrt_positions(loss), loss.max_order)
     w = weights(67, dtype) if weighted else None
     factor = np.ones(67) if w is None else w.astype(np.float64)
-    divisor = math.fsum(factor * truth.weight) if reduction == "mean" else 1.0
+    divisor = math.fsum(np.ravel(per_value(factor, truth.weight) * truth.weight)) if reduction == "mean" else 1.0
     kw = {**options, "sample_weight": w, "reduction": reduction}
     methods = (loss.grad, loss.hess)[: loss.max_order]
     for order, (method, exact) in enumerate(zip(methods, truth.derivatives, strict=True), start=1):

@@ -55,6 +55,16 @@ from fastloss.regression import (
     smooth_l1,
     tweedie,
 )
+from fastloss.segmentation import (
+    box_iou,
+    dice,
+    dice_cross_entropy,
+    focal_tversky,
+    generalized_dice,
+    jaccard,
+    lovasz,
+    tversky,
+)
 from fastloss.sequence import ctc, ctc_align, ctc_posteriors
 
 __all__ = [
@@ -64,6 +74,7 @@ __all__ = [
     "__version__",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "box_iou",
     "contrastive_divergence",
     "coral",
     "corn",
@@ -73,24 +84,30 @@ __all__ = [
     "ctc_posteriors",
     "cumulative_link",
     "custom",
+    "dice",
+    "dice_cross_entropy",
     "energy",
     "evaluate",
     "expectile",
     "exponential",
+    "focal_tversky",
     "gamma",
     "gaussian_kl",
     "gaussian_nll",
     "generalized_cross_entropy",
+    "generalized_dice",
     "get_num_threads",
     "gradcheck",
     "hinge",
     "huber",
+    "jaccard",
     "js_divergence",
     "kl_div",
     "kl_div_with_logits",
     "log_cosh",
     "log_softmax",
     "logsumexp",
+    "lovasz",
     "mae",
     "mape",
     "mse",
@@ -113,6 +130,7 @@ __all__ = [
     "softmax_focal",
     "squared_emd",
     "squared_hinge",
+    "tversky",
     "tweedie",
 ]
 

@@ -73,6 +73,8 @@ class Loss(Generic[P]):
         ulp: Mapping[str, float],
         shared: tuple[str, ...] = (),
         beside: tuple[str, ...] = (),
+        row_axis: int | None = None,
+        sample_options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         functools.update_wrapper(self, body)
         signature = inspect.signature(body)
@@ -86,10 +88,12 @@ class Loss(Generic[P]):
         )
         self.wrt, self.max_order, self.pointwise = wrt, max_order, pointwise
         self.shared, self.beside = shared, beside
+        self.row_axis = row_axis
         self.formula, self.range, self.citation = formula, range, citation
         self.ulp: Mapping[str, float] = MappingProxyType(dict(ulp))
         self._body = body
         self._sampler = sampler
+        self._sample_options = sample_options
 
     # ---- computing --------------------------------------------------------------------------------------------------
 
@@ -166,10 +170,11 @@ class Loss(Generic[P]):
     def sample(
         self, rng: np.random.Generator, dtype: str = "float32", size: int = 64
     ) -> tuple[tuple[Array, ...], dict[str, Any]]:
-        """Draw random valid arguments: `size` elements (pointwise) or rows, from inside the loss's domain."""
+        """Draw random valid arguments: `size` elements (pointwise), rows or items, from inside the loss's domain, and the options
+        with which each is a value of its own."""
         sampler = getattr(importlib.import_module("fastloss._samplers"), self._sampler)
         arrays: tuple[Array, ...] = sampler(rng, dtype, size)
-        return arrays, {}
+        return arrays, dict(self._sample_options)
 
     # ---- being a function ---------------------------------------------------------------------------------------------
 
@@ -195,6 +200,8 @@ def loss(
     ulp: Mapping[str, float] = MappingProxyType({"float32": 4, "float64": 8}),
     shared: tuple[str, ...] = (),
     beside: tuple[str, ...] = (),
+    row_axis: int | None = None,
+    sample_options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Callable[[Callable[P, Plan]], Loss[P]]:
     """Turn the function that checks a loss's arguments and plans its computation into a registered Loss."""
 
@@ -203,7 +210,7 @@ def loss(
             raise ValueError(f"a loss named {body.__name__!r} exists")
         made = Loss(
             body, wrt=wrt, max_order=max_order, pointwise=pointwise, formula=formula, range=range, citation=citation,
-            sampler=sampler, ulp=ulp, shared=shared, beside=beside,
+            sampler=sampler, ulp=ulp, shared=shared, beside=beside, row_axis=row_axis, sample_options=sample_options,
         )  # fmt: skip
         _registry[made.name] = made
         return made

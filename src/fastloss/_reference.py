@@ -549,6 +549,274 @@ def cumulative_link(score: ArrayLike, thresholds: ArrayLike, target: ArrayLike, 
     return _uniform(-np.where(straddling, np.log1p(-(np.exp(log_a) + np.exp(log_rest))), _log_difference(log_b, log_a)))
 
 
+# -- Segmentation: sums over the positions of an item, for each class; boxes ------------------------
+
+
+def _probabilities(logits: Array, activation: str | None, axis: int | None) -> Array:
+    if activation is None:
+        return logits
+    if activation == "softmax":
+        e: Array = np.exp(logits - logits.max(axis=axis, keepdims=True))
+        return np.asarray(e / e.sum(axis=axis, keepdims=True))
+    return 1.0 / (1.0 + np.exp(-logits))
+
+
+def _regions(
+    logits: ArrayLike, target: ArrayLike, activation: str | None, axis: int | None, batch: bool, ignore_index: int | None
+) -> tuple[Array, Array, Array, Array]:
+    """Logits, probabilities, targets as masks, and which entries count: (items, classes, positions), one item if pooled."""
+    x, t = _float(logits), np.asarray(target)
+    valid = np.ones(t.shape) if ignore_index is None else (t != ignore_index).astype(np.float64)
+    p = _probabilities(x, activation, axis)
+    if axis is None:
+        x, p, t, valid = (a[:, None] for a in (x, p, t, valid))
+    else:
+        x, p = np.moveaxis(x, axis, 1), np.moveaxis(p, axis, 1)
+        if t.ndim == x.ndim:
+            t, valid = np.moveaxis(t, axis, 1), np.moveaxis(valid, axis, 1)
+        else:
+            classes = np.arange(x.shape[1]).reshape((-1,) + (1,) * (x.ndim - 2))
+            t, valid = (t[:, None] == classes) * 1.0, np.broadcast_to(valid[:, None], x.shape)
+    t = np.where(valid > 0, t, 0.0)
+
+    def shaped(a: Array) -> Array:
+        a = a.reshape(a.shape[0], a.shape[1], int(np.prod(a.shape[2:])))
+        return a.swapaxes(0, 1).reshape(1, a.shape[1], -1) if batch else a
+
+    return shaped(x), shaped(p), shaped(t), shaped(valid)
+
+
+def _overlap_terms(
+    values: Array, valid: Array, class_weight: ArrayLike | None, first: int, batch: bool, axis: int | None
+) -> Terms:
+    """From (items, classes) to the shape of "none"; what does not count is 0."""
+    weight = (valid.sum(axis=2) > 0) * _class_weight(class_weight, values.shape[1])
+    values = np.where(weight == 0, 0.0, values * weight)
+    values, weight = values[:, first:], weight[:, first:]
+    if axis is None:
+        values, weight = values[:, 0], weight[:, 0]
+    return (values[0], weight[0]) if batch else (values, weight)
+
+
+def _share(a: Array, b: Array) -> Array:
+    """a / b, 0 where b is 0."""
+    return np.where(b == 0, 0.0, a / np.where(b == 0, 1.0, b))
+
+
+@_quiet
+def dice(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    activation: str | None = "softmax",
+    axis: int | None = 1,
+    smooth: float = 0.0,
+    squared: bool = False,
+    batch: bool = False,
+    include_background: bool = True,
+    ignore_index: int | None = None,
+    class_weight: ArrayLike | None = None,
+) -> Terms:
+    """1 - (2 sum p t + smooth) / (sum p + sum t + smooth); 0 where the denominator is."""
+    _, p, t, valid = _regions(logits, target, activation, axis, batch, ignore_index)
+    p = np.where(valid > 0, p, 0.0)
+    k = 2 if squared else 1
+    whole = (p**k).sum(axis=2) + (t**k).sum(axis=2) + smooth
+    values = _share(whole - 2 * (p * t).sum(axis=2) - smooth, whole)
+    return _overlap_terms(values, valid, class_weight, not include_background, batch, axis)
+
+
+@_quiet
+def jaccard(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    activation: str | None = "softmax",
+    axis: int | None = 1,
+    smooth: float = 0.0,
+    squared: bool = False,
+    batch: bool = False,
+    include_background: bool = True,
+    ignore_index: int | None = None,
+    class_weight: ArrayLike | None = None,
+) -> Terms:
+    """1 - (intersection + smooth) / (union + smooth)."""
+    _, p, t, valid = _regions(logits, target, activation, axis, batch, ignore_index)
+    p = np.where(valid > 0, p, 0.0)
+    k = 2 if squared else 1
+    both = (p * t).sum(axis=2)
+    union = (p**k).sum(axis=2) + (t**k).sum(axis=2) - both
+    values = _share(union - both, union + smooth)
+    return _overlap_terms(values, valid, class_weight, not include_background, batch, axis)
+
+
+@_quiet
+def tversky(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    alpha: float = 0.5,
+    beta: float = 0.5,
+    activation: str | None = "softmax",
+    axis: int | None = 1,
+    smooth: float = 0.0,
+    batch: bool = False,
+    include_background: bool = True,
+    ignore_index: int | None = None,
+    class_weight: ArrayLike | None = None,
+) -> Terms:
+    """1 - (TP + smooth) / (TP + alpha FP + beta FN + smooth)."""
+    return focal_tversky(
+        logits, target, alpha=alpha, beta=beta, gamma=1.0, activation=activation, axis=axis, smooth=smooth, batch=batch,
+        include_background=include_background, ignore_index=ignore_index, class_weight=class_weight,
+    )  # fmt: skip
+
+
+@_quiet
+def focal_tversky(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    alpha: float = 0.5,
+    beta: float = 0.5,
+    gamma: float = 0.75,
+    activation: str | None = "softmax",
+    axis: int | None = 1,
+    smooth: float = 0.0,
+    batch: bool = False,
+    include_background: bool = True,
+    ignore_index: int | None = None,
+    class_weight: ArrayLike | None = None,
+) -> Terms:
+    """The power gamma of tversky."""
+    _, p, t, valid = _regions(logits, target, activation, axis, batch, ignore_index)
+    p = np.where(valid > 0, p, 0.0)
+    wrong = alpha * (p * (1 - t)).sum(axis=2) + beta * ((1 - p) * t).sum(axis=2)
+    values = _share(wrong, (p * t).sum(axis=2) + wrong + smooth) ** gamma
+    return _overlap_terms(values, valid, class_weight, not include_background, batch, axis)
+
+
+@_quiet
+def generalized_dice(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    activation: str | None = "softmax",
+    axis: int | None = 1,
+    smooth: float = 0.0,
+    batch: bool = False,
+    include_background: bool = True,
+    ignore_index: int | None = None,
+) -> Terms:
+    """1 - (2 sum_c w sum p t + smooth) / (sum_c w (sum p + sum t) + smooth), w = 1 / (sum t)^2."""
+    _, p, t, valid = _regions(logits, target, activation, axis, batch, ignore_index)
+    first = int(not include_background)
+    p, t, valid = np.where(valid > 0, p, 0.0)[:, first:], t[:, first:], valid[:, first:]
+    volume = t.sum(axis=2)
+    w = np.where(volume > 0, 1 / np.where(volume > 0, volume, 1.0) ** 2, 0.0)
+    most = w.max(axis=1, keepdims=True)
+    w = np.where(volume > 0, w, np.where(most > 0, most, 1.0))
+    whole = (w * (p.sum(axis=2) + volume)).sum(axis=1) + smooth
+    values = _share(whole - (w * 2 * (p * t).sum(axis=2)).sum(axis=1) - smooth, whole)
+    weight = (valid.sum(axis=(1, 2)) > 0).astype(np.float64)
+    values = np.where(weight > 0, values, 0.0)
+    return (values.reshape(()), weight.reshape(())) if batch else (values, weight)
+
+
+@_quiet
+def dice_cross_entropy(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    dice_weight: float = 1.0,
+    ce_weight: float = 1.0,
+    activation: str = "softmax",
+    axis: int | None = 1,
+    smooth: float = 0.0,
+    squared: bool = False,
+    batch: bool = False,
+    include_background: bool = True,
+    ignore_index: int | None = None,
+    class_weight: ArrayLike | None = None,
+) -> Terms:
+    """dice_weight x dice + ce_weight x mean cross-entropy of the item's positions (sigmoid: of its class's entries)."""
+    x, p, t, valid = _regions(logits, target, activation, axis, batch, ignore_index)
+    p, x = np.where(valid > 0, p, 0.0), np.where(valid > 0, x, 0.0)
+    k = 2 if squared else 1
+    whole = (p**k).sum(axis=2) + (t**k).sum(axis=2) + smooth
+    overlap = _share(whole - 2 * (p * t).sum(axis=2) - smooth, whole)
+    if activation == "sigmoid":
+        entropy = valid * (np.logaddexp(0.0, -np.abs(x)) + np.where(x > 0, _times(1 - t, x), _times(t, -x)))
+        mean = _share(entropy.sum(axis=2), valid.sum(axis=2))
+    else:
+        top = x.max(axis=1, keepdims=True)
+        away = (top - x) + np.log(np.exp(x - top).sum(axis=1, keepdims=True))
+        w = t * _class_weight(class_weight, x.shape[1])[:, None]
+        weight = valid[:, 0].sum(axis=1) if class_weight is None else w.sum(axis=(1, 2))
+        mean = _share(_times(w, away).sum(axis=(1, 2)), weight)[:, None]
+    values = dice_weight * overlap + ce_weight * mean
+    return _overlap_terms(values, valid, class_weight, not include_background, batch, axis)
+
+
+@_quiet
+def lovasz(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    activation: str | None = "softmax",
+    axis: int | None = 1,
+    per_image: bool = False,
+    only_present: bool | None = None,
+    include_background: bool = True,
+    ignore_index: int | None = None,
+    class_weight: ArrayLike | None = None,
+) -> Terms:
+    """Errors in descending order, each times what its position adds to the Jaccard loss."""
+    _, p, t, valid = _regions(logits, target, activation, axis, not per_image, ignore_index)
+    values = np.zeros(p.shape[:2])
+    for at in np.ndindex(values.shape):
+        counted = valid[at] > 0
+        mask, error = t[at][counted], np.abs(t[at] - p[at])[counted]
+        order = np.argsort(-error, kind="stable")
+        error, mask = error[order], mask[order]
+        total = mask.sum()
+        jaccard_loss = 1 - (total - mask.cumsum()) / (total + (1 - mask).cumsum())
+        values[at] = (error * np.diff(jaccard_loss, prepend=0.0)).sum()
+    if activation == "softmax" if only_present is None else only_present:
+        valid = valid * (t.sum(axis=2, keepdims=True) > 0)
+    return _overlap_terms(values, valid, class_weight, not include_background, not per_image, axis)
+
+
+@_quiet
+def box_iou(boxes: ArrayLike, target: ArrayLike, *, kind: str = "giou", format: str = "xyxy", eps: float = 0.0) -> Terms:
+    """1 - IoU, and what giou, diou and ciou add to it."""
+    (a, b), (c, d) = _corners(_float(boxes), format), _corners(_float(target), format)
+    size, other = b - a, d - c
+    shared = np.maximum(np.minimum(b, d) - np.maximum(a, c), 0.0).prod(axis=-1)
+    union = size.prod(axis=-1) + other.prod(axis=-1) - shared
+    sides = np.maximum(b, d) - np.minimum(a, c)
+    loss = 1 - shared / (union + eps)
+    if kind == "giou":
+        hull = sides.prod(axis=-1)
+        loss = loss + (hull - union) / (hull + eps)
+    if kind in ("diou", "ciou"):
+        far = (((a + b) - (c + d)) ** 2).sum(axis=-1) / 4
+        away = far / ((sides**2).sum(axis=-1) + eps)
+        if kind == "ciou":
+            angle = np.arctan2(other[..., 0], other[..., 1]) - np.arctan2(size[..., 0], size[..., 1])
+            v = 4 / math.pi**2 * angle**2
+            away = away + np.where(v > 0, v * v / (loss + v + eps), v)
+        loss = loss + away
+    return _uniform(loss)
+
+
+def _corners(boxes: Array, format: str) -> tuple[Array, Array]:
+    first, second = boxes[..., :2], boxes[..., 2:]
+    if format == "xyxy":
+        return first, second
+    return (first, first + second) if format == "xywh" else (first - second / 2, first + second / 2)
+
+
 @_quiet
 def energy(
     energies: ArrayLike,

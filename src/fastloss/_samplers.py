@@ -118,3 +118,16 @@ def frames_and_labels(rng: np.random.Generator, dtype: str, size: int) -> tuple[
     """Logits of 8 frames, and 3 labels, perhaps repeated: 5 frames are enough. The first class and the last may be the blank."""
     logits = rng.normal(scale=2, size=(size, 8, CLASSES)).astype(dtype)
     return logits, rng.integers(1, CLASSES - 1, (size, 3))
+
+
+def class_volumes(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """size items of 3 classes in 3 x 5 positions, and label maps."""
+    return rng.normal(scale=2, size=(size, 3, 3, 5)).astype(dtype), rng.integers(0, 3, (size, 3, 5))
+
+
+def box_pairs(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Boxes as two corners, most of which meet; none has an edge in line with one of its target's."""
+    corner, sides = rng.uniform(4, 12, (2, size, 2)), rng.uniform(1, 8, (2, size, 2))
+    corner[1] = corner[0] + rng.uniform(-3, 5, (size, 2))
+    first, second = np.concatenate([corner, corner + sides], axis=-1)
+    return first.astype(dtype), second.astype(dtype)

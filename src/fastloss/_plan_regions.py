@@ -1,0 +1,445 @@
+"""Plans of the losses that _regions.pyx computes: overlaps of regions, which are functions of a few sums for each item and class;
+Lovasz's extension, which sorts; pairs of boxes. May import what _plan.py may, and _plan.py.
+
+Shapes: `N` items, `C` classes, `K` of them that count, `G` groups: the items, or 1 if the batch is pooled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from fastloss import _check, _regions
+from fastloss._check import FLOAT32, FLOAT64, Array, refuse
+from fastloss._plan import REDUCTIONS, Plan, Result, Terms, _refuse_outside, _total
+from fastloss._threads import get_num_threads
+
+Floats = npt.NDArray[np.float64]
+MOST_CLASSES = 2**24  # which a float32 still tells apart
+MOST_SORTED = 2**32
+
+
+# ---- the arguments ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Regions:
+    """Checked arguments of a loss of regions: predictions, targets, and which entries count."""
+
+    x: Array
+    axis: int  # of the classes, from 0; -1 if there is none
+    target: Array
+    kind: str  # of _regions.TARGETS
+    activation: str | None
+    pooled: bool
+    first: int  # class that counts: 1 without background
+    ignore: int | None
+
+    @property
+    def classes(self) -> int:
+        return int(self.x.shape[self.axis]) if self.axis >= 0 else 1
+
+    @property
+    def items(self) -> int:
+        return int(self.x.shape[1 if self.axis == 0 else 0])
+
+    @property
+    def groups(self) -> int:
+        return 1 if self.pooled else self.items
+
+    @property
+    def wide(self) -> bool:
+        return _check.is_wide(self.x.dtype, self.target.dtype if self.kind == "soft" else self.x.dtype)
+
+    def shape(self, per_class: bool) -> tuple[int, ...]:
+        """Of the values: items (unless pooled), classes that count (if there is an axis of them)."""
+        classes = (self.classes - self.first,) if per_class and self.axis >= 0 else ()
+        return (() if self.pooled else (self.items,)) + classes
+
+    def class_weights(self, value: Any) -> Floats | None:
+        return None if value is None else _check.class_weights("class_weight", value, self.classes)
+
+    def options(self) -> dict[str, Any]:
+        return {"pooled": self.pooled, "ignore_index": self.ignore, "wide": self.wide, "threads": get_num_threads()}
+
+    def judge(self, found: Any) -> None:
+        """Refuse what a kernel has found."""
+        position, of_class, low, high, t_low, t_high = found
+        if position >= 0:
+            self._refuse_label(position, of_class)
+        if low < 0 or high > 1:
+            _refuse_outside("logits", self.x, 0.0, 1.0, "probabilities in [0, 1] (activation is None)")
+        if t_low < 0 or t_high > 1:
+            _refuse_outside("target", self.target, 0.0, 1.0, "probabilities in [0, 1]")
+
+    def _refuse_label(self, position: int, of_class: int) -> NoReturn:
+        shape = self.target.shape
+        if self.kind == "masks" and self.axis >= 0:
+            shape = shape[: self.axis] + shape[self.axis + 1 :]
+        at = [int(k) for k in np.unravel_index(position, shape)]
+        if self.kind == "masks" and self.axis >= 0:
+            at.insert(self.axis, of_class)
+        expected = f"class indices in [0, {self.classes})" if self.kind == "index" else "labels 0 or 1"
+        if self.ignore is not None:
+            expected += f", or {self.ignore} (ignored)"
+        refuse(IndexError, "target", expected, int(self.target[tuple(at)]), tuple(at))
+
+
+def regions(
+    logits: Any,
+    target: Any,
+    axis: Any,
+    activation: Any,
+    pooled: bool,
+    include_background: Any,
+    ignore_index: Any,
+    soft: bool = True,
+) -> Regions:
+    """Check the arguments that all losses of regions share; `soft`: whether targets may be probabilities."""
+    x = _check.array("logits", logits)
+    if activation is not None:
+        _check.one_of("activation", activation, ("softmax", "sigmoid"))
+    if axis is None:
+        index = -1
+        if activation == "softmax":
+            refuse(ValueError, "activation", "'sigmoid' or None where axis is None", repr(activation))
+    else:
+        index = _check.axis_of(x, axis, "logits")
+    if x.ndim < (2 if index < 0 else 3):
+        beside = "" if index < 0 else " beside the class axis"
+        refuse(ValueError, "logits", f"an axis of items and at least one spatial axis{beside}", f"shape {x.shape}")
+    kept = x.shape if index < 0 else x.shape[:index] + x.shape[index + 1 :]
+    classes = x.shape[index] if index >= 0 else 1
+    if classes > MOST_CLASSES:
+        refuse(ValueError, "logits", f"at most {MOST_CLASSES} classes", classes)
+    first = 0 if _check.flag("include_background", include_background) else 1
+    if first >= classes:
+        refuse(ValueError, "include_background", "True where there is only one class", include_background)
+    ignore = _check.ignored_label(ignore_index)
+    t, kind = _target(target, x.shape, kept, soft)
+    if ignore is not None and kind != "index":
+        if kind == "soft":
+            refuse(TypeError, "target", "integer labels where there is an ignore_index", f"{t.dtype} of shape {t.shape}")
+        if activation == "softmax":
+            expected = f"class indices of shape {kept} where there is an ignore_index beside a softmax"
+            refuse(ValueError, "target", expected, f"shape {t.shape}")
+    return Regions(x, index, t, kind, activation, pooled, first, ignore)
+
+
+def _target(target: Any, shape: tuple[int, ...], kept: tuple[int, ...], soft: bool) -> tuple[Array, str]:
+    """A label map, or masks or probabilities in the shape of the logits; and which of them."""
+    t = _check.array("target", target)
+    if t.shape == shape:
+        if t.dtype.kind in "iub":
+            return t, "masks"
+        if soft:
+            return t, "soft"
+        refuse(TypeError, "target", "integer labels", f"{t.dtype} of shape {t.shape}")
+    if t.shape != kept:
+        either = f"class indices of shape {kept}, or masks of shape {shape}" if kept != shape else f"masks of shape {shape}"
+        refuse(ValueError, "target", f"{either}, for logits of shape {shape}", f"shape {t.shape}")
+    return _check.labels("target", t, kept, shape), "index"
+
+
+# ---- losses as functions of the sums ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Sums:
+    """What predictions p and targets t add up to, (G, C) each."""
+
+    tp: Floats  # p t
+    fp: Floats  # p (1 - t)
+    fn: Floats  # (1 - p) t
+    volume: Floats  # t
+    entropy: Floats
+    counted: Floats  # entries that are not ignored
+
+    @classmethod
+    def of(cls, table: Floats) -> Sums:
+        return cls(*(table[..., k] for k in range(_regions.SUMS)))
+
+
+Backward = Callable[[Floats], Floats]  # weights of the values -> slopes with respect to the sums, (G, C, SLOPES)
+Form = Callable[[Sums], tuple[Floats, Backward]]  # values, (G, C) or (G,)
+
+
+def _ratio(wrong: Floats, right: Floats, smooth: float) -> tuple[Floats, Floats, Floats]:
+    """wrong / (wrong + right + smooth), and its slopes with respect to the first two; 0 where all are 0.
+
+    That is 1 - (right + smooth) / (wrong + right + smooth), but no difference of nearly equal numbers.
+    """
+    whole = wrong + right + smooth
+    safe = np.where(whole == 0, 1.0, whole)
+    return wrong / safe, (right + smooth) / safe / safe, -wrong / safe / safe
+
+
+def overlap(hits: float, alpha: float, beta: float, smooth: float, gamma: float = 1.0) -> Form:
+    """((alpha FP + beta FN) / (hits TP + alpha FP + beta FN + smooth)) ** gamma."""
+
+    def form(s: Sums) -> tuple[Floats, Backward]:
+        value, wrong, right = _ratio(alpha * s.fp + beta * s.fn, hits * s.tp, smooth)
+        power, slope = value, np.ones_like(value)
+        if gamma != 1.0:
+            power = value**gamma
+            slope = np.where(value > 0, gamma * np.where(value > 0, value, 1.0) ** (gamma - 1), 0.0) + (value - value)
+
+        def backward(weight: Floats) -> Floats:
+            w = weight * slope
+            return np.stack([w * right * hits, w * wrong * alpha, w * wrong * beta, np.zeros_like(w)], axis=-1)
+
+        return power, backward
+
+    return form
+
+
+def generalized(first: int, smooth: float) -> Form:
+    """Dice of all classes from `first` on together, each weighed by 1 / volume^2; absent ones as the smallest present."""
+
+    def form(s: Sums) -> tuple[Floats, Backward]:
+        present = s.volume > 0
+        w = np.where(present, 1 / np.where(present, s.volume, 1.0) ** 2, 0.0)
+        w[:, :first] = 0.0
+        most = w.max(axis=1, keepdims=True)
+        w = np.where(present, w, np.where(most > 0, most, 1.0))
+        w[:, :first] = 0.0
+        wrong, right = ((w * x)[:, first:].sum(axis=1) for x in (s.fp + s.fn, 2 * s.tp))
+        value, d_wrong, d_right = _ratio(wrong, right, smooth)
+
+        def backward(weight: Floats) -> Floats:
+            miss, hit = (weight * d_wrong)[:, None] * w, (weight * d_right)[:, None] * 2 * w
+            return np.stack([hit, miss, miss, np.zeros_like(w)], axis=-1)
+
+        return value, backward
+
+    return form
+
+
+def with_entropy(dice: Form, r: Regions, dice_weight: float, entropy_weight: float, class_weight: Floats | None) -> Form:
+    """dice_weight x dice + entropy_weight x mean cross-entropy, of each class's entries (sigmoid) or of positions (softmax)."""
+
+    def form(s: Sums) -> tuple[Floats, Backward]:
+        value, dice_backward = dice(s)
+        if r.activation == "sigmoid":
+            entropy, share = _quotient(s.entropy, s.counted)
+        else:
+            w = np.ones(r.classes) if class_weight is None else class_weight
+            weight = s.counted[:, 0] if class_weight is None else (s.volume * w).sum(axis=1)
+            mean, each = _quotient((s.entropy * w).sum(axis=1), weight)
+            entropy, share = np.broadcast_to(mean[:, None], value.shape), each[:, None] * w
+
+        def backward(weight: Floats) -> Floats:
+            slopes = dice_backward(dice_weight * weight)
+            slopes[:, : r.first, :] = 0.0
+            upstream = weight if r.activation == "sigmoid" else weight[:, r.first :].sum(axis=1, keepdims=True)
+            slopes[..., 3] = entropy_weight * upstream * share
+            return slopes
+
+        return dice_weight * value + entropy_weight * entropy, backward
+
+    return form
+
+
+def _quotient(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """a / b and 1 / b, 0 where b is 0."""
+    each = np.where(b == 0, 0.0, 1 / np.where(b == 0, 1.0, b))
+    return a * each, each
+
+
+# ---- plans --------------------------------------------------------------------------------------------------------------
+
+
+class Overlap(Plan):
+    """A loss of regions that is a function of the sums. Values are of items and classes, or (`per_class` False) of items."""
+
+    __slots__ = ("class_weight", "entropy", "form", "per_class", "plain", "r", "sample_weight", "shape", "squared")
+
+    def __init__(
+        self,
+        r: Regions,
+        form: Form | None,
+        sample_weight: Any,
+        reduction: str,
+        *,
+        squared: bool = False,
+        entropy: bool = False,
+        class_weight: Floats | None = None,
+        per_class: bool = True,
+    ) -> None:
+        _check.one_of("reduction", reduction, REDUCTIONS)
+        self.r, self.form, self.reduction = r, form, reduction
+        self.x, self.wide = r.x, r.wide
+        self.squared, self.entropy, self.per_class, self.class_weight = squared, entropy, per_class, class_weight
+        self.shape, self.plain = r.shape(per_class), False
+        self.sample_weight: Array | None = None
+        if sample_weight is not None:
+            self.sample_weight = _check.weights("sample_weight", sample_weight, self.shape)
+
+    def _inputs(self) -> tuple[Array | None, ...]:
+        return self.x, self.r.target, self.sample_weight
+
+    def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        gradient = self._buffer(out) if grad else None
+        values, counted, backward = self._measure(grad)
+        weight = self._weights(counted)
+        total = float(weight.sum())
+        if gradient is not None and self.x.size:
+            self._slopes(backward, self._full(weight * self._scale(total)), gradient)
+        if not value:
+            return None, gradient, None
+        weighted = weight * np.where(counted, values, 0.0)
+        if self.reduction == "none":
+            return weighted.reshape(self.shape).astype(self._values_dtype()), gradient, None
+        return self._reduced(float(weighted.sum()), total), gradient, None
+
+    def terms(self) -> Terms:
+        values, counted, _ = self._measure(False)
+        weight = self._weights(counted)
+        return (weight * np.where(counted, values, 0.0)).reshape(self.shape), weight.reshape(self.shape)
+
+    def _weights(self, counted: npt.NDArray[np.bool_]) -> Floats:
+        """Of the values, (G, K) or (G,); 0 where nothing counts."""
+        weight = counted.astype(FLOAT64)
+        if self.class_weight is not None:
+            weight *= self.class_weight[self.r.first :]
+        if self.sample_weight is not None:
+            weight *= self.sample_weight.astype(FLOAT64).reshape(weight.shape)
+        return weight
+
+    def _full(self, weight: Floats) -> Floats:
+        """Weights of all classes."""
+        if not self.per_class or not self.r.first:
+            return weight
+        return np.concatenate([np.zeros_like(weight[:, : self.r.first]), weight], axis=1)
+
+    def _measure(self, slopes: bool) -> tuple[Floats, npt.NDArray[np.bool_], Any]:
+        """Values, which of them count, and what the gradient is made with."""
+        r = self.r
+        table = np.zeros((r.groups, r.classes, _regions.SUMS))
+        if self.x.size:
+            table, self.plain, *found = _regions.sums(
+                r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, squared=self.squared, entropy=self.entropy,
+                by_class=self.entropy and self.class_weight is not None, **r.options(),
+            )  # fmt: skip
+            r.judge(found)
+        s = Sums.of(table)
+        assert self.form is not None
+        with np.errstate(all="ignore"):  # nan and infinity are answers
+            values, backward = self.form(s)
+        if self.per_class:
+            return values[:, r.first :], s.counted[:, r.first :] > 0, backward
+        return values, np.asarray(s.counted.any(axis=1)), backward
+
+    def _slopes(self, backward: Any, weight: Floats, gradient: Array) -> None:
+        r = self.r
+        with np.errstate(all="ignore"):
+            slopes: Floats = backward(weight)
+        if not self.entropy:
+            slopes[:, : r.first] = 0.0
+        _regions.slopes(
+            r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, self._coefficients(slopes), gradient,
+            plain=self.plain, squared=self.squared, entropy=self.entropy, **r.options(),
+        )  # fmt: skip
+
+    def _coefficients(self, slopes: Floats) -> Array:
+        """In the computation's type, finite where they are."""
+        if self.wide:
+            return np.ascontiguousarray(slopes)
+        most = float(np.finfo(FLOAT32).max)
+        return np.ascontiguousarray(np.clip(slopes, -most, most), FLOAT32)
+
+
+class Lovasz(Overlap):
+    """The Lovasz extension of the Jaccard loss."""
+
+    __slots__ = ("only_present",)
+
+    def __init__(
+        self, r: Regions, sample_weight: Any, reduction: str, *, class_weight: Floats | None, only_present: bool
+    ) -> None:
+        super().__init__(r, None, sample_weight, reduction, class_weight=class_weight)
+        self.only_present = only_present
+
+    def _measure(self, slopes: bool) -> tuple[Floats, npt.NDArray[np.bool_], Any]:
+        r = self.r
+        table, given = np.zeros((r.groups, r.classes, 3)), None
+        if self.x.size // (r.groups * r.classes or 1) >= MOST_SORTED:
+            refuse(ValueError, "logits", f"fewer than {MOST_SORTED} positions to be sorted at once", f"shape {self.x.shape}")
+        if self.x.size:
+            table, given, *found = _regions.lovasz(
+                r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, only_present=self.only_present,
+                with_slopes=slopes, **r.options(),
+            )  # fmt: skip
+            r.judge(found)
+        values, volume, counted = (table[:, r.first :, k] for k in range(3))
+        return values, (volume if self.only_present else counted) > 0, given
+
+    def _slopes(self, backward: Any, weight: Floats, gradient: Array) -> None:
+        r = self.r
+        slopes = np.zeros((*weight.shape, _regions.SLOPES))
+        slopes[..., 0] = weight
+        _regions.slopes(
+            r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, self._coefficients(slopes), gradient, given=backward,
+            **r.options(),
+        )  # fmt: skip
+
+
+class Boxes(Plan):
+    """Pairs of boxes: one value for each."""
+
+    __slots__ = ("eps", "form", "kind", "sample_weight", "shape", "t", "total_weight")
+
+    def __init__(self, boxes: Any, target: Any, kind: Any, form: Any, eps: float, sample_weight: Any, reduction: str) -> None:
+        _check.one_of("reduction", reduction, REDUCTIONS)
+        self.kind = _regions.BOXES[_check.one_of("kind", kind, tuple(_regions.BOXES))]
+        self.form = _check.one_of("format", form, tuple(_regions.FORMATS))
+        self.x, self.t = _check.array("boxes", boxes), _check.array("target", target)
+        if self.x.ndim == 0 or self.x.shape[-1] != 4:
+            refuse(ValueError, "boxes", "four numbers along the last axis", f"shape {self.x.shape}")
+        if self.t.shape != self.x.shape:
+            refuse(ValueError, "target", f"the shape of boxes, {self.x.shape}", f"shape {self.t.shape}")
+        self.wide = _check.is_wide(self.x.dtype, self.t.dtype)
+        self.eps, self.reduction, self.shape = eps, reduction, self.x.shape[:-1]
+        self.sample_weight: Array | None = None
+        self.total_weight = float(self.x.size // 4)
+        if sample_weight is not None:
+            self.sample_weight = _check.weights("sample_weight", sample_weight, self.shape)
+            self.total_weight = _total(self.sample_weight)
+
+    def _inputs(self) -> tuple[Array | None, ...]:
+        return self.x, self.t, self.sample_weight
+
+    def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        values = np.empty(self.shape, self._values_dtype()) if value and self.reduction == "none" else None
+        gradient = self._buffer(out) if grad else None
+        if out is not None and self.eps == 0:
+            self._kernel(1.0, None, None)  # the boxes, before anything of the caller's is written
+        total = self._kernel(self._scale(self.total_weight), values, gradient)
+        if not value:
+            return None, gradient, None
+        return (self._reduced(total, self.total_weight) if values is None else values), gradient, None
+
+    def terms(self) -> Terms:
+        values = np.empty(self.shape, FLOAT64)
+        self._kernel(1.0, values, None)
+        if self.sample_weight is None:
+            return values, np.broadcast_to(FLOAT64.type(1), self.shape)
+        return values, self.sample_weight.astype(FLOAT64)
+
+    def _kernel(self, scale: float, values: Array | None, grad: Array | None) -> float:
+        if self.x.size == 0:
+            return 0.0
+        total, bad, of_target = _regions.boxes(
+            self.kind, self.x, self.t, form=_regions.FORMATS[self.form], eps=self.eps, weight=self.sample_weight, scale=scale,
+            values=values, grad=grad, threads=get_num_threads(),
+        )  # fmt: skip
+        if bad >= 0:
+            at = tuple(int(k) for k in np.unravel_index(bad, self.shape))
+            sides = "x1 < x2 and y1 < y2" if self.form == "xyxy" else "width and height > 0"
+            box = [float(v) for v in (self.t if of_target else self.x)[at]]
+            refuse(ValueError, "target" if of_target else "boxes", f"{sides} (where eps is 0)", box, at)
+        return total

@@ -1,0 +1,70 @@
+/* The loops for overlaps of one CPU level. setup.py compiles this file once per level with -DFL_LEVEL=<name> and the level's flags;
+ * the result is one constant table, fl_regions_table_<level>.
+ */
+#include "regions.h"
+
+#include <math.h>
+
+#include "simd.h"
+#include "vecmath.h"
+
+#include "boxes.h"
+
+#define FN_JOIN(name, suffix) name##_##suffix
+#define FN_OF(name, suffix) FN_JOIN(name, suffix)
+#define FN(name) FN_OF(name, FL_SUFFIX)
+
+#define FL_SUFFIX f64
+#define FL_REAL_BITS 64
+#define R double
+#define V vd
+#define M md
+#define LANES LANES_F64
+#include "regions_real.h"
+#include "regions_fused.h"
+#include "regions_sort.h"
+#undef FL_SUFFIX
+#undef FL_REAL_BITS
+#undef R
+#undef V
+#undef M
+#undef LANES
+
+#define FL_SUFFIX f32
+#define FL_REAL_BITS 32
+#define R float
+#define V vf
+#define M mf
+#define LANES LANES_F32
+#include "regions_real.h"
+#include "regions_fused.h"
+#include "regions_sort.h"
+
+#define FL_REGION_REAL(suffix, register_lanes)                                                                           \
+  {                                                                                                                      \
+      .labels = region_labels_##suffix,                                                                                  \
+      .softmax = region_softmax_##suffix,                                                                                \
+      .sigmoid = region_sigmoid_##suffix,                                                                                \
+      .hide = region_hide_##suffix,                                                                                      \
+      .tally = region_tally_##suffix,                                                                                    \
+      .slope = region_slope_##suffix,                                                                                    \
+      .softmax_slopes = region_softmax_slopes_##suffix,                                                                  \
+      .softmax_sums = region_softmax_sums_##suffix,                                                                      \
+      .softmax_grad = region_softmax_grad_##suffix,                                                                      \
+      .sigmoid_sums = region_sigmoid_sums_##suffix,                                                                      \
+      .sigmoid_grad = region_sigmoid_grad_##suffix,                                                                      \
+      .errors = region_errors_##suffix,                                                                                  \
+      .lovasz = region_lovasz_##suffix,                                                                                  \
+      .key_bytes = sizeof(((union {                                                                                      \
+                            float f32;                                                                                   \
+                            double f64;                                                                                  \
+                          } *)0)                                                                                         \
+                              ->suffix),                                                                                 \
+      .pair_bytes = sizeof(fl_pair_##suffix),                                                                            \
+      .register_bytes = FL_BYTES,                                                                                        \
+      .block = 4 * register_lanes,                                                                                       \
+  }
+
+#define FL_TABLE_OF(level) FN_JOIN(fl_regions_table, level)
+
+const fl_regions_table FL_TABLE_OF(FL_LEVEL) = {FL_REGION_REAL(f32, LANES_F32), FL_REGION_REAL(f64, LANES_F64), fl_boxes};
