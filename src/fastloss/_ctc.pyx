@@ -130,8 +130,8 @@ cdef enum:
 cdef enum Way:
     LINEAR, LOGS, EXACT, BEST
 
-# Losses below, times the frames, are computed by ctc_exact.h: the roundings of the frames, 2^-53 each, might cost a small loss more
-# than 2^-24 of its size (floats), or 2^-33 (doubles).
+# Losses below, times the frames, are computed by ctc_exact.h: the roundings of the frames, 2^-53 each, might cost a small loss
+# more than 2^-24 of its size (floats), or 2^-33 (doubles).
 cdef double SMALL = 2.0 ** -29, WIDE_SMALL = 2.0 ** -20
 
 cdef struct CtcCall:

@@ -85,6 +85,7 @@ typedef struct {
   int64_t power;                /* the states are alpha 2^power */
   double normal, normal_lost;   /* sum of log_total, of all frames so far */
   double offset, offset_lost;   /* sum of shift */
+  double taken, taken_lost;     /* the logarithm that is taken out of the states: ctc_log.h */
   double product, product_lost; /* of the frames' sums: see ctc_exact.h */
   fl_ctc_lost lost;
 

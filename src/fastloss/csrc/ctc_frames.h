@@ -239,7 +239,7 @@ static void FN(frames)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n, int again, int log
   for (ptrdiff_t f = 0; f < n; f += LANES_F64) {
     const ptrdiff_t left = n - f;
     const vd gap = vload_up_to(job->top + base + f, left, 0.0) - vload_up_to(job->shift + base + f, left, 0.0);
-    const vd log = FL_LOG1P_ROW(vload_up_to(job->rest + base + f, left, 0.0));
+    const vd log = vlog1p_f64(vload_up_to(job->rest + base + f, left, 0.0)); /* floats too: sums of them may cancel */
     vstore_up_to(job->log_total + f, left, job->classes && !job->log_probs ? gap + log : log);
   }
 }

@@ -130,13 +130,21 @@ static void linear_turn(fl_ctc *job) {
   if (job->S) job->beta[job->S - 1] = share;
 }
 
+/* beta e factor, in the order that does not leave the range on the way: e may be as small as the factor is large. (States that are
+   0 may be too large; they are left out in the next frame.) */
+FL_INLINE vd moved_weight(vd beta, vd e, vd factor) {
+  const vd one = vset_f64(1);
+  const md small = vlt(beta, one);
+  return vmin(vset_f64(FL_CTC_MOST_BETA), beta * vselect(small, factor, one) * e * vselect(small, one, factor));
+}
+
 /* Occupation of the states after frame t, entries [low, high); beta goes on to the frame before, there times `factor` (if
    `moved`). Returns the blanks' sum; *first and *last become the entries between which states are left. */
 FL_INLINE double linear_back(fl_ctc *job, const double *alpha, const double *e, int moved, double factor,
                              ptrdiff_t *first, ptrdiff_t *last) {
   const ptrdiff_t P = job->P, low = *first, high = *last;
   double *beta = job->beta, *posterior = job->posterior;
-  const vd prune = vset_f64(FL_CTC_PRUNE), most = vset_f64(FL_CTC_MOST_BETA), zero = vset_f64(0);
+  const vd prune = vset_f64(FL_CTC_PRUNE), zero = vset_f64(0);
   const vd eb = vset_f64(e[job->blank]), by = vset_f64(factor);
   vd next_skip = zero, next_blank = zero, sum = zero;
   *first = high, *last = low;
@@ -152,18 +160,15 @@ FL_INLINE double linear_back(fl_ctc *job, const double *alpha, const double *e, 
     vstore(posterior + i, gl);
     vstore(posterior + P + i, gb);
     sum += gb;
-    const vd label = bl * emitted(e, job->column + i), blank = bb * eb, skipped = label * vload(job->skip + i);
-    vd to_blank = blank + label, to_label = label + (shift_down(blank, next_blank) + shift_down(skipped, next_skip));
-    if (moved)
-      to_blank = vmin(most, to_blank * by), to_label = vmin(most, to_label * by); /* of states that are 0, to infinity */
-    vstore(beta + P + i, to_blank);
-    vstore(beta + i, to_label);
+    const vd el = emitted(e, job->column + i);
+    const vd label = moved ? moved_weight(bl, el, by) : bl * el, blank = moved ? moved_weight(bb, eb, by) : bb * eb;
+    const vd skipped = label * vload(job->skip + i);
+    vstore(beta + P + i, blank + label);
+    vstore(beta + i, label + (shift_down(blank, next_blank) + shift_down(skipped, next_skip)));
     next_skip = skipped, next_blank = blank;
   }
   if (low) { /* the label below may lead into the band */
-    vd to_label = shift_down(zero, next_blank) + shift_down(zero, next_skip);
-    if (moved) to_label = vmin(most, to_label * by);
-    vstore(beta + low - LANES_F64, to_label);
+    vstore(beta + low - LANES_F64, shift_down(zero, next_blank) + shift_down(zero, next_skip));
     vstore(beta + P + low - LANES_F64, zero);
   }
   return vsum_f64(sum);

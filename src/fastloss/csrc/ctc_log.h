@@ -17,7 +17,22 @@ static double log_add_two(double a, double b) {
   return top == -INFINITY ? top : a != a || b != b ? NAN : top + log1p(exp(fmin(a, b) - top));
 }
 
-static void log_begin(fl_ctc *job) { states_begin(job, -INFINITY, 0); }
+static void log_begin(fl_ctc *job) {
+  states_begin(job, -INFINITY, 0);
+  job->taken = job->taken_lost = 0;
+}
+
+/* Takes the largest of entries [low, high) of two rows out of all of them, so that what matters keeps its digits; returns it. */
+static double take_out(double *row, ptrdiff_t P, ptrdiff_t low, ptrdiff_t high) {
+  vd most = vset_f64(-INFINITY);
+  for (int part = 0; part < 2; part++)
+    for (ptrdiff_t i = low; i < high; i += LANES_F64) most = vmax(most, vload(row + part * P + i));
+  const double top = vtop(most);
+  if (top - top != 0) return 0; /* nothing is left, or nan */
+  for (int part = 0; part < 2; part++)
+    for (ptrdiff_t i = low; i < high; i += LANES_F64) vstore(row + part * P + i, vload(row + part * P + i) - top);
+  return top;
+}
 
 static void log_forward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
   const ptrdiff_t P = job->P;
@@ -37,51 +52,66 @@ static void log_forward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
       vstore(to + i, log_add(label, b, skipped) + emitted(e, job->column + i));
     }
     states_drop(job, t, -INFINITY);
+    add_to(&job->taken, &job->taken_lost, take_out(to, P, job->low, job->high));
     states_account(job, t, f);
   }
 }
 
-static double log_total_of(const fl_ctc *job) {
-  return log_add_two(last_label(job, -INFINITY), last_blank(job, -INFINITY));
+static void log_end(fl_ctc *job) {
+  const double last = log_add_two(last_label(job, -INFINITY), last_blank(job, -INFINITY));
+  states_finish(job, last + sum_of(job->taken, job->taken_lost));
 }
 
-static void log_end(fl_ctc *job) { states_finish(job, log_total_of(job)); }
-
-/* beta is divided by the sum over all alignments: alpha + beta is the logarithm of an occupation probability. */
 static void log_turn(fl_ctc *job) {
-  const double total = log_total_of(job);
   for (ptrdiff_t i = 0; i < 2 * job->P; i++) job->beta[i] = -INFINITY;
-  job->beta[job->P + job->S] = -total;
-  if (job->S) job->beta[job->S - 1] = -total;
+  job->beta[job->P + job->S] = 0;
+  if (job->S) job->beta[job->S - 1] = 0;
 }
 
-static double log_back(fl_ctc *job, ptrdiff_t t, const double *e) {
+/* beta of the frame before; alpha + beta are left in `posterior`. Only their differences count: see occupation. */
+static void log_back(fl_ctc *job, ptrdiff_t t, const double *e) {
   const ptrdiff_t P = job->P;
   const double *alpha = states_after(job, t);
   double *beta = job->beta, *posterior = job->posterior;
-  const vd none = vset_f64(-INFINITY), half = vset_f64(0.5), eb = vset_f64(e[job->blank]), unit = vset_f64(FL_CTC_SUM);
-  vd next_skip = none, next_blank = none, sum = vset_f64(0);
+  const vd none = vset_f64(-INFINITY), half = vset_f64(0.5), eb = vset_f64(e[job->blank]);
+  vd next_skip = none, next_blank = none;
   for (ptrdiff_t i = job->to[t] - LANES_F64; i >= job->from[t]; i -= LANES_F64) {
     const vd bl = vload(beta + i), bb = vload(beta + P + i);
-    const vd gb = vexp(vload(alpha + P + i) + bb) * unit;
-    const vd label = bl + emitted(e, job->column + i), blank_here = bb + eb;
+    const vd label = bl + emitted(e, job->column + i), blank = bb + eb;
     const vd skipped = vselect(vlt(half, vload(job->skip + i)), label, none);
-    vstore(posterior + i, vexp(vload(alpha + i) + bl) * unit);
-    vstore(posterior + P + i, gb);
-    sum += gb;
-    vstore(beta + P + i, log_add(blank_here, label, none));
-    vstore(beta + i, log_add(label, shift_down(blank_here, next_blank), shift_down(skipped, next_skip)));
-    next_skip = skipped, next_blank = blank_here;
+    vstore(posterior + i, vload(alpha + i) + bl);
+    vstore(posterior + P + i, vload(alpha + P + i) + bb);
+    vstore(beta + P + i, log_add(blank, label, none));
+    vstore(beta + i, log_add(label, shift_down(blank, next_blank), shift_down(skipped, next_skip)));
+    next_skip = skipped, next_blank = blank;
   }
-  return vsum_f64(sum);
+  take_out(beta, P, job->from[t], job->to[t]);
+}
+
+/* Of the logarithms in `posterior` their share of the sum, times 2^UNIT; returns the blanks'. */
+static double occupation(fl_ctc *job, ptrdiff_t low, ptrdiff_t high) {
+  double *row = job->posterior;
+  vd sum[2] = {vset_f64(0), vset_f64(0)};
+  take_out(row, job->P, low, high);
+  for (int part = 0; part < 2; part++)
+    for (ptrdiff_t i = low; i < high; i += LANES_F64) {
+      const vd p = vexp(vload(row + part * job->P + i));
+      sum[part] += p;
+      vstore(row + part * job->P + i, p);
+    }
+  const double unit = FL_CTC_SUM / vsum_f64(sum[0] + sum[1]);
+  for (int part = 0; part < 2; part++)
+    for (ptrdiff_t i = low; i < high; i += LANES_F64)
+      vstore(row + part * job->P + i, vload(row + part * job->P + i) * unit);
+  return vsum_f64(sum[1]) * unit;
 }
 
 static void log_backward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
   for (ptrdiff_t f = n - 1; f >= 0; f--) {
-    const ptrdiff_t at = t + f;
-    const double *e = job->emission + f * job->width;
-    const double blanks = log_back(job, at, e);
-    if (job->posteriors) states_report(job, at, job->from[at], job->to[at], FL_CTC_UNIT);
-    if (job->occupied) occupy(job, job->from[at], job->to[at], job->occupied + f * job->width, blanks);
+    const ptrdiff_t at = t + f, low = job->from[at], high = job->to[at];
+    log_back(job, at, job->emission + f * job->width);
+    const double blanks = occupation(job, low, high);
+    if (job->posteriors) states_report(job, at, low, high, FL_CTC_UNIT);
+    if (job->occupied) occupy(job, low, high, job->occupied + f * job->width, blanks);
   }
 }
