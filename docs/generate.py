@@ -120,7 +120,7 @@ def _cases(loss: Any) -> Iterator[tuple[str, str, str]]:
     empty = [a if name in loss.shared else a[:0] for name, a in zip(loss.arrays, arrays, strict=True)]
     mean, total = (_shown(loss(*empty, **options, reduction=how)) for how in ("mean", "sum"))
     yield "no samples", f"mean {mean}, sum {total}", "empty"
-    if "ignore_index" in loss.options:
+    if loss.options.get("ignore_index") is not None:
         ignored = [*arrays[:1], np.full_like(arrays[1], loss.options["ignore_index"]), *arrays[2:]]
         value, gradient = loss.value_and_grad(*ignored, **options)
         yield "every sample ignored", f"mean {_shown(value)}", _shown(gradient)
@@ -151,6 +151,14 @@ def _inputs(loss: Any, arrays: tuple[Any, ...]) -> dict[str, list[tuple[str, lis
                 at_frame = {"a label": (0, 3, label), "a class that is no label": (0, 3, last), "every class": (0, 3)}
                 places = {f"at {what} in one frame": place for what, place in at_frame.items()}
                 places["at a label in every frame"] = (0, slice(None), label)
+                for where, place in places.items():
+                    cases[f"{name} {where}"] = [("", [_with(x, place, special), *arrays[1:]], place)]
+                continue
+            if target.ndim > 1 and target.dtype.kind in "iu":  # a label map
+                label = int(target[0, 0, 0])
+                places = {"at a position's label": (0, label, 0, 0)}
+                places["at another of its classes"] = (0, (label + 1) % x.shape[1], 0, 0)
+                places["at all of its classes"] = (0, slice(None), 0, 0)
                 for where, place in places.items():
                     cases[f"{name} {where}"] = [("", [_with(x, place, special), *arrays[1:]], place)]
                 continue

@@ -633,5 +633,5 @@ def test_out_survives_wrong_labels(loss: fl.Loss) -> None:
 
 def test_a_region_loss_is_evaluated_item_by_item() -> None:
     x, y = volume((5, 3, 8, 8), "float32")
-    result = fl.evaluate("dice", x, y, axis=1)
+    result = fl.evaluate("dice", logits=x, target=y)
     assert result["dice"].mean == pytest.approx(fl.dice(x, y), rel=1e-7)
