@@ -100,7 +100,8 @@ def ctc(
     -----
     Sums over alignments are made in linear space, in double; where a bound says that too much may have fallen out of range, a
     sample is done again with logarithms (``fl.ctc.__wrapped__(...).redone()`` tells which). The gradient is written straight into
-    `out`; beside it a thread needs 16 `T` (`S` + 8) bytes, and for the value alone a few rows of `S`.
+    `out`; beside it a thread needs about 16 `T` (`S` + 8) bytes (a quarter more, for doubles a half, where `C` is large), and for
+    the value alone a few rows of `S`.
 
     PyTorch's "mean" divides each loss by its number of labels first: ``length_normalize="target"``. Its gradient is right with
     respect to logits only after a log-softmax; with respect to log-probabilities it is not the derivative. There labels are not
