@@ -351,9 +351,9 @@ def label_sequences(
     elif a.ndim == 1:
         if given is None:
             refuse(ValueError, lengths_name, f"the lengths of the sequences that {name} of one dimension joins", "None")
-        counts = lengths(lengths_name, given, samples, a.size, f"the labels of {name}")
-        if int(counts.sum()) != a.size:
-            refuse(ValueError, lengths_name, f"lengths that add up to {a.size}, the labels of {name}", int(counts.sum()))
+        counts = lengths(lengths_name, given, samples, 2**63 - 1, f"the labels of {name}")
+        if counts.max(initial=0) > a.size or counts.sum() != a.size:  # the first keeps the second from overflowing
+            refuse(ValueError, lengths_name, f"lengths that add up to {a.size}, the labels of {name}", sum(counts.tolist()))
         flat = np.array(a)
     else:
         refuse(ValueError, name, "labels (N, S), or those of all samples joined in one dimension", f"shape {a.shape}")

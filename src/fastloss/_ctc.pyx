@@ -25,10 +25,8 @@ from fastloss._kernels cimport (
     FL_F32,
     FL_F64,
     Workspace,
-    fl_real_table,
     interrupted,
     isa,
-    real_table,
     run_blocks,
     type_code,
 )
@@ -71,7 +69,6 @@ cdef extern from "ctc.h" nogil:
         fl_ctc_frames x
         fl_ctc_frames grad
         double scale
-        const fl_real_table *real
         void *row
         void *out
         void *picked
@@ -442,7 +439,7 @@ def ctc(
         return
     call.table = fl_ctc_table_at(isa())
     call.wide, call.zero_infinity, call.blank = wide, zero_infinity, blank
-    call.job.real, call.job.log_probs, call.job.C = real_table(wide), log_probs, cnp.PyArray_DIM(x, 2)
+    call.job.log_probs, call.job.C = log_probs, cnp.PyArray_DIM(x, 2)
     call.most_frames = cnp.PyArray_DIM(x, 1)
     set_frames(&call.job.x, x, wide)
     set_frames(&call.job.grad, grad, wide)

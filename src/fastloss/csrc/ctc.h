@@ -52,12 +52,11 @@ typedef struct {
 
   /* ---- its frames, and their gradient (null data: not wanted) */
   fl_ctc_frames x, grad;
-  double scale;              /* of the gradient */
-  const fl_real_table *real; /* the loops of the computation type */
-  void *row, *out;           /* one row of C, another one */
-  void *picked;              /* per frame `width` entries: the logits of the columns, where not all classes have one */
-  double *posterior;         /* null, or one row of 2 P: labels, then blanks */
-  char *posteriors;          /* null, or where the frames' occupation probabilities go, `posteriors_step` bytes apart */
+  double scale;      /* of the gradient */
+  void *row, *out;   /* one row of C, another one */
+  void *picked;      /* per frame `width` entries: the logits of the columns, where not all classes have one */
+  double *posterior; /* null, or one row of 2 P: labels, then blanks */
+  char *posteriors;  /* null, or where the frames' occupation probabilities go, `posteriors_step` bytes apart */
   ptrdiff_t posteriors_step;
   int posteriors_wide;
 

@@ -130,8 +130,8 @@ static void linear_turn(fl_ctc *job) {
   if (job->S) job->beta[job->S - 1] = share;
 }
 
-/* beta e factor, in the order that does not leave the range on the way: e may be as small as the factor is large. (States that are
-   0 may be too large; they are left out in the next frame.) */
+/* beta e factor, in the order that does not leave the range on the way: e may be as small as the factor is large. (States that
+   are 0 may be too large; they are left out in the next frame.) */
 FL_INLINE vd moved_weight(vd beta, vd e, vd factor) {
   const vd one = vset_f64(1);
   const md small = vlt(beta, one);
