@@ -1159,6 +1159,8 @@ def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any],
         return _entropies(*args, **options)
     if name == "box_iou":
         return _corner_scale(*args, options.get("format", "xyxy")) if dtype == "float64" else 0.0
+    if name == "ctc" and options.get("log_probs"):  # that add up to anything: their product may be next to 1
+        return np.shape(args[0])[1] * (1.0 if dtype == "float64" else 2.0**-27)
     if name == "softmax_focal" and options.get("gamma", 2.0) > 2:  # a power of what is known to some digits
         return truth(name, args, options).value.hi * (options["gamma"] / 2)
     if name == "poisson_nll":
@@ -1203,6 +1205,8 @@ def derivative_scale(
         return row_scale(derivative)
     if name in REGIONS:
         return region_scale(name, args, options)
+    if name in SEQUENCES:
+        return row_scale(derivative) + 2.0**-8  # a difference of probabilities, known to a few of their last digits
     if options.get("link") == "cloglog" and argument == 0:
         return np.abs(derivative.hi) + 2 * _hazard(*args)  # d/(e^d - 1) - e^a: the first is e^a less the slope
     if (name, order, argument) in SCALE_OF:
