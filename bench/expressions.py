@@ -506,8 +506,9 @@ def energy_gradient(energies: Array, target: Array) -> tuple[float, Array]:
 
 
 def _ctc_lattice(logits: Array, targets: Array) -> tuple[Array, Array, Array, Array]:
-    """log-softmax (N, T, C), the classes of the states (N, 2S + 1), their emissions, and where a blank may be left out. Emissions in
-    double: sums of a thousand logarithms leave a float's gradient two digits."""
+    """log-softmax (N, T, C), the classes of the states (N, 2S + 1), their emissions, and where a blank may be left out.
+
+    Emissions in double: sums of a thousand logarithms leave a float's gradient two digits."""
     log_p = log_softmax(_wide(logits))
     states = np.zeros((len(targets), 2 * targets.shape[1] + 1), np.int64)
     states[:, 1::2] = targets
