@@ -506,13 +506,16 @@ def energy_gradient(energies: Array, target: Array) -> tuple[float, Array]:
 
 
 def _ctc_lattice(logits: Array, targets: Array) -> tuple[Array, Array, Array, Array]:
-    """log-softmax (N, T, C), the classes of the states (N, 2S + 1), their emissions, and where a blank may be left out."""
+    """log-softmax (N, T, C), the classes of the states (N, 2S + 1), their emissions, and where a blank may be left out.
+
+    In double: sums of T logarithms leave too few digits of a float.
+    """
     log_p = log_softmax(_wide(logits))
     states = np.zeros((len(targets), 2 * targets.shape[1] + 1), np.int64)
     states[:, 1::2] = targets
     skip = np.zeros(states.shape, bool)
     skip[:, 3::2] = targets[:, 1:] != targets[:, :-1]
-    return log_p, states, np.take_along_axis(log_p, states[:, None, :], axis=2), skip
+    return log_p, states, np.take_along_axis(log_p, states[:, None, :], axis=2).astype(np.float64), skip
 
 
 def _ctc_forward(emissions: Array, skip: Array) -> Array:
