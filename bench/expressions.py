@@ -583,9 +583,93 @@ def _tweedie_hessian(prediction: Array, target: Array) -> tuple[Array, Array]:
     return half - pull, (half + pull) / 2
 
 
+def _region_parts(logits: Array, target: Array, activation: str) -> tuple[Array, Array]:
+    """Probabilities and masks."""
+    p = softmax(logits, axis=1) if activation == "softmax" else 1 / (1 + np.exp(-logits))
+    if target.shape == logits.shape:
+        return p, target.astype(p.dtype)
+    classes = np.arange(logits.shape[1]).reshape((-1,) + (1,) * (logits.ndim - 2))
+    return p, (target[:, None] == classes).astype(p.dtype)
+
+
+def _region_sums(p: Array, t: Array) -> tuple[Array, Array]:
+    axes = tuple(range(2, p.ndim))
+    kept = (*p.shape[:2],) + (1,) * len(axes)
+    both = (p * t).sum(axis=axes, dtype=np.float64)
+    return both.reshape(kept), (p.sum(axis=axes, dtype=np.float64) + t.sum(axis=axes, dtype=np.float64)).reshape(kept)
+
+
+def _through_activation(g: Array, p: Array, activation: str) -> Array:
+    if activation == "sigmoid":
+        return g * p * (1 - p)
+    return p * (g - (g * p).sum(axis=1, keepdims=True))
+
+
+def dice(logits: Array, target: Array, *, activation: str = "softmax") -> Array:
+    both, size = _region_sums(*_region_parts(logits, target, activation))
+    return (1 - 2 * both / size).reshape(logits.shape[:2])
+
+
+def dice_gradient(logits: Array, target: Array, *, activation: str = "softmax") -> tuple[float, Array]:
+    p, t = _region_parts(logits, target, activation)
+    both, size = _region_sums(p, t)
+    g = (2 / both.size) * (both / size**2 - t / size)
+    return float((1 - 2 * both / size).mean()), _through_activation(g, p, activation).astype(logits.dtype, copy=False)
+
+
+def _region_cross_entropy(logits: Array, t: Array, activation: str) -> float:
+    if activation == "sigmoid":
+        return float((np.log1p(np.exp(-np.abs(logits))) + np.maximum(logits, 0) - t * logits).mean())
+    return float(-(t * log_softmax(logits, axis=1)).sum() / (t.size // t.shape[1]))
+
+
+def dice_cross_entropy(logits: Array, target: Array, *, activation: str = "softmax") -> Array:
+    _, t = _region_parts(logits, target, activation)
+    return dice(logits, target, activation=activation) + _region_cross_entropy(logits, t, activation)
+
+
+def dice_cross_entropy_gradient(logits: Array, target: Array, *, activation: str = "softmax") -> tuple[float, Array]:
+    value, gradient = dice_gradient(logits, target, activation=activation)
+    p, t = _region_parts(logits, target, activation)
+    n = t.size // (t.shape[1] if activation == "softmax" else 1)
+    return value + _region_cross_entropy(logits, t, activation), gradient + ((p - t) / n).astype(logits.dtype, copy=False)
+
+
+def _sorted_errors(p: Array, mask: Array) -> tuple[Array, Array, Array]:
+    """Errors in descending order, their places, and what each adds to the Jaccard loss."""
+    error = np.abs(mask - p)
+    order = np.argsort(-error, kind="stable")
+    mask = mask[order].astype(np.float64)
+    jaccard = 1 - (mask.sum() - mask.cumsum()) / (mask.sum() + (1 - mask).cumsum())
+    return error[order], order, np.diff(jaccard, prepend=0.0)
+
+
+def lovasz(logits: Array, target: Array) -> Array:
+    p, t = _region_parts(logits, target, "softmax")
+    values = []
+    for c in range(p.shape[1]):
+        error, _, gain = _sorted_errors(p[:, c].ravel(), t[:, c].ravel())
+        values.append((error * gain).sum())
+    return np.array(values)
+
+
+def lovasz_gradient(logits: Array, target: Array) -> tuple[float, Array]:
+    p, t = _region_parts(logits, target, "softmax")
+    g, values = np.empty_like(p), []
+    for c in range(p.shape[1]):
+        mask = t[:, c].ravel()
+        error, order, gain = _sorted_errors(p[:, c].ravel(), mask)
+        values.append((error * gain).sum())
+        slope = np.empty_like(mask)
+        slope[order] = np.where(mask[order] > 0, -gain, gain) / p.shape[1]
+        g[:, c] = slope.reshape(g[:, c].shape)
+    return float(np.mean(values)), _through_activation(g, p, "softmax").astype(logits.dtype, copy=False)
+
+
 _FURTHER = (
     *("softmax_focal", "poly1_cross_entropy", "generalized_cross_entropy", "kl_div_with_logits"),
     *("pseudo_huber", "log_cosh", "quantile", "expectile", "mape", "msle", "poisson_nll", "gamma", "tweedie"),
+    *("dice", "dice_cross_entropy", "lovasz"),
     *("sigmoid_focal", "hinge", "squared_hinge", "perceptron", "soft_margin", "exponential"),
 )
 
