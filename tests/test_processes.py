@@ -177,9 +177,11 @@ LONG_CALL = """
     resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))  # a hidden copy dies here, not the machine
     loss = fl.LOSSES[NAME]
     args, options = loss.sample(np.random.default_rng(0), size=4096)
-    one = 0 if loss.family == "sequence" else slice(None)  # samples lie in one axis
-    many = [a if name in loss.shared else np.broadcast_to(a[one], (40_000_000, *a[one].shape))  # one page read over and over
-            for name, a in zip(loss.arrays, args)]
+    if loss.family == "sequence":  # few labels, many frames
+        many = [np.broadcast_to(args[0][0, 0], (100_000, 8000, args[0].shape[2])), np.broadcast_to(args[1][0], (100_000, 3))]
+    else:
+        many = [a if name in loss.shared else np.broadcast_to(a, (40_000_000, *a.shape))  # one page read over and over
+                for name, a in zip(loss.arrays, args)]
     fl.set_num_threads(THREADS)
     print("ready", flush=True)
     try:
