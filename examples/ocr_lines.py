@@ -165,6 +165,7 @@ def draw_alignment(path, image, logits, target):
     import matplotlib.pyplot as plt
 
     paths, scores = fl.ctc_align(logits[None], target[None])
+    share = np.exp(scores[0] + fl.ctc(logits[None], target[None]))
     chances = fl.ctc_posteriors(logits[None], target[None])[0]
     figure, (top, bottom) = plt.subplots(2, figsize=(10, 4.5), sharex=True, layout="constrained")
     top.imshow(image.T, cmap="gray_r", aspect="auto")
@@ -172,7 +173,7 @@ def draw_alignment(path, image, logits, target):
         top.axvspan(column - 0.5, column + 0.5, color=f"C{(paths[0][column] - 1) % 10}", alpha=0.35)
         top.text(column, -1.2, paths[0][column] - 1, ha="center", size=9)
     top.set_yticks([])
-    top.set_title(f"{text(target)}: the likeliest alignment, probability {np.exp(-scores[0]):.2f} of all", pad=18, size=10)
+    top.set_title(f"{text(target)}: the likeliest alignment, {share:.0%} of the probability of all", pad=18, size=10)
     bottom.imshow(chances[:, 1::2].T, cmap="viridis", aspect="auto", vmin=0, vmax=1)
     bottom.set_yticks(range(len(target)), list(text(target)))
     bottom.set(xlabel="column", ylabel="label", title="the chance that a column is where a label is seen")

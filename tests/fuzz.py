@@ -284,7 +284,7 @@ def _shape(rng: np.random.Generator, a: np.ndarray) -> np.ndarray:
         return a[..., :0]
     if kind == 7:
         return a.T
-    return a.reshape(*a.shape, *(1,) * int(rng.integers(1, 33 - a.ndim)))  # NumPy 1 allows 32 axes
+    return a.reshape(*a.shape, *(1,) * int(rng.integers(0, max(1, 33 - a.ndim))))  # NumPy 1 allows 32 axes
 
 
 def _layout(rng: np.random.Generator, a: np.ndarray, memory: Memory) -> np.ndarray:
