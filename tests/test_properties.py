@@ -279,9 +279,10 @@ def test_reductions_are_one_another(loss: fl.Loss, seed: int, size: int) -> None
     args, options = loss.sample(np.random.default_rng(seed), dtype="float64", size=size)
     w = np.random.default_rng(seed).uniform(0.1, 2, size)
     none = loss(*args, **options, sample_weight=w, reduction="none")
-    assert loss(*args, **options, sample_weight=w, reduction="sum") == pytest.approx(math.fsum(none), rel=1e-13)
+    assert loss(*args, **options, sample_weight=w, reduction="sum") == pytest.approx(math.fsum(none.ravel()), rel=1e-13)
     numerator, denominator = loss.terms(*args, **options, sample_weight=w)
-    assert loss(*args, **options, sample_weight=w) == pytest.approx(math.fsum(numerator) / math.fsum(denominator), rel=1e-13)
+    mean = math.fsum(numerator.ravel()) / math.fsum(denominator.ravel())
+    assert loss(*args, **options, sample_weight=w) == pytest.approx(mean, rel=1e-13)
 
 
 @given(seed=seeds)
