@@ -447,3 +447,18 @@ def test_gradient_is_c_contiguous_and_of_the_inputs_shape(loss: fl.Loss, dtype: 
         assert g.shape == args[i].shape
         assert g.flags.writeable
         assert g.flags.owndata or g.base is not args[i]
+
+
+@pytest.mark.parametrize("classes", [49, 600, 3000, 20_000])
+def test_many_strided_classes(classes: int, isa: str) -> None:
+    """Runs of positions, read in place, beside the same rows with contiguous classes."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 3, (2, classes, 83)).astype(np.float32)
+    y = rng.integers(0, classes, (2, 83))
+    rows = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    np.testing.assert_allclose(
+        fl.cross_entropy(x, y, axis=1, reduction="none"), fl.cross_entropy(rows, y, reduction="none"), rtol=3e-7
+    )
+    grad, expected = fl.cross_entropy.grad(x, y, axis=1), fl.cross_entropy.grad(rows, y)
+    np.testing.assert_allclose(np.moveaxis(grad, 1, -1), expected, rtol=1e-5, atol=1e-12)
+    np.testing.assert_allclose(fl.logsumexp(x, axis=1), fl.logsumexp(rows, axis=-1), rtol=3e-7)

@@ -45,6 +45,8 @@ def assert_same_bits(loss: fl.Loss, args: tuple[Any, ...], kw: dict[str, Any]) -
 @every_variant
 def test_same_bits(variant: Variant, dtype: str, isa: str) -> None:
     size = 20_011 if not variant.loss.pointwise else MANY if variant.label == "default" else 300_007
+    if variant.loss.name == "lovasz":  # sorts each class of each item
+        size = 2003
     args, options = variant.draw(dtype, size)
     weight = np.random.default_rng(1).uniform(0, 2, size)
     assert_same_bits(variant.loss, args, {**options, "sample_weight": weight})
@@ -103,7 +105,7 @@ def test_same_bits_of_functions(function: Any, shape: tuple[int, int], axis: int
 
 @every_loss
 def test_same_bits_of_half_precision(loss: fl.Loss) -> None:
-    args, options = loss.sample(np.random.default_rng(0), size=200_003)
+    args, options = loss.sample(np.random.default_rng(0), size=200_003 if loss.name != "lovasz" else 2003)
     low = tuple(a.astype(np.float16) if a.dtype == np.float32 else a for a in args)
     assert_same_bits(loss, low, options)
 

@@ -81,8 +81,8 @@ typedef struct {
   double mix, floor;
 } fl_soft;
 
-/* A tile of C x P logits, P a multiple of `lanes`, positions along the vector. Its classes are x_step elements apart. With `room`, for C
-   registers, they lie in the caller's array; otherwise x_step is P, and meanwhile what is read next is fetched: C runs of P
+/* A tile of C x P logits, P a multiple of `lanes`, positions along the vector. Its classes are x_step elements apart. With `room`, for C x P
+   elements, they lie in the caller's array; otherwise x_step is P, and meanwhile what is read next is fetched: C runs of P
    elements, next_step bytes apart; a wrong guess does no harm. */
 typedef struct {
   ptrdiff_t C, P, x_step;

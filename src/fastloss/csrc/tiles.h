@@ -108,10 +108,12 @@ FL_INLINE V FN(class_top)(ptrdiff_t C, const R *x, ptrdiff_t x_step, int there, 
    the others. */
 FL_INLINE void FN(tile_stats_loop)(const fl_tile *tile, int there, int keep, double *top, double *rest, double *unit) {
   enum { MOST = 8 };
-  const ptrdiff_t C = tile->C, P = tile->P, x_step = tile->x_step, step = there && !keep ? MOST * LANES : P;
+  const ptrdiff_t C = tile->C, P = tile->P, x_step = tile->x_step;
   const V wide = FN(vset)(2 * FL_RANGE), zero = FN(vset)(0), one = FN(vset)(1);
   ptrdiff_t strip = FL_PIECE_BYTES / (C * FL_BYTES);
   strip = (strip < 1 ? 1 : strip > MOST ? MOST : strip) * LANES;
+  strip = strip < P ? strip : P;
+  const ptrdiff_t step = there && !keep ? strip : P; /* of the logits as the second pass finds them */
   for (ptrdiff_t first = 0; first < P; first += strip) {
     const ptrdiff_t n = P - first < strip ? P - first : strip;
     const R *x = (const R *)tile->x + first;
