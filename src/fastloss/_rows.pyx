@@ -657,7 +657,8 @@ cdef void write_tile(
 
 
 cdef char *run_at(const RowsCall *call, const Plane *plane, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    """Where n positions from `start` on are straight runs of whole registers of the computation type, one for each class; or NULL."""
+    """Where n positions from `start` on are straight runs of whole registers, one for each class, of the computation type; or
+    NULL."""
     cdef Py_ssize_t last = plane.rows.ndim - 1
     if (
         not plane.runs or n % call.table.lanes
