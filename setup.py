@@ -133,7 +133,7 @@ def included(source: Path) -> set[Path]:
     found: set[Path] = set()
     waiting = [source]
     while waiting:
-        for name in re.findall(r'#include "(.+)"', waiting.pop().read_text()):
+        for name in re.findall(r'#(?:include|define FL_BODY) "(.+)"', waiting.pop().read_text()):
             if CSRC / name not in found:
                 found.add(CSRC / name)
                 waiting.append(CSRC / name)

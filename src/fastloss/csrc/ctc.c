@@ -13,36 +13,8 @@
 
 #include "exactly.h"
 
-#define FL_UNBIAS_f32 0x1p-60 /* as in level.c: scaling.h */
-#define FL_UNBIAS_f64 0x1p-500
-
-#define FN_JOIN(name, suffix) name##_##suffix
-#define FN_OF(name, suffix) FN_JOIN(name, suffix)
-#define FN(name) FN_OF(name, FL_SUFFIX)
-
-#define FL_SUFFIX f64
-#define FL_REAL_BITS 64
-#define FL_THIS_TYPE FL_F64
-#define R double
-#define V vd
-#define M md
-#define LANES LANES_F64
-#include "convert.h"
-#include "scaling.h"
-#include "ctc_frames.h"
-#include "undefine.h"
-
-#define FL_SUFFIX f32
-#define FL_REAL_BITS 32
-#define FL_THIS_TYPE FL_F32
-#define R float
-#define V vf
-#define M mf
-#define LANES LANES_F32
-#include "convert.h"
-#include "scaling.h"
-#include "ctc_frames.h"
-#include "undefine.h"
+#define FL_BODY "ctc_frames.h"
+#include "twice.h"
 
 #include "ctc_states.h"
 #include "ctc_linear.h"

@@ -1,4 +1,4 @@
-/* Frames of CTC: rows of logits in, emissions out, and the gradient's rows. Included by ctc.c once per type.
+/* Frames of CTC: rows of logits in, emissions out, and the gradient's rows. The body of ctc.c (twice.h).
  *
  * An emission is e^(x - shift), where the shift is the frame's largest logit among the columns: it is at most 1, and exactly 1
  * for the likeliest, so that a confident path multiplies by 1 and nothing accumulates. Emissions are doubles, those of floats too
@@ -7,6 +7,8 @@
  * computation type, as in rows.h: whatever probability they have is missing from the alignments, so that the loss is never
  * smaller than what they contribute.
  */
+#include "convert.h"
+#include "scaling.h"
 
 /* The C classes of frame t, contiguous. */
 FL_INLINE const R *FN(frame_row)(fl_ctc *job, ptrdiff_t t) {

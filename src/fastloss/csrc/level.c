@@ -17,30 +17,8 @@
 static const float fl_iota_f32[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 static const double fl_iota_f64[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 
-#define FL_UNBIAS_f32 0x1p-60 /* how far exponentials are scaled down again: rows.h */
-#define FL_UNBIAS_f64 0x1p-500
-
-#define FN_JOIN(name, suffix) name##_##suffix
-#define FN_OF(name, suffix) FN_JOIN(name, suffix)
-#define FN(name) FN_OF(name, FL_SUFFIX)
-
-#define FL_SUFFIX f64
-#define FL_REAL_BITS 64
-#define FL_THIS_TYPE FL_F64
-#define R double
-#define V vd
-#define M md
-#define LANES LANES_F64
-#include "real.h"
-
-#define FL_SUFFIX f32
-#define FL_REAL_BITS 32
-#define FL_THIS_TYPE FL_F32
-#define R float
-#define V vf
-#define M mf
-#define LANES LANES_F32
-#include "real.h"
+#define FL_BODY "real.h"
+#include "twice.h"
 
 static ptrdiff_t samples(ptrdiff_t n, int64_t *label, double *weight, int64_t classes, int has_ignore, int64_t ignore) {
   int odd = 0;

@@ -10,35 +10,8 @@
 
 #include "boxes.h"
 
-#define FN_JOIN(name, suffix) name##_##suffix
-#define FN_OF(name, suffix) FN_JOIN(name, suffix)
-#define FN(name) FN_OF(name, FL_SUFFIX)
-
-#define FL_SUFFIX f64
-#define FL_REAL_BITS 64
-#define R double
-#define V vd
-#define M md
-#define LANES LANES_F64
-#include "regions_real.h"
-#include "regions_fused.h"
-#include "regions_sort.h"
-#undef FL_SUFFIX
-#undef FL_REAL_BITS
-#undef R
-#undef V
-#undef M
-#undef LANES
-
-#define FL_SUFFIX f32
-#define FL_REAL_BITS 32
-#define R float
-#define V vf
-#define M mf
-#define LANES LANES_F32
-#include "regions_real.h"
-#include "regions_fused.h"
-#include "regions_sort.h"
+#define FL_BODY "regions_real.h"
+#include "twice.h"
 
 #define FL_REGION_REAL(suffix, register_lanes)                                                                           \
   {                                                                                                                      \

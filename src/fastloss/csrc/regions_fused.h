@@ -83,7 +83,7 @@ FL_INLINE FN(position)
   at.share = FN(inverse)(all), at.leads = others * at.share;
   if (entropy) {
     const V gap = vfma(k, FN(vset)(FL_LN2_LOW), vfma(k, FN(vset)(FL_LN2_HIGH), -m));
-    at.rest = vfma(others, FN(vexp_near)(gap) * FL_UNBIAS, ties);
+    at.rest = vfma(others, FN(vexp_near)(gap) * (R)FL_UNBIAS, ties);
   } else
     at.rest = zero;
   if (hidden) at.share = vdrop(gone, at.share), at.leads = vdrop(gone, at.leads), at.rest = vdrop(gone, at.rest);
@@ -319,12 +319,4 @@ static void FN(region_sigmoid_grad)(const fl_region *b, ptrdiff_t c, int hidden)
     FN(sigmoid_grad_loop)(b, c, 0, 0);
 }
 
-#undef FL_HALVES
-#undef FL_HALF
-#undef FL_BIAS
-#undef FL_UNBIAS
-#undef FL_RANGE
-#undef FL_ROUND
-#undef FL_LN2_HIGH
-#undef FL_LN2_LOW
 #undef FL_FLUSH_EVERY

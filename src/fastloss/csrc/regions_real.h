@@ -1,43 +1,23 @@
-/* Overlaps of one computation type: activations of a block, what it adds to each class's sums, and its gradient. Included by
- * regions.c once per type (R, V, M, LANES, FN as in pointwise.h).
+/* Overlaps of one computation type: activations of a block, what it adds to each class's sums, and its gradient. The body
+ * of regions.c (twice.h).
  *
  * 1 - p is never formed where p > 1/2: `rest` holds it there, as the probability of everything else. So false negatives of a
  * confident network keep their digits, and so does a loss near 0: all sums have terms >= 0.
  */
 
+#include "scaling.h"
+
 #if FL_REAL_BITS == 32
-#define FL_HALVES 2
-#define FL_HALF(v, h) ((h) ? vhigh(v) : vlow(v))
-#define FL_BIAS 60 /* how far exponentials are scaled up, and how far below the largest they keep their bits: rows.h */
-#define FL_UNBIAS 0x1p-60f
-#define FL_RANGE 128
-#define FL_ROUND FL_ROUND_F32
 #define FL_LN2_HIGH FL_LN2_HIGH_F32
 #define FL_LN2_LOW FL_LN2_LOW_F32
 FL_INLINE vf vexp_near_f32(vf a) { return FL_POLY_F32(a, FL_EXP_F32); } /* |a| <= ln 2 / 2 */
 #else
-#define FL_HALVES 1
-#define FL_HALF(v, h) (v)
-#define FL_BIAS 500
-#define FL_UNBIAS 0x1p-500
-#define FL_RANGE 1050
-#define FL_ROUND FL_ROUND_F64
 #define FL_LN2_HIGH FL_LN2_HIGH_F64
 #define FL_LN2_LOW FL_LN2_LOW_F64
 FL_INLINE vd vexp_near_f64(vd a) { return vexp_small(a); }
 #endif
 
 FL_INLINE const R *FN(plane)(const char *first, ptrdiff_t step, ptrdiff_t c) { return (const R *)(first + c * step); }
-
-/* sum += the lanes of four registers. */
-FL_INLINE void FN(add_four)(vd sum[2], const V *x) {
-#if FL_REAL_BITS == 32
-  const V s = (x[0] + x[1]) + (x[2] + x[3]);
-  sum[0] += vlow(s), sum[1] += vhigh(s);
-#else
-  sum[0] += x[0] + x[1], sum[1] += x[2] + x[3];
-#endif
-}
 
 FL_INLINE double FN(total)(const vd sum[2]) { return vsum_f64(sum[0] + sum[1]); }
 
@@ -71,7 +51,7 @@ static void FN(region_softmax)(ptrdiff_t C, ptrdiff_t P, const char *x_, ptrdiff
     const V shift = vselect(vlt(wide, vabs(m)), m, zero), y = m - shift, low = y - FL_RANGE;
     const V k = vfma(y, FN(vset)((R)FL_LOG2E), FN(vset)(FL_ROUND)) - FL_ROUND, exponent = k - FL_BIAS;
     const V gap = vfma(k, FN(vset)(FL_LN2_LOW), vfma(k, FN(vset)(FL_LN2_HIGH), -y));
-    const V unit = FN(vexp_near)(gap) * FL_UNBIAS;
+    const V unit = FN(vexp_near)(gap) * (R)FL_UNBIAS;
     V ties = -one;
     vd sum[2] = {vset_f64(0), vset_f64(0)};
     V term[4];
@@ -80,13 +60,13 @@ static void FN(region_softmax)(ptrdiff_t C, ptrdiff_t P, const char *x_, ptrdiff
       for (int j = 0; j < 4; j++) {
         term[j] = zero;
         if (c + j >= C) continue;
-        const V v = vload(FN(plane)(x_, step, c + j) + q), e = vexp_scaled(vmax(low, v - shift), exponent);
+        const V v = vload(FN(plane)(x_, step, c + j) + q), e = FN(term)(v, shift, low, exponent);
         const M is_top = veq(v, m);
         vstore(p + (c + j) * P, e);
         ties = vtally(ties, is_top);
         term[j] = vdrop(is_top, e);
       }
-      FN(add_four)(sum, term);
+      FN(sum_terms)(sum, term);
     }
 #if FL_REAL_BITS == 32
     const V others = vnarrow(sum[0], sum[1]);
@@ -176,11 +156,11 @@ FL_INLINE void FN(tally_loop)(const fl_region *b, ptrdiff_t c, double *sums, int
       }
       if (entropy == FL_BINARY_ENTROPY) doubt[j] = vselect(vlt(FN(vset)((R)0.5), p), not_p, p);
     }
-    FN(add_four)(tp, hit);
-    FN(add_four)(fp, alarm);
-    if (hard || !squared) FN(add_four)(fn, miss);
-    if (!hard) FN(add_four)(volume, mass);
-    if (entropy) FN(add_four)(loss, cost);
+    FN(sum_terms)(tp, hit);
+    FN(sum_terms)(fp, alarm);
+    if (hard || !squared) FN(sum_terms)(fn, miss);
+    if (!hard) FN(sum_terms)(volume, mass);
+    if (entropy) FN(sum_terms)(loss, cost);
     if (entropy == FL_BINARY_ENTROPY) { /* -log of the product of four (1 - doubt), which is 1 - (what is summed here) */
       const V a = vfma(-doubt[0], doubt[1], doubt[0] + doubt[1]), d = vfma(-doubt[2], doubt[3], doubt[2] + doubt[3]);
       const V log = vlog1p(-vfma(-a, d, a + d));
@@ -389,3 +369,9 @@ static void FN(region_errors)(ptrdiff_t P, const void *p_, const void *rest, con
     vstore((R *)error + q, vselect(vlt(t, zero), FN(vset)((R)FL_HIDDEN), e));
   }
 }
+
+#include "regions_fused.h"
+#include "regions_sort.h"
+
+#undef FL_LN2_HIGH
+#undef FL_LN2_LOW

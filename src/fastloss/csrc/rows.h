@@ -2,15 +2,6 @@
 
 #include "scaling.h"
 
-/* The doubles of one register, as two (float) or one (double) registers. */
-#if FL_REAL_BITS == 32
-#define FL_HALVES 2
-#define FL_HALF(v, h) ((h) ? vhigh(v) : vlow(v))
-#else
-#define FL_HALVES 1
-#define FL_HALF(v, h) (v)
-#endif
-
 /* The largest of a piece; of every group of four registers the lanes' largest is left in `groups`, to find it again. */
 FL_INLINE R FN(largest)(ptrdiff_t n, const R *x, R *groups) {
   const V none = FN(vset)((R)-INFINITY);
@@ -35,16 +26,6 @@ static int FN(has_nan)(ptrdiff_t n, const R *x, ptrdiff_t step) {
   return 0;
 }
 
-/* Four registers' worth of float terms are added in float (a tree two deep), then go on in double. */
-FL_INLINE void FN(sum_terms)(vd sum[2], V a, V b, V c, V d) {
-#if FL_REAL_BITS == 32
-  V s = (a + b) + (c + d);
-  sum[0] += vlow(s), sum[1] += vhigh(s);
-#else
-  sum[0] += a + b, sum[1] += c + d;
-#endif
-}
-
 /* Terms of up to four registers of a piece: kept in e if wanted, summed. `careful` where the top may be among them: tops count
    as 0 and are counted. Beyond `left` there is nothing. */
 FL_INLINE void FN(group_terms)(const R *x, R *e, ptrdiff_t left, int keep, int careful, V best, V shift, V low,
@@ -64,7 +45,7 @@ FL_INLINE void FN(group_terms)(const R *x, R *e, ptrdiff_t left, int keep, int c
       term[k] = vdrop(is_top, term[k]);
     }
   }
-  FN(sum_terms)(sum, term[0], term[1], term[2], term[3]);
+  FN(sum_terms)(sum, term);
 }
 
 enum { FN(FL_GROUP) = 4 * LANES }; /* elements of a group */
@@ -292,8 +273,8 @@ static void FN(soft_sums)(ptrdiff_t n, const void *x_, double top, const fl_soft
       amount[k] = a;
       term[k] = vdrop(veq(a, zero), a * (m - half * FN(read)(x, at, left, left >= LANES, 0))); /* 0 log 0 = 0 */
     }
-    FN(sum_terms)(sum, term[0], term[1], term[2], term[3]);
-    FN(sum_terms)(total, amount[0], amount[1], amount[2], amount[3]);
+    FN(sum_terms)(sum, term);
+    FN(sum_terms)(total, amount);
   }
   *weighted += 2 * vsum_f64(sum[0] + sum[1]);
   *weight += vsum_f64(total[0] + total[1]);
@@ -409,7 +390,7 @@ static void FN(negentropy)(ptrdiff_t n, const void *t, int is_log, double *sum) 
       FN(fetch)(t, at);
       term[k] = FN(t_log_t)(FN(read)(t, at, left, left >= LANES, nothing), is_log);
     }
-    FN(sum_terms)(part, term[0], term[1], term[2], term[3]);
+    FN(sum_terms)(part, term);
   }
   *sum += vsum_f64(part[0] + part[1]);
 }

@@ -1,5 +1,5 @@
 /* How the exponentials of a row of logits are scaled, so that sums of them neither overflow nor round where it matters. Included
- * once per type (R, V, LANES, FN as in pointwise.h) by what adds such exponentials up: rows.h, ctc_frames.h.
+ * once per type (R, V, LANES, FN as in pointwise.h) by what adds such exponentials up: rows.h, ctc_frames.h, regions_real.h.
  *
  * Exponentials are not taken of x - top: that difference rounds, and for a row won by 50 nats its rounding alone costs 30 ULP.
  * Instead e^x = p 2^n (vecmath.h), and n - k + BIAS, whole numbers, is the power of two that a term keeps; k is top's own n. What
@@ -7,6 +7,9 @@
  * the largest before they lose bits. Rows whose top is beyond 2 RANGE are shifted by it first: there x - top is exact
  * wherever it matters (Sterbenz).
  */
+
+#define FL_UNBIAS_f32 0x1p-60 /* how far exponentials are scaled down again */
+#define FL_UNBIAS_f64 0x1p-500
 
 #if FL_REAL_BITS == 32
 #define FL_BIAS 60
@@ -49,3 +52,22 @@ FL_INLINE FN(scaling) FN(scaling_of)(R top) {
 
 /* e^(x - top) 2^BIAS e^-unit */
 FL_INLINE V FN(term)(V x, V shift, V low, V exponent) { return vexp_scaled(vmax(low, x - shift), exponent); }
+
+/* The doubles of one register, as two (float) or one (double) registers. */
+#if FL_REAL_BITS == 32
+#define FL_HALVES 2
+#define FL_HALF(v, h) ((h) ? vhigh(v) : vlow(v))
+#else
+#define FL_HALVES 1
+#define FL_HALF(v, h) (v)
+#endif
+
+/* Four registers' worth of float terms are added in float (a tree two deep), then go on in double. */
+FL_INLINE void FN(sum_terms)(vd sum[2], const V term[4]) {
+#if FL_REAL_BITS == 32
+  const V s = (term[0] + term[1]) + (term[2] + term[3]);
+  sum[0] += vlow(s), sum[1] += vhigh(s);
+#else
+  sum[0] += term[0] + term[1], sum[1] += term[2] + term[3];
+#endif
+}

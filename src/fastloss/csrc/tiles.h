@@ -77,7 +77,7 @@ FL_INLINE void FN(class_terms)(int count, const R *x, ptrdiff_t x_step, R *e, pt
     *ties = vtally(*ties, is_top);
     term[j] = vdrop(is_top, term[j]);
   }
-  FN(sum_terms)(sum, term[0], term[1], term[2], term[3]);
+  FN(sum_terms)(sum, term);
 }
 
 /* The largest of each position of a register of them. `there`: the logits lie where the caller's array has them, each class a run of
@@ -302,6 +302,3 @@ static void FN(tile_temper)(ptrdiff_t C, ptrdiff_t P, void *x_, double temperatu
     for (ptrdiff_t c = 0; c < C; c++) vstore(x + c * P, (vload(x + c * P) - reference) / by);
   }
 }
-
-#undef FL_HALVES
-#undef FL_HALF
