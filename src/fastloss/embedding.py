@@ -1,7 +1,8 @@
 """Embeddings: vectors that are near one another where what they stand for is alike. Distances, and the losses that such vectors
 are learned with.
 
-Shapes: `N` rows of `D` dimensions. Distances have the unit of the vectors. Imports `_check`, `_plan` and its kin, and `_loss` only.
+Shapes: `N` rows of `D` dimensions. Distances have the unit of the vectors. Imports `_check`, `_loss` and
+plans only.
 """
 
 from __future__ import annotations
@@ -132,8 +133,8 @@ def batch_triplet(
 
     References
     ----------
-    Schroff, Kalenichenko and Philbin, *FaceNet: A Unified Embedding for Face Recognition and Clustering*, CVPR 2015. Hermans, Beyer
-    and Leibe, *In Defense of the Triplet Loss for Person Re-Identification*, 2017.
+    Schroff, Kalenichenko and Philbin, *FaceNet: A Unified Embedding for Face Recognition and Clustering*, CVPR 2015. Hermans,
+    Beyer and Leibe, *In Defense of the Triplet Loss for Person Re-Identification*, 2017.
 
     Examples
     --------

@@ -14,8 +14,8 @@ typedef struct {
   I *first, *last;         /* ranks of the queries: its partners are first .. last - 1 */
   int32_t *place, *place2, *query_place;
   I *start, *start2;
-  double *running;
-  int64_t *begin, *end; /* how many queries begin and end at a rank */
+  int32_t *begin, *end; /* how many queries begin and end at a rank */
+  double *open;         /* how many queries each key is a partner of */
 } FN(fl_mine_room);
 
 static ptrdiff_t FN(lay_room)(ptrdiff_t columns, char *at, FN(fl_mine_room) *room) {
@@ -24,7 +24,7 @@ static ptrdiff_t FN(lay_room)(ptrdiff_t columns, char *at, FN(fl_mine_room) *roo
 #define FL_TAKE(name, count) (room->name = (void *)at, at += ((count) * (ptrdiff_t)sizeof *room->name + 63) / 64 * 64)
   FL_TAKE(key, n), FL_TAKE(key2, n), FL_TAKE(shifted, n), FL_TAKE(query, n), FL_TAKE(count, n);
   FL_TAKE(first, n), FL_TAKE(last, n), FL_TAKE(place, n), FL_TAKE(place2, n), FL_TAKE(query_place, n);
-  FL_TAKE(start, buckets), FL_TAKE(start2, buckets), FL_TAKE(running, n), FL_TAKE(begin, n), FL_TAKE(end, n);
+  FL_TAKE(start, buckets), FL_TAKE(start2, buckets), FL_TAKE(begin, 4 * n), FL_TAKE(end, 4 * n), FL_TAKE(open, n);
 #undef FL_TAKE
   return at - base;
 }
@@ -185,16 +185,31 @@ static double FN(partners)(ptrdiff_t n, const R *query, const FN(fl_ranks) *from
   return vsum_f64(sum[0] + sum[1]);
 }
 
-/* Sum over the queries of the keys first .. last - 1 of each; into `begin`, how many queries each key is a partner of. */
-static double FN(partner_keys)(ptrdiff_t queries, ptrdiff_t keys, const R *key, FN(fl_mine_room) *room, double *active) {
+/* How many queries have each rank. Neighbours often have the same, so that they are counted by turns in different places. */
+static void FN(count_ranks)(ptrdiff_t n, const I *rank, ptrdiff_t keys, int32_t *counts) {
+  ptrdiff_t j = 0;
+  memset(counts, 0, (size_t)(4 * (keys + 1)) * sizeof *counts);
+  for (; j + 4 <= n; j += 4)
+    for (int turn = 0; turn < 4; turn++) counts[4 * rank[j + turn] + turn]++;
+  for (; j < n; j++) counts[4 * rank[j]]++;
+}
+
+FL_INLINE int64_t FN(counted)(const int32_t *counts, ptrdiff_t k) {
+  return (int64_t)counts[4 * k] + counts[4 * k + 1] + counts[4 * k + 2] + counts[4 * k + 3];
+}
+
+/* Sum over the queries of the keys first .. last - 1 of each; into `open`, how many queries each key is a partner of. begin,
+   end: whether their bounds differ; else all begin at 0, or end at `keys`. */
+static double FN(partner_keys)(ptrdiff_t queries, ptrdiff_t keys, const R *key, FN(fl_mine_room) *room, int begin,
+                               int end, double *active) {
   double total = 0, pairs = 0;
-  int64_t open = 0;
-  memset(room->begin, 0, (size_t)(keys + 1) * sizeof *room->begin);
-  memset(room->end, 0, (size_t)(keys + 1) * sizeof *room->end);
-  for (ptrdiff_t j = 0; j < queries; j++) room->begin[room->first[j]]++, room->end[room->last[j]]++;
+  int64_t open = begin ? 0 : queries;
+  if (begin) FN(count_ranks)(queries, room->first, keys, room->begin);
+  if (end) FN(count_ranks)(queries, room->last, keys, room->end);
   for (ptrdiff_t k = 0; k < keys; k++) {
-    open += room->begin[k] - room->end[k];
-    room->begin[k] = open;
+    if (begin) open += FN(counted)(room->begin, k);
+    if (end) open -= FN(counted)(room->end, k);
+    room->open[k] = (double)open;
     total += (double)open * (double)key[k], pairs += (double)open;
   }
   *active = pairs;
@@ -217,12 +232,12 @@ static void FN(mine_all)(fl_anchor *job, FN(fl_mine_room) *room, R *row, ptrdiff
     FN(rank_among)(&shifted, P, room->shifted, room->start);
     if (near) FN(rank_among)(&plain, P, room->key, room->start2);
     const double drop = FN(partners)(job->columns, row, &shifted, 1, near ? &plain : NULL, 0, P, room);
-    job->value = FN(partner_keys)(job->N, P, room->shifted, room, &job->active) - drop;
+    job->value = FN(partner_keys)(job->N, P, room->shifted, room, 1, near, &job->active) - drop;
     if (slopes) {
       for (ptrdiff_t j = 0; j < job->columns; j += LANES)
         vstore(slopes + j, FN(per_distance)(vload(room->count + j) * (R)-w, vload(row + j), job->squared));
       for (ptrdiff_t m = 0; m < job->members; m++) slopes[job->member[m]] = 0;
-      for (ptrdiff_t k = 0; k < P; k++) FN(add_slope)(job, room->place[k], w * (double)room->begin[k], room->key[k]);
+      for (ptrdiff_t k = 0; k < P; k++) FN(add_slope)(job, room->place[k], w * room->open[k], room->key[k]);
     }
   } else { /* a positive's partners: d_n < d_p + margin, and perhaps d_n > d_p */
     memcpy(room->query, room->key, (size_t)P * sizeof(R)),
@@ -244,10 +259,10 @@ static void FN(mine_all)(fl_anchor *job, FN(fl_mine_room) *room, R *row, ptrdiff
       room->first[k] = a, room->last[k] = b, room->count[k] = (R)(b - a);
       if (b > a) lift += (double)(b - a) * (double)room->shifted[k];
     }
-    job->value = lift - FN(partner_keys)(P, Q, room->key, room, &job->active);
+    job->value = lift - FN(partner_keys)(P, Q, room->key, room, near, 1, &job->active);
     if (slopes) {
       memset(slopes, 0, (size_t)job->columns * sizeof *slopes);
-      for (ptrdiff_t k = 0; k < Q; k++) FN(add_slope)(job, room->place[k], -w * (double)room->begin[k], room->key[k]);
+      for (ptrdiff_t k = 0; k < Q; k++) FN(add_slope)(job, room->place[k], -w * room->open[k], room->key[k]);
       for (ptrdiff_t k = 0; k < P; k++)
         FN(add_slope)(job, room->query_place[k], w * (double)room->count[k], room->query[k]);
     }

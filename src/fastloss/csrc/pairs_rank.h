@@ -1,8 +1,8 @@
 /* Where numbers would be inserted among sorted ones. Included once per type (pairs_real.h).
  *
- * Keys are sorted through buckets of equal width, and the same buckets tell a query nearly where it belongs; a binary search in
- * its bucket does the rest, in as many steps as the fullest bucket asks for. All arithmetic that finds buckets is monotone, so
- * that rounding cannot put a key and a query in the wrong order.
+ * Keys are sorted through buckets of equal width, and the same buckets tell a query nearly where it belongs: it has but to pass the
+ * few keys of its bucket. Where the keys lie so unevenly that many share a bucket, a binary search does that. All arithmetic that
+ * finds buckets is monotone, so that rounding cannot put a key and a query in the wrong order.
  */
 
 #if FL_REAL_BITS == 32
@@ -43,13 +43,15 @@ FL_INLINE vi64 vpick_i64(const int64_t *p, vi64 at) { return (vi64){p[at[0]], p[
 #endif
 
 typedef struct {
-  const R *key; /* ascending, and one more that is +inf */
+  const R *key; /* ascending, and one more that is nan: above none */
   ptrdiff_t n;
   R low, scale;
   ptrdiff_t buckets;
-  I *start; /* buckets + 1: the first key of each */
-  int steps;
+  I *start;  /* buckets + 1: the first key of each */
+  int steps; /* of a binary search in the fullest bucket; 0 if it is better to pass its keys */
 } FN(fl_ranks);
+
+enum { FN(FL_FEW) = 8 };
 
 FL_INLINE VI FN(bucket)(V x, R low, R scale, ptrdiff_t buckets) { /* vmax, vmin: nan, which inf x 0 gives, to the first */
   const V at = vmin(FN(vset)((R)(buckets - 1)), vmax((x - low) * scale, FN(vset)(0)));
@@ -63,7 +65,7 @@ FL_INLINE I FN(bucket_of)(R x, R low, R scale, ptrdiff_t buckets) {
 
 FL_INLINE ptrdiff_t FN(bucket_count)(ptrdiff_t n) {
   ptrdiff_t b = 16;
-  while (b < 2 * n && b < 1 << 20) b *= 2;
+  while (b < 4 * n && b < 1 << 20) b *= 2;
   return b;
 }
 
@@ -73,11 +75,11 @@ static void FN(set_scale)(FN(fl_ranks) *ranks, R low, R high) {
   if (!(ranks->scale < (R)INFINITY) || !(ranks->scale > 0)) ranks->scale = 0; /* all in the first bucket */
 }
 
-/* Buckets over n sorted keys; key[n] is set to +inf. */
+/* Buckets over n sorted keys; key[n] is overwritten. */
 static void FN(rank_among)(FN(fl_ranks) *ranks, ptrdiff_t n, R *key, I *start) {
   ptrdiff_t most = 0;
   ranks->key = key, ranks->n = n, ranks->start = start, ranks->buckets = FN(bucket_count)(n);
-  key[n] = (R)INFINITY;
+  key[n] = (R)NAN;
   FN(set_scale)(ranks, n ? key[0] : 0, n ? key[n - 1] : 0);
   for (ptrdiff_t b = 0, k = 0; b <= ranks->buckets; b++) {
     const ptrdiff_t first = k;
@@ -86,13 +88,24 @@ static void FN(rank_among)(FN(fl_ranks) *ranks, ptrdiff_t n, R *key, I *start) {
     while (k < n && FN(bucket_of)(key[k], ranks->low, ranks->scale, ranks->buckets) == b) k++;
     most = k - first > most ? k - first : most;
   }
-  for (ranks->steps = 0; most > 0; most /= 2) ranks->steps++;
+  ranks->steps = 0;
+  if (most > FN(FL_FEW))
+    for (; most > 0; most /= 2) ranks->steps++;
 }
 
 /* How many keys are below x, or (`equal`) not above it. nan is above none. */
 FL_INLINE VI FN(rank)(const FN(fl_ranks) *ranks, V x, int equal) {
   const VI b = FN(bucket)(x, ranks->low, ranks->scale, ranks->buckets);
-  VI low = VPICK_I(ranks->start, b), high = VPICK_I(ranks->start + 1, b);
+  VI low = VPICK_I(ranks->start, b);
+  if (ranks->steps == 0) {
+    for (;;) {
+      const V key = VPICK(ranks->key, low);
+      const M up = equal ? vle(key, x) : vlt(key, x);
+      if (!FN(vany)(up)) return low;
+      low -= equal ? (VI)(key <= x) : (VI)(key < x);
+    }
+  }
+  VI high = VPICK_I(ranks->start + 1, b);
   for (int s = 0; s < ranks->steps; s++) {
     const VI middle = (low + high) >> 1;
     const V key = VPICK(ranks->key, middle);
