@@ -7,7 +7,7 @@ Design:
 - Mining is a matter of one anchor and its row of distances: csrc/pairs_mine.h.
 - The hardest triplets are two rows for each anchor, so their gradient is a sum over lists of neighbours. Of the other minings the
   slopes of a slab of anchors are kept, as a matrix, and the gradient is two products with it: one for the anchors, one for the
-  rows they met. Batches of up to SLAB_ROWS rows are one slab; those of larger ones hold as many numbers.
+  rows they met. A slab is as many anchors as keep all threads busy, or as fit the caches.
 - Blocks and slabs depend on the shape alone, and each number is summed by one thread in one order.
 
 Letters: N rows, D dimensions.
@@ -36,6 +36,7 @@ cnp.import_array()
 
 cdef extern from "pairs.h" nogil:
     enum:
+        FL_PULLED
         FL_SQUARED, FL_EUCLIDEAN, FL_COSINE
         FL_HARD, FL_SEMIHARD, FL_ALL, FL_ALL_SEMIHARD
 
@@ -47,6 +48,7 @@ cdef extern from "pairs.h" nogil:
         const void *left
         const void *right
         const void *square
+        const void *moved
         const double *norm
 
     ctypedef struct fl_anchor:
@@ -77,8 +79,9 @@ cdef extern from "pairs.h" nogil:
         void (*mine)(fl_anchor *) noexcept nogil
         Py_ssize_t (*room)(Py_ssize_t) noexcept nogil
         void (*pull)(const fl_vectors *, Py_ssize_t, Py_ssize_t, double, double *) noexcept nogil
-        void (*weigh)(Py_ssize_t, const void *, Py_ssize_t, int, Py_ssize_t, const void *, Py_ssize_t, void *, double *,
+        void (*weigh)(const fl_vectors *, Py_ssize_t, Py_ssize_t, const void *, Py_ssize_t, int, Py_ssize_t, void *, double *,
                       void *) noexcept nogil
+        void (*pulled)(const fl_vectors *, Py_ssize_t, const void *, double, double, void *) noexcept nogil
         int tile_rows
         int tile_columns
         int size
@@ -93,10 +96,11 @@ METRICS = {"sqeuclidean": FL_SQUARED, "euclidean": FL_EUCLIDEAN, "cosine": FL_CO
 MININGS = {"hard": FL_HARD, "semihard": FL_SEMIHARD, "all": FL_ALL, "all_semihard": FL_ALL_SEMIHARD}
 
 cdef enum:
-    BLOCK = 48  # anchors of a block: whole tiles at every level, and enough of them to share among threads
+    BLOCK = FL_PULLED  # anchors of a block: whole tiles at every level
     PREPARED = 96  # rows that are packed at a time: whole tiles on both sides
     CHUNK = 512  # columns of distances that are finished before the next ones
-    SLAB_ROWS = 4096
+    SLAB_ROWS = 768  # anchors of a slab, or as many as
+    SLAB_SIZE = 4194304  # slopes are
     COST = 4  # ps for a product of two numbers, with what is done to the sum
 
 
@@ -151,7 +155,6 @@ cdef class Vectors:
 
     cdef fl_vectors job
     cdef const char *centre  # what was subtracted before packing, or NULL
-    cdef const char *moved  # rows less their centre
     cdef Py_ssize_t columns  # N, padded
     cdef object given
     cdef list kept
@@ -210,7 +213,7 @@ cdef class Vectors:
         run_blocks(prepare_block, &call, blocks, 3 * cost, threads)
         self.job = call.rows
         self.job.left, self.job.right, self.job.square, self.job.norm = call.left, call.right, call.square, call.norm
-        self.centre, self.moved = <const char *>call.centre, call.moved
+        self.job.moved, self.centre = call.moved, <const char *>call.centre
 
 
 # ---- distances -------------------------------------------------------------------------------------------------------
@@ -272,7 +275,6 @@ cdef struct BatchCall:
     const fl_real_table *table
     const fl_pairs_real *loops
     const fl_vectors *x
-    const char *moved
     Py_ssize_t columns
     const char *label  # class numbers, of the computation type; -1 past N
     const int32_t *ids
@@ -356,43 +358,34 @@ cdef void mine_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 cdef void met_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     """What the slab's anchors want of the rows they met."""
     cdef BatchCall *call = <BatchCall *>call_
-    cdef Py_ssize_t i = b * BLOCK, size = call.table.size, step = call.x.step, last = min(i + BLOCK, call.x.N)
-    while i < last:
-        call.loops.weigh(
-            call.last - call.first, call.slopes + i * size, call.columns, False, min(<Py_ssize_t>call.loops.tile_rows, last - i),
-            call.moved + call.first * step * size, step, call.products + i * step * size, call.totals + i, NULL,
-        )
-        i += call.loops.tile_rows
+    cdef Py_ssize_t i = b * BLOCK, size = call.table.size
+    call.loops.weigh(
+        call.x, call.first, call.last - call.first, call.slopes + i * size, call.columns, False,
+        min(<Py_ssize_t>BLOCK, call.x.N - i), call.products + i * call.x.step * size, call.totals + i,
+        call.scratch + thread * call.scratch_size,
+    )
 
 
 cdef void anchors_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     """What the slab's anchors want of themselves."""
     cdef BatchCall *call = <BatchCall *>call_
-    cdef Py_ssize_t i = call.first + b * BLOCK, size = call.table.size, step = call.x.step, last = min(i + BLOCK, call.last)
-    while i < last:
-        call.loops.weigh(
-            call.x.N, call.slopes + (i - call.first) * call.columns * size, call.columns, True,
-            min(<Py_ssize_t>call.loops.tile_rows, last - i), call.moved, step, call.products + i * step * size, call.totals + i,
-            call.scratch + thread * call.scratch_size,
-        )
-        i += call.loops.tile_rows
+    cdef Py_ssize_t i = call.first + b * BLOCK, size = call.table.size
+    call.loops.weigh(
+        call.x, 0, call.x.N, call.slopes + b * BLOCK * call.columns * size, call.columns, True,
+        min(<Py_ssize_t>BLOCK, call.last - i), call.products + i * call.x.step * size, call.totals + i,
+        call.scratch + thread * call.scratch_size,
+    )
 
 
 cdef void gather_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    """The gradient of the rows of a block, where slopes are kept: each row less what it is drawn to."""
+    """The gradient of the rows of a block, where slopes were kept."""
     cdef BatchCall *call = <BatchCall *>call_
-    cdef Py_ssize_t i, d, step = call.x.step
+    cdef Py_ssize_t i
     cdef char *room = call.scratch + thread * call.scratch_size
     for i in range(b * BLOCK, min((b + 1) * BLOCK, call.x.N)):
-        for d in range(call.x.D):
-            if call.table.size == 8:
-                (<double *>room)[d] = call.scale * (
-                    call.totals[i] * (<double *>call.moved)[i * step + d] - (<double *>call.products)[i * step + d]
-                )
-            else:
-                (<float *>room)[d] = <float>(call.scale * (
-                    call.totals[i] * (<float *>call.moved)[i * step + d] - (<float *>call.products)[i * step + d]
-                ))
+        call.loops.pulled(
+            call.x, i, call.products + i * call.x.step * call.table.size, call.totals[i], call.scale, room
+        )
         call.table.scatter(&call.grad, i * call.x.D, call.x.D, room)
 
 
@@ -453,7 +446,7 @@ cdef class Batch:
         cdef BatchCall *call = &self.call
         cdef Py_ssize_t N = x.job.N, size
         self.x, self.threads = x, threads
-        call.table, call.loops, call.x, call.moved = real_table(x.wide), pair_loops(x.wide), &x.job, x.moved
+        call.table, call.loops, call.x = real_table(x.wide), pair_loops(x.wide), &x.job
         size = call.table.size
         call.columns, call.mining, call.margin, call.squared = x.columns, mining, margin, squared
         label = np.full(x.columns, -1, np.float64 if x.wide else np.float32)
@@ -499,9 +492,8 @@ cdef class Batch:
         cdef Workspace slab, products
         most = N
         if gradient:
-            if call.columns > SLAB_ROWS:
-                most = max(<Py_ssize_t>BLOCK, <Py_ssize_t>SLAB_ROWS * SLAB_ROWS // call.columns // BLOCK * BLOCK)
-            slab = Workspace(min(most, N) * row + call.loops.tile_rows * call.table.size, 1)
+            most = min(N, max(<Py_ssize_t>SLAB_ROWS, SLAB_SIZE // call.columns // BLOCK * BLOCK))
+            slab = Workspace(most * row, 1)
             products = Workspace(N * (call.x.step * call.table.size + sizeof(double)), 1)
             self.memory = [products]
             call.slopes, call.products = slab.base(), products.base()

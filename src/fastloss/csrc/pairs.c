@@ -23,6 +23,7 @@
       .room = mine_room_##suffix,                                                                                        \
       .pull = pull_##suffix,                                                                                             \
       .weigh = weigh_##suffix,                                                                                           \
+      .pulled = pulled_##suffix,                                                                                         \
       .tile_rows = FL_TILE_ROWS,                                                                                         \
       .tile_columns = FL_TILE_COLUMNS_##suffix,                                                                          \
       .size = sizeof(real),                                                                                              \

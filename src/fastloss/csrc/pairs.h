@@ -7,6 +7,8 @@
 #include "kernels.h"
 #include "levels.h"
 
+#define FL_PULLED 48 /* rows whose gradient is made at a time: whole tiles at every level */
+
 enum fl_metric { FL_SQUARED, FL_EUCLIDEAN, FL_COSINE };
 enum fl_mining { FL_HARD, FL_SEMIHARD, FL_ALL, FL_ALL_SEMIHARD };
 
@@ -17,6 +19,7 @@ typedef struct {
   const void *left;     /* panels of gemm.h: tile_rows rows each, */
   const void *right;    /* tile_columns rows each */
   const void *square;   /* of the packed rows: |x|^2; 1 past N */
+  const void *moved;    /* the packed rows as a product's right side: [panel of tile_columns dimensions][row], or NULL */
   const double *norm;   /* FL_COSINE: |x| of each row */
 } fl_vectors;
 
@@ -38,7 +41,7 @@ typedef struct {
 typedef struct {
   /* Mean of the rows, rounded so that differences from it are about as exact as the rows; 0 where it is of no use. */
   void (*centre)(const fl_vectors *x, double *room, void *centre);
-  /* Rows first .. last - 1, less the centre (NULL: as they are), packed and |x|^2 of each; moved: as rows, too, or NULL. `first` is
+  /* Rows first .. last - 1, less the centre (NULL: as they are), packed and |x|^2 of each. `first` is
      a multiple of both tiles' sides, and so is `last` but for the end, where all that is padded is filled in. */
   void (*prepare)(const fl_vectors *x, const void *centre, ptrdiff_t first, ptrdiff_t last, void *left, void *right,
                   void *square, void *moved);
@@ -53,13 +56,14 @@ typedef struct {
   int (*hardest)(ptrdiff_t N, ptrdiff_t columns, void *row, const void *label, ptrdiff_t anchor, ptrdiff_t *positive,
                  ptrdiff_t *negative);
   void (*mine)(fl_anchor *job);
-  ptrdiff_t (*room)(ptrdiff_t columns);
+  ptrdiff_t (*room)(ptrdiff_t columns); /* that `mine` and `weigh` need */
   /* sum += w (x_i - x_j), in double. */
   void (*pull)(const fl_vectors *x, ptrdiff_t i, ptrdiff_t j, double w, double *sum);
-  /* out[i] += sum over k of slopes(k, i) y_k for n rows i, up to tile_rows of them; total[i] += the sum of the slopes. slopes(k, i)
-     is slopes[k][i], or, if `across`, slopes[i][k], which is packed in `room` (FL_K_BLOCK x tile_rows). */
-  void (*weigh)(ptrdiff_t K, const void *slopes, ptrdiff_t slopes_step, int across, ptrdiff_t n, const void *y,
-                ptrdiff_t y_step, void *out, double *total, void *room);
+  /* out[i] += sum over k of slopes(k, i) y_k, for K rows of y from the `first` one on, as they were packed, and n rows i, up to
+     FL_PULLED; total[i] += the sum of the slopes. slopes(k, i) is slopes[k][i], or, if `across`, slopes[i][k]. */
+  void (*weigh)(const fl_vectors *y, ptrdiff_t first, ptrdiff_t K, const void *slopes, ptrdiff_t slopes_step, int across,
+                ptrdiff_t n, void *out, double *total, void *room);
+  void (*pulled)(const fl_vectors *x, ptrdiff_t i, const void *sum, double total, double scale, void *out);
   int tile_rows, tile_columns, size;
 } fl_pairs_real;
 

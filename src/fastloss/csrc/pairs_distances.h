@@ -168,7 +168,7 @@ static void FN(prepare)(const fl_vectors *x, const void *centre, ptrdiff_t first
                         void *square, void *moved) {
   const R *rows = FN(row_of)(x, first);
   const ptrdiff_t n = last - first, padded = (n + FN(FL_TILE_COLUMNS) - 1) / FN(FL_TILE_COLUMNS) *FN(FL_TILE_COLUMNS);
-  R *s = (R *)square + first, *out = moved ? (R *)moved + first * x->step : NULL;
+  R *s = (R *)square + first, *out = moved ? (R *)moved + first * FN(FL_TILE_COLUMNS) : NULL;
   FN(pack)(n, x->D, rows, x->step, centre, FL_TILE_ROWS, (R *)left + first * x->D);
   FN(pack)(n, x->D, rows, x->step, centre, FN(FL_TILE_COLUMNS), (R *)right + first * x->D);
   for (ptrdiff_t i = 0; i < padded; i++) {
@@ -176,7 +176,10 @@ static void FN(prepare)(const fl_vectors *x, const void *centre, ptrdiff_t first
     for (ptrdiff_t d = 0; i < n && d < x->step; d += LANES) {
       V v = vload(rows + i * x->step + d);
       if (centre) v -= vload((const R *)centre + d);
-      if (out) vstore(out + i * x->step + d, v);
+      if (out) {
+        const ptrdiff_t panel = d / FN(FL_TILE_COLUMNS), at = d % FN(FL_TILE_COLUMNS);
+        vstore(out + (panel * x->N + i) * FN(FL_TILE_COLUMNS) + at, v);
+      }
 #if FL_REAL_BITS == 32
       const vd low = vlow(v), high = vhigh(v);
       sum = vfma(high, high, vfma(low, low, sum));

@@ -31,7 +31,7 @@ static ptrdiff_t FN(lay_room)(ptrdiff_t columns, char *at, FN(fl_mine_room) *roo
 
 static ptrdiff_t FN(mine_room)(ptrdiff_t columns) { /* of mine, and of weigh */
   FN(fl_mine_room) room;
-  const ptrdiff_t mining = FN(lay_room)(columns, NULL, &room), packed = FL_K_BLOCK * FL_TILE_ROWS * (ptrdiff_t)sizeof(R);
+  const ptrdiff_t mining = FN(lay_room)(columns, NULL, &room), packed = FL_K_BLOCK * FL_PULLED * (ptrdiff_t)sizeof(R);
   return mining > packed ? mining : packed;
 }
 
@@ -129,7 +129,8 @@ static void FN(mine_semihard)(fl_anchor *job, FN(fl_mine_room) *room, R *row, pt
     for (ptrdiff_t k = 0; k <= P; k++) d[k] = (R)INFINITY, at[k] = -1;
     for (ptrdiff_t j = 0; j < job->N; j++) { /* nearest of those beyond k positives */
       const I k = room->first[j];
-      if (row[j] < d[k]) d[k] = row[j], at[k] = (int32_t)j;
+      const int nearer = row[j] < d[k]; /* nobody could foretell a branch here */
+      d[k] = nearer ? row[j] : d[k], at[k] = nearer ? (int32_t)j : at[k];
     }
     for (ptrdiff_t k = P - 1; k >= 0; k--) /* a positive's partner may be beyond later positives, too */
       if (d[k] > d[k + 1] || (d[k] == d[k + 1] && (at[k] < 0 || (at[k + 1] >= 0 && at[k + 1] < at[k]))))

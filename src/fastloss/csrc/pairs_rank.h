@@ -75,22 +75,25 @@ static void FN(set_scale)(FN(fl_ranks) *ranks, R low, R high) {
   if (!(ranks->scale < (R)INFINITY) || !(ranks->scale > 0)) ranks->scale = 0; /* all in the first bucket */
 }
 
+/* From how many keys each bucket has, one place late, to where it starts; the most that any has. */
+static I FN(add_up)(I *start, ptrdiff_t buckets) {
+  I most = 0, sum = 0;
+  for (ptrdiff_t b = 1; b <= buckets; b++) most = start[b] > most ? start[b] : most, start[b] = sum += start[b];
+  return most;
+}
+
 /* Buckets over n sorted keys; key[n] is overwritten. */
 static void FN(rank_among)(FN(fl_ranks) *ranks, ptrdiff_t n, R *key, I *start) {
-  ptrdiff_t most = 0;
-  ranks->key = key, ranks->n = n, ranks->start = start, ranks->buckets = FN(bucket_count)(n);
+  const ptrdiff_t buckets = FN(bucket_count)(n);
+  ranks->key = key, ranks->n = n, ranks->start = start, ranks->buckets = buckets;
   key[n] = (R)NAN;
   FN(set_scale)(ranks, n ? key[0] : 0, n ? key[n - 1] : 0);
-  for (ptrdiff_t b = 0, k = 0; b <= ranks->buckets; b++) {
-    const ptrdiff_t first = k;
-    start[b] = (I)k;
-    if (b == ranks->buckets) break;
-    while (k < n && FN(bucket_of)(key[k], ranks->low, ranks->scale, ranks->buckets) == b) k++;
-    most = k - first > most ? k - first : most;
-  }
+  memset(start, 0, (size_t)(buckets + 1) * sizeof *start);
+  for (ptrdiff_t k = 0; k < n; k++) start[FN(bucket_of)(key[k], ranks->low, ranks->scale, buckets) + 1]++;
+  const I most = FN(add_up)(start, buckets);
   ranks->steps = 0;
   if (most > FN(FL_FEW))
-    for (; most > 0; most /= 2) ranks->steps++;
+    for (I left = most; left > 0; left /= 2) ranks->steps++;
 }
 
 /* How many keys are below x, or (`equal`) not above it. nan is above none. */
@@ -135,14 +138,11 @@ static void FN(merge_sort)(ptrdiff_t n, R *key, int32_t *place, R *key2, int32_t
 static void FN(sort_keys)(ptrdiff_t n, R *key, int32_t *place, R *key2, int32_t *place2, I *start) {
   FN(fl_ranks) ranks = {.buckets = FN(bucket_count)(n)};
   R low = (R)INFINITY, high = (R)-INFINITY;
-  I most = 0;
   for (ptrdiff_t k = 0; k < n; k++) low = key[k] < low ? key[k] : low, high = key[k] > high ? key[k] : high;
   FN(set_scale)(&ranks, low, high);
   memset(start, 0, (size_t)(ranks.buckets + 1) * sizeof *start);
   for (ptrdiff_t k = 0; k < n; k++) start[FN(bucket_of)(key[k], low, ranks.scale, ranks.buckets) + 1]++;
-  for (ptrdiff_t b = 0; b < ranks.buckets; b++)
-    most = start[b + 1] > most ? start[b + 1] : most, start[b + 1] += start[b];
-  if (most > 64) {
+  if (FN(add_up)(start, ranks.buckets) > 64) {
     FN(merge_sort)(n, key, place, key2, place2);
     return;
   }
