@@ -129,8 +129,9 @@ static void FN(mine_semihard)(fl_anchor *job, FN(fl_mine_room) *room, R *row, pt
     for (ptrdiff_t k = 0; k <= P; k++) d[k] = (R)INFINITY, at[k] = -1;
     for (ptrdiff_t j = 0; j < job->N; j++) { /* nearest of those beyond k positives */
       const I k = room->first[j];
-      const int nearer = row[j] < d[k]; /* nobody could foretell a branch here */
-      d[k] = nearer ? row[j] : d[k], at[k] = nearer ? (int32_t)j : at[k];
+      const R x = row[j], old = d[k];
+      const int32_t nearer = -(int32_t)(x < old); /* all bits or none: nobody could foretell a branch here */
+      d[k] = x < old ? x : old, at[k] = ((int32_t)j & nearer) | (at[k] & ~nearer);
     }
     for (ptrdiff_t k = P - 1; k >= 0; k--) /* a positive's partner may be beyond later positives, too */
       if (d[k] > d[k + 1] || (d[k] == d[k + 1] && (at[k] < 0 || (at[k + 1] >= 0 && at[k + 1] < at[k]))))

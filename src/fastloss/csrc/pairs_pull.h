@@ -11,12 +11,13 @@ static void FN(pack_slopes)(ptrdiff_t steps, const R *slopes, ptrdiff_t slopes_s
     const ptrdiff_t rows = n - i < FL_TILE_ROWS ? n - i : FL_TILE_ROWS;
     if (across)
       FN(pack)(rows, steps, slopes + i * slopes_step, slopes_step, NULL, FL_TILE_ROWS, out);
+    else if (rows == FL_TILE_ROWS)
+      for (ptrdiff_t k = 0; k < steps; k++)
+        memcpy(out + k * FL_TILE_ROWS, slopes + k * slopes_step + i, FL_TILE_ROWS * sizeof(R));
     else
-      for (ptrdiff_t k = 0; k < steps; k++) {
-        R *to = out + k * FL_TILE_ROWS;
-        const R *from = slopes + k * slopes_step + i;
-        for (ptrdiff_t r = 0; r < FL_TILE_ROWS; r++) to[r] = r < rows ? from[r] : 0;
-      }
+      for (ptrdiff_t k = 0; k < steps; k++)
+        for (ptrdiff_t r = 0; r < FL_TILE_ROWS; r++)
+          out[k * FL_TILE_ROWS + r] = r < rows ? slopes[k * slopes_step + i + r] : 0;
   }
 }
 
