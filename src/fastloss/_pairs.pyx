@@ -79,8 +79,8 @@ cdef extern from "pairs.h" nogil:
         void (*mine)(fl_anchor *) noexcept nogil
         Py_ssize_t (*room)(Py_ssize_t) noexcept nogil
         void (*pull)(const fl_vectors *, Py_ssize_t, Py_ssize_t, double, double *) noexcept nogil
-        void (*weigh)(const fl_vectors *, Py_ssize_t, Py_ssize_t, const void *, Py_ssize_t, int, Py_ssize_t, void *, double *,
-                      void *) noexcept nogil
+        void (*weigh)(const fl_vectors *, Py_ssize_t, Py_ssize_t, const void *, const void *, Py_ssize_t, Py_ssize_t, void *,
+                      double *, void *) noexcept nogil
         void (*pulled)(const fl_vectors *, Py_ssize_t, const void *, double, double, void *) noexcept nogil
         int tile_rows
         int tile_columns
@@ -356,13 +356,13 @@ cdef void mine_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 
 
 cdef void met_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    """What the slab's anchors want of the rows they met."""
+    """What the slab's anchors want of the rows they met; and of themselves, if the slab is the batch."""
     cdef BatchCall *call = <BatchCall *>call_
-    cdef Py_ssize_t i = b * BLOCK, size = call.table.size
+    cdef Py_ssize_t i = b * BLOCK, size = call.table.size, anchors = call.last - call.first
     call.loops.weigh(
-        call.x, call.first, call.last - call.first, call.slopes + i * size, call.columns, False,
-        min(<Py_ssize_t>BLOCK, call.x.N - i), call.products + i * call.x.step * size, call.totals + i,
-        call.scratch + thread * call.scratch_size,
+        call.x, call.first, anchors, call.slopes + i * call.columns * size if anchors == call.x.N else NULL,
+        call.slopes + i * size, call.columns, min(<Py_ssize_t>BLOCK, call.x.N - i),
+        call.products + i * call.x.step * size, call.totals + i, call.scratch + thread * call.scratch_size,
     )
 
 
@@ -371,7 +371,7 @@ cdef void anchors_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef BatchCall *call = <BatchCall *>call_
     cdef Py_ssize_t i = call.first + b * BLOCK, size = call.table.size
     call.loops.weigh(
-        call.x, 0, call.x.N, call.slopes + b * BLOCK * call.columns * size, call.columns, True,
+        call.x, 0, call.x.N, call.slopes + b * BLOCK * call.columns * size, NULL, call.columns,
         min(<Py_ssize_t>BLOCK, call.last - i), call.products + i * call.x.step * size, call.totals + i,
         call.scratch + thread * call.scratch_size,
     )
@@ -508,7 +508,8 @@ cdef class Batch:
             run_blocks(mine_block, call, blocks, 3 * self.block_cost(), self.threads)
             if gradient:
                 run_blocks(met_block, call, (N + BLOCK - 1) // BLOCK, self.block_cost(), self.threads)
-                run_blocks(anchors_block, call, blocks, self.block_cost(), self.threads)
+                if most < N:
+                    run_blocks(anchors_block, call, blocks, self.block_cost(), self.threads)
             call.first = call.last
         return 0
 
