@@ -18,7 +18,7 @@
 
 FL_INLINE const R *FN(row_of)(const fl_vectors *x, ptrdiff_t i) { return (const R *)x->rows + i * x->step; }
 
-/* Sum of squared differences of two rows, in double, each multiplied by `unit`. */
+/* Sum of squared differences of two rows, in double, each multiplied by `unit`: before they are taken if they may overflow. */
 FL_INLINE double FN(squares)(ptrdiff_t step, const R *x, const R *y, double unit) {
   vd sum[2] = {vset_f64(0), vset_f64(0)};
   for (ptrdiff_t d = 0; d < step; d += 2 * LANES_F64)
@@ -26,7 +26,8 @@ FL_INLINE double FN(squares)(ptrdiff_t step, const R *x, const R *y, double unit
 #if FL_REAL_BITS == 32
       const vd gap = (vwiden(x + d + h * LANES_F64) - vwiden(y + d + h * LANES_F64)) * unit;
 #else
-      const vd gap = vload(x + d + h * LANES_F64) * unit - vload(y + d + h * LANES_F64) * unit;
+      const vd a = vload(x + d + h * LANES_F64), b = vload(y + d + h * LANES_F64);
+      const vd gap = unit < 1 ? a * unit - b * unit : (a - b) * unit;
 #endif
       sum[h] = vfma(gap, gap, sum[h]);
     }
@@ -53,19 +54,36 @@ static double FN(pair_distance)(const fl_vectors *x, ptrdiff_t i, ptrdiff_t j, i
   return FN(gap)(x->step, FN(row_of)(x, i), FN(row_of)(x, j), squared);
 }
 
-/* As the tile's sums would have been, had nothing cancelled. */
-FL_INLINE R FN(again)(const fl_vectors *x, const fl_vectors *y, ptrdiff_t i, ptrdiff_t j, int metric) {
+/* One less the cosine: half the squared distance of the unit vectors, which does not cancel. */
+static double FN(angle)(const fl_vectors *x, const fl_vectors *y, ptrdiff_t i, ptrdiff_t j) {
   const R *a = FN(row_of)(x, i), *b = FN(row_of)(y, j);
-  if (metric == FL_COSINE) { /* half the squared distance of the unit vectors */
-    const double left = x->norm[i], right = y->norm[j];
+  const double left = x->norm[i], right = y->norm[j], ratio = left / right;
+  if (!(left > 0) || !(right > 0)) return 1 + 0 * (left + right); /* nothing is similar to 0 */
+  if (!(left > 0x1p-900 && left < 0x1p+900 && right > 0x1p-900 && right < 0x1p+900)) {
     double sum = 0;
-    if (!(left > 0) || !(right > 0)) return (R)(1 + 0 * (left + right)); /* nothing is similar to 0 */
     for (ptrdiff_t d = 0; d < x->D; d++) {
       const double gap = (double)a[d] / left - (double)b[d] / right;
       sum += gap * gap;
     }
-    return (R)(sum / 2);
+    return sum / 2;
   }
+  const vd shrink = vset_f64(1 / left);
+  vd sum = vset_f64(0);
+  for (ptrdiff_t d = 0; d < x->step; d += LANES_F64) {
+#if FL_REAL_BITS == 32
+    const vd gap = vfma(vwiden(b + d), vset_f64(-ratio), vwiden(a + d)) * shrink;
+#else
+    const vd gap = vfma(vload(b + d), vset_f64(-ratio), vload(a + d)) * shrink;
+#endif
+    sum = vfma(gap, gap, sum);
+  }
+  return vsum_f64(sum) / 2;
+}
+
+/* As the tile's sums would have been, had nothing cancelled. */
+FL_INLINE R FN(again)(const fl_vectors *x, const fl_vectors *y, ptrdiff_t i, ptrdiff_t j, int metric) {
+  if (metric == FL_COSINE) return (R)FN(angle)(x, y, i, j);
+  const R *a = FN(row_of)(x, i), *b = FN(row_of)(y, j);
 #if FL_REAL_BITS == 32
   V part[2] = {FN(vset)(0), FN(vset)(0)};
   for (ptrdiff_t d = 0; d < x->step; d += 2 * LANES)
