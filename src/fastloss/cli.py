@@ -113,7 +113,10 @@ class Value(click.ParamType[Any]):
 Union = dict[str, tuple[Any, list[str]]]
 
 
-def _union(of: Callable[[Loss[Any]], Mapping[str, Any]], losses: Iterable[Loss[Any]] = LOSSES.values()) -> Union:
+EVALUATED = tuple(loss for loss in LOSSES.values() if not loss.batchwise)  # those of which `evaluate` makes options
+
+
+def _union(of: Callable[[Loss[Any]], Mapping[str, Any]], losses: Iterable[Loss[Any]] = EVALUATED) -> Union:
     """name -> (the first loss's value for it, the losses that have it)."""
     union: Union = {}
     for loss in losses:
@@ -222,7 +225,7 @@ class EvaluateCommand(click.Command):
         """The command's own parameters, with those of the losses behind LOSS..."""
         own = super().get_params(ctx)
         custom = ctx.meta.get("custom", {})
-        unions = [_union(of, [*LOSSES.values(), *custom.values()]) for of in (_arrays, _reals, _own)]
+        unions = [_union(of, [*EVALUATED, *custom.values()]) for of in (_arrays, _reals, _own)]
         return [own[0], *_click_options(*unions, chosen=ctx.meta.get("arrays", ())), *own[1:]]
 
     def _positional(self, args: list[str]) -> Iterator[str]:
@@ -263,7 +266,7 @@ def evaluate_command(ctx: click.Context, /, losses: tuple[str, ...], style: str,
     """
     custom: Mapping[str, Loss[Any]] = ctx.meta["custom"]
     chosen = [custom.get(name, name) for name in losses]
-    options = _union(_own, [*LOSSES.values(), *custom.values()])
+    options = _union(_own, [*EVALUATED, *custom.values()])
     given = {name: value for name, value in arguments.items() if _is_given(ctx, name)}
     _check_usage(ctx, losses, chosen, given)
     own = needs(chosen).options

@@ -130,23 +130,30 @@ FL_INLINE void FN(finish_tile)(const fl_vectors *x, const fl_vectors *y, int met
   }
 }
 
-/* Panels of y stay in the first cache while all of x's pass by. */
+/* A stretch of a panel of y stays in the first cache while all of x's pass by. */
 static void FN(distances)(const fl_vectors *x, const fl_vectors *y, int metric, ptrdiff_t first, ptrdiff_t n,
                           ptrdiff_t from, ptrdiff_t to, void *out_, ptrdiff_t step) {
-  R *out = out_;
-  for (ptrdiff_t j = from; j < to; j += FN(FL_TILE_COLUMNS))
-    for (ptrdiff_t i = 0; i < n; i += FL_TILE_ROWS) {
-      const ptrdiff_t rows = n - i < FL_TILE_ROWS ? n - i : FL_TILE_ROWS;
-      R *at = out + i * step + (j - from);
-      FN(tile)(x->D, (const R *)x->left + (first + i) * x->D, FL_TILE_ROWS, (const R *)y->right + j * x->D,
-               FN(FL_TILE_COLUMNS), at, step, 0);
-      if (metric == FL_EUCLIDEAN)
-        FN(finish_tile)(x, y, FL_EUCLIDEAN, first + i, rows, j, at, step);
-      else if (metric == FL_SQUARED)
-        FN(finish_tile)(x, y, FL_SQUARED, first + i, rows, j, at, step);
-      else
-        FN(finish_tile)(x, y, FL_COSINE, first + i, rows, j, at, step);
-    }
+  for (ptrdiff_t j = from; j < to; j += FN(FL_TILE_COLUMNS)) {
+    R *out = (R *)out_ + (j - from);
+    ptrdiff_t k = 0;
+    do {
+      const ptrdiff_t steps = x->D - k < 2 * FL_K_BLOCK ? x->D - k : 2 * FL_K_BLOCK, done = k + steps;
+      for (ptrdiff_t i = 0; i < n; i += FL_TILE_ROWS) {
+        const ptrdiff_t rows = n - i < FL_TILE_ROWS ? n - i : FL_TILE_ROWS;
+        R *at = out + i * step;
+        FN(tile)(steps, (const R *)x->left + (first + i) * x->D + k * FL_TILE_ROWS, FL_TILE_ROWS,
+                 (const R *)y->right + j * x->D + k * FN(FL_TILE_COLUMNS), FN(FL_TILE_COLUMNS), at, step, k > 0);
+        if (done < x->D) continue;
+        if (metric == FL_EUCLIDEAN)
+          FN(finish_tile)(x, y, FL_EUCLIDEAN, first + i, rows, j, at, step);
+        else if (metric == FL_SQUARED)
+          FN(finish_tile)(x, y, FL_SQUARED, first + i, rows, j, at, step);
+        else
+          FN(finish_tile)(x, y, FL_COSINE, first + i, rows, j, at, step);
+      }
+      k = done;
+    } while (k < x->D);
+  }
 }
 
 /* ---- preparing rows ------------------------------------------------------------------------------------------------ */

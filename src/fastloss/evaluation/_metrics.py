@@ -177,6 +177,12 @@ def needs(losses: Losses) -> Needs:
     if not chosen:
         raise ValueError("evaluate: losses: expected at least one loss, got none")
     names = [name for name, _, _, _ in chosen]
+    for name, loss, _, _ in chosen:
+        if loss.batchwise:  # chunks of the data would be batches of their own
+            raise ValueError(
+                f"evaluate: losses: expected losses whose samples stand alone, got {name!r}, which compares all samples of a "
+                f"batch: call fastloss.{name} with the whole batch"
+            )
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"evaluate: losses: expected each loss once, got {name!r} twice")
