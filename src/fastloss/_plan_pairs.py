@@ -48,9 +48,9 @@ def pairwise(x: Array, y: Array | None, metric: str, out: Any) -> Array:
     if x.shape[1] == 0:
         result[...] = 1.0 if metric == "cosine" else 0.0
         return result
-    kind = {"wide": wide, "unit": metric == "cosine", "threads": threads}
-    left = _pairs.Vectors(x, centred=metric != "cosine", **kind)
-    right = left if y is None else _pairs.Vectors(y, like=left, **kind)
+    cosine = metric == "cosine"
+    left = _pairs.Vectors(x, wide=wide, unit=cosine, centred=not cosine, threads=threads)
+    right = left if y is None else _pairs.Vectors(y, wide=wide, unit=cosine, like=left, threads=threads)
     _pairs.distances(left, right, _pairs.METRICS[metric], result, threads=threads)
     return result
 
