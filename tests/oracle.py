@@ -1142,7 +1142,9 @@ BATCHWISE = ("batch_triplet", "nt_xent", "info_nce", "supcon")
 
 def _batch_of(args: tuple[ArrayLike, ...], options: dict[str, Any], name: str, factor: bytes, field: Field) -> Batch:
     weights = np.frombuffer(factor)
-    return batch_triplet(args, options, weights, field) if name == "batch_triplet" else contrast(name, args, options, weights, field)
+    return (
+        batch_triplet(args, options, weights, field) if name == "batch_triplet" else contrast(name, args, options, weights, field)
+    )
 
 
 def batchwise(
