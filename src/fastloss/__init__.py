@@ -36,6 +36,7 @@ from fastloss.classification import (
     squared_hinge,
 )
 from fastloss.divergence import gaussian_kl, js_divergence, kl_div, kl_div_with_logits
+from fastloss.embedding import batch_triplet, pairwise_distances
 from fastloss.energy import contrastive_divergence, energy
 from fastloss.functional import log_softmax, logsumexp, softmax
 from fastloss.ordinal import coral, corn, cumulative_link, squared_emd
@@ -72,6 +73,7 @@ __all__ = [
     "Evaluation",
     "Loss",
     "__version__",
+    "batch_triplet",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "box_iou",
@@ -115,6 +117,7 @@ __all__ = [
     "multiclass_hinge",
     "nll",
     "num_threads",
+    "pairwise_distances",
     "perceptron",
     "perplexity",
     "poisson_nll",

@@ -1,0 +1,128 @@
+"""The plan of the losses that _pairs.pyx computes, which compare all rows of a batch, and distances between rows. May import what
+_plan.py may, and _plan.py.
+
+Shapes: `N` rows of `D` dimensions, `M` rows to compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastloss import _check, _pairs
+from fastloss._check import FLOAT32, FLOAT64, Array, refuse
+from fastloss._plan import REDUCTIONS, Plan, Result, Terms
+from fastloss._threads import get_num_threads
+
+Floats = npt.NDArray[np.float64]
+MINING = tuple(_pairs.MININGS)
+METRICS = tuple(_pairs.METRICS)
+AVERAGES = ("active", "valid")
+MOST_ROWS = 2**24  # which a float32 still tells apart
+
+
+def vectors(name: str, value: Any) -> Array:
+    """Rows of numbers (N, D)."""
+    x = _check.array(name, value)
+    if x.ndim != 2:
+        refuse(ValueError, name, "two dimensions, (N, D)", f"shape {x.shape}")
+    if x.shape[0] >= MOST_ROWS:
+        refuse(ValueError, name, f"fewer than {MOST_ROWS} rows", f"shape {x.shape}")
+    return x
+
+
+def pairwise(x: Array, y: Array | None, metric: str, out: Any) -> Array:
+    """Distances from each row of x to each of y, or of x."""
+    _check.one_of("metric", metric, METRICS)
+    if y is not None and x.shape[1] != y.shape[1]:
+        refuse(ValueError, "y", f"rows of {x.shape[1]} dimensions, as x has", f"shape {y.shape}")
+    other = x if y is None else y
+    wide, threads = _check.is_wide(x.dtype, other.dtype), get_num_threads()
+    shape, dtype = (len(x), len(other)), FLOAT64 if wide else FLOAT32
+    result: Array = np.empty(shape, dtype) if out is None else _check.result("out", out, shape, dtype, (x, y))
+    if result.size == 0:
+        return result
+    if x.shape[1] == 0:
+        result[...] = 1.0 if metric == "cosine" else 0.0
+        return result
+    kind = {"wide": wide, "unit": metric == "cosine", "threads": threads}
+    left = _pairs.Vectors(x, centred=metric != "cosine", **kind)
+    right = left if y is None else _pairs.Vectors(y, like=left, **kind)
+    _pairs.distances(left, right, _pairs.METRICS[metric], result, threads=threads)
+    return result
+
+
+class BatchTriplet(Plan):
+    """Triplets mined in a batch: one value per anchor, the sum over its triplets."""
+
+    __slots__ = ("average", "labels", "margin", "mining", "sample_weight", "squared")
+
+    def __init__(
+        self, x: Array, labels: Any, mining: Any, margin: Any, squared: Any, average: Any, sample_weight: Any, reduction: str
+    ) -> None:
+        _check.one_of("reduction", reduction, REDUCTIONS)
+        self.x, self.reduction, self.wide = x, reduction, _check.is_wide(x.dtype, x.dtype)
+        self.labels = _check.labels("labels", labels, x.shape[:1], x.shape, "class labels", "embeddings")
+        self.mining = _check.one_of("mining", mining, MINING)
+        self.average = _check.one_of("average", average, AVERAGES)
+        self.margin, self.squared = _check.at_least_zero("margin", margin), _check.flag("squared", squared)
+        self.sample_weight: Floats | None = None
+        if sample_weight is not None:
+            self.sample_weight = np.ascontiguousarray(_check.weights("sample_weight", sample_weight, x.shape[:1]), FLOAT64)
+
+    def _inputs(self) -> Sequence[Array | None]:
+        return self.x, self.labels, self.sample_weight
+
+    def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        gradient = self._buffer(out) if grad else None
+        batch, values, counts = self._mine(grad)
+        total = float(counts.sum())
+        if gradient is not None:
+            if batch is None or not counts.any():
+                gradient[...] = 0
+            else:
+                batch.gradient(gradient, self._scale(total))
+        if not value:
+            return None, gradient, None
+        if self.reduction == "none":
+            return values.astype(self._values_dtype()), gradient, None
+        return self._reduced(float(values.sum()), total), gradient, None
+
+    def terms(self) -> Terms:
+        return self._mine(False)[1:]
+
+    def _reduced(self, total: float, weight: float) -> float:
+        """A batch without triplets has nothing to lose."""
+        return super()._reduced(total, weight) if weight else 0.0
+
+    def _mine(self, gradient: bool) -> tuple[Any, Floats, Floats]:
+        """The batch, its weighted values and how many triplets they count for."""
+        threads = get_num_threads()
+        if self.x.size == 0:
+            return None, np.zeros(len(self.x)), np.zeros(len(self.x))
+        ids, members, starts = _classes(self.labels)
+        hard = self.mining == "hard"
+        rows = _pairs.Vectors(self.x, wide=self.wide, centred=True, moved=gradient and not hard, threads=threads)
+        batch = _pairs.Batch(
+            rows, ids, members, starts, _pairs.MININGS[self.mining], margin=self.margin, squared=self.squared,
+            weight=self.sample_weight, gradient=gradient, threads=threads,
+        )  # fmt: skip
+        counts = batch.active if self.average == "active" else batch.valid
+        if self.sample_weight is None:
+            return batch, batch.value, counts
+        with np.errstate(invalid="ignore"):  # inf x 0 is nan, as elsewhere
+            return batch, batch.value * self.sample_weight, counts * self.sample_weight
+
+
+def _classes(labels: Array) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Class numbers from 0; the rows class by class, ascending; where each class starts among them."""
+    members = np.argsort(labels, kind="stable")
+    ordered = labels[members]
+    first = np.ones(len(ordered), np.bool_)
+    first[1:] = ordered[1:] != ordered[:-1]
+    ids = np.empty(len(ordered), np.int32)
+    ids[members] = np.cumsum(first) - 1
+    return ids, members.astype(np.int32), np.append(np.flatnonzero(first), len(ordered))

@@ -1,0 +1,63 @@
+/* From slopes in distances to slopes in rows. Included once per type (pairs_real.h). */
+
+static void FN(pull)(const fl_vectors *x, ptrdiff_t i, ptrdiff_t j, double w, double *sum) {
+  const R *a = FN(row_of)(x, i), *b = FN(row_of)(x, j);
+  for (ptrdiff_t d = 0; d < x->D; d++) sum[d] += w * ((double)a[d] - (double)b[d]);
+}
+
+/* Slopes(k, i) of `steps` k and n rows i as the panels of tile(), panel after panel. */
+static void FN(pack_slopes)(ptrdiff_t steps, const R *slopes, ptrdiff_t slopes_step, int across, ptrdiff_t n, R *out) {
+  for (ptrdiff_t i = 0; i < n; i += FL_TILE_ROWS, out += steps * FL_TILE_ROWS) {
+    const ptrdiff_t rows = n - i < FL_TILE_ROWS ? n - i : FL_TILE_ROWS;
+    if (across)
+      FN(pack)(rows, steps, slopes + i * slopes_step, slopes_step, NULL, FL_TILE_ROWS, out);
+    else if (rows == FL_TILE_ROWS)
+      for (ptrdiff_t k = 0; k < steps; k++)
+        memcpy(out + k * FL_TILE_ROWS, slopes + k * slopes_step + i, FL_TILE_ROWS * sizeof(R));
+    else
+      for (ptrdiff_t k = 0; k < steps; k++)
+        for (ptrdiff_t r = 0; r < FL_TILE_ROWS; r++)
+          out[k * FL_TILE_ROWS + r] = r < rows ? slopes[k * slopes_step + i + r] : 0;
+  }
+}
+
+static void FN(weigh)(const fl_vectors *y, ptrdiff_t first, ptrdiff_t K, const void *slopes_, ptrdiff_t slopes_step,
+                      int across, ptrdiff_t n, void *out_, double *total, void *room) {
+  const R *slopes = slopes_;
+  R *out = out_, product[FL_TILE_ROWS * 2 * LANES];
+  for (ptrdiff_t k = 0; k < K; k += FL_K_BLOCK) {
+    const ptrdiff_t steps = K - k < FL_K_BLOCK ? K - k : FL_K_BLOCK;
+    FN(pack_slopes)(steps, across ? slopes + k : slopes + k * slopes_step, slopes_step, across, n, room);
+    for (ptrdiff_t i = 0; i < n; i += FL_TILE_ROWS) {
+      const R *a = (const R *)room + i * steps;
+      double sum[FL_TILE_ROWS] = {0};
+      for (ptrdiff_t s = 0; s < steps; s++, a += FL_TILE_ROWS)
+        for (int r = 0; r < FL_TILE_ROWS; r++) sum[r] += (double)a[r];
+      for (ptrdiff_t r = 0; r < FL_TILE_ROWS && i + r < n; r++) total[i + r] += sum[r];
+    }
+    for (ptrdiff_t d = 0; d < y->step; d += FN(FL_TILE_COLUMNS)) {
+      const R *b = (const R *)y->moved + d * y->N + (first + k) * FN(FL_TILE_COLUMNS);
+      for (ptrdiff_t i = 0; i < n; i += FL_TILE_ROWS) {
+        const ptrdiff_t rows = n - i < FL_TILE_ROWS ? n - i : FL_TILE_ROWS;
+        FN(tile)(steps, (const R *)room + i * steps, FL_TILE_ROWS, b, FN(FL_TILE_COLUMNS), product, FN(FL_TILE_COLUMNS),
+                 0);
+        for (ptrdiff_t r = 0; r < rows; r++)
+          for (int h = 0; h < 2; h++) {
+            R *at = out + (i + r) * y->step + d + h * LANES;
+            vstore(at, vload(at) + vload(product + r * FN(FL_TILE_COLUMNS) + h * LANES));
+          }
+      }
+    }
+  }
+}
+
+/* total x_i - sum, scaled, where x_i is the row as it was packed. */
+static void FN(pulled)(const fl_vectors *x, ptrdiff_t i, const void *sum_, double total, double scale, void *out_) {
+  const R *sum = sum_, *moved = x->moved;
+  R *out = out_;
+  for (ptrdiff_t d = 0; d < x->D; d++) {
+    const ptrdiff_t panel = d / FN(FL_TILE_COLUMNS), at = d % FN(FL_TILE_COLUMNS);
+    const double own = moved[(panel * x->N + i) * FN(FL_TILE_COLUMNS) + at];
+    out[d] = (R)(scale * (total * own - (double)sum[d]));
+  }
+}
