@@ -26,7 +26,9 @@ POINTWISE = tuple(loss for loss in LOSSES if loss.pointwise)
 SEQUENCES = tuple(loss for loss in LOSSES if loss.family == "sequence")  # a sample is a matrix of frames and a list of labels
 ROWWISE = tuple(loss for loss in LOSSES if loss.options.get("axis") == -1)
 REGIONS = tuple(loss for loss in LOSSES if loss.family == "segmentation" and "axis" in loss.options)
-SHAPED = tuple(loss for loss in LOSSES if loss not in (*SEQUENCES, *REGIONS))  # whose samples may lie in several axes
+BATCHWISE = tuple(loss for loss in LOSSES if getattr(loss, "batchwise", False))  # whose samples are compared with one another
+SEPARABLE = tuple(loss for loss in LOSSES if loss not in BATCHWISE)  # whose samples have the same values in any company
+SHAPED = tuple(loss for loss in SEPARABLE if loss not in (*SEQUENCES, *REGIONS))  # whose samples may lie in several axes
 IGNORING = tuple(loss for loss in ROWWISE if "ignore_index" in loss.options)
 LABELLED = tuple(  # whose targets can be class indices or levels
     loss for loss in ROWWISE if loss.sample(np.random.default_rng(0), size=1)[0][-1].dtype.kind in "iu"
@@ -69,6 +71,12 @@ THRESHOLDED = ("coral", "corn")  # rows of K - 1 tasks: one level more than ther
 # does not mean the same everywhere.
 OPTIONS: dict[str, dict[str, Make]] = {
     "activation": {"sigmoid": constant("sigmoid")},
+    "average": {"valid": constant("valid")},
+    "batch_triplet.margin": {"1": constant(1.0)},  # that the sampler knows
+    "mining": {k: constant(k) for k in ("semihard", "all", "all_semihard")},
+    "negatives": {},  # in test_contrast, as it excludes `symmetric`
+    "normalize": {"False": constant(False)},
+    "symmetric": {"True": constant(True)},
     "alpha": {"0.8": constant(0.8)},
     "batch": {},  # test_segmentation
     "box_iou.kind": {k: constant(k) for k in ("ciou", "iou", "diou")},
@@ -165,6 +173,8 @@ def variants(loss: fl.Loss) -> Iterator[Variant]:
 
 
 VARIANTS = tuple(v for loss in LOSSES for v in variants(loss))
+SEPARABLE_VARIANTS = tuple(v for v in VARIANTS if v.loss in SEPARABLE)
+BATCHWISE_VARIANTS = tuple(v for v in VARIANTS if v.loss in BATCHWISE)
 
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 every_shaped = pytest.mark.parametrize("loss", SHAPED, ids=lambda loss: loss.name)
@@ -172,7 +182,11 @@ every_rowwise = pytest.mark.parametrize("loss", ROWWISE, ids=lambda loss: loss.n
 every_labelled = pytest.mark.parametrize("loss", LABELLED, ids=lambda loss: loss.name)
 every_ignoring = pytest.mark.parametrize("loss", IGNORING, ids=lambda loss: loss.name)
 every_differentiable = pytest.mark.parametrize("loss", DIFFERENTIABLE, ids=lambda loss: loss.name)
+every_separable = pytest.mark.parametrize("loss", SEPARABLE, ids=lambda loss: loss.name)
+every_batchwise = pytest.mark.parametrize("loss", BATCHWISE, ids=lambda loss: loss.name)
 every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: f"{v.loss.name}-{v.label}")
+every_separable_variant = pytest.mark.parametrize("variant", SEPARABLE_VARIANTS, ids=lambda v: f"{v.loss.name}-{v.label}")
+every_batchwise_variant = pytest.mark.parametrize("variant", BATCHWISE_VARIANTS, ids=lambda v: f"{v.loss.name}-{v.label}")
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
@@ -213,6 +227,11 @@ def per_value(weight: Any, values: Any) -> Any:
 def levels(loss: fl.Loss, columns: int) -> int:
     """How many labels a row loss has for rows of so many columns."""
     return columns + (loss.name in THRESHOLDED)
+
+
+def value_count(loss: fl.Loss, size: int) -> int:
+    """How many values so many samples have, and so how many weights: one each, but for pairs that are both anchors."""
+    return 2 * size if loss.name == "nt_xent" else size
 
 
 def as_tuple(derivative: Any) -> tuple[Any, ...]:

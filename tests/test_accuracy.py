@@ -8,7 +8,16 @@ import numpy as np
 import oracle
 import pytest
 import rows
-from cases import SIZES, Call, Variant, cut, every_dtype, every_variant, repeat
+from cases import (
+    SIZES,
+    Call,
+    Variant,
+    cut,
+    every_batchwise_variant,
+    every_dtype,
+    every_separable_variant,
+    repeat,
+)
 from conftest import Note, at_each_level
 from mpmath import mp, mpf
 from rows import CLASSES
@@ -104,7 +113,7 @@ def drawn(variant: Variant, dtype: str) -> tuple[Call, oracle.Exact, np.ndarray]
 
 
 @every_dtype
-@every_variant
+@every_separable_variant
 def test_every_length(variant: Variant, dtype: str, isa: str, note: Note) -> None:
     call, truth, scale = drawn(variant, dtype)
     for size in SIZES:
@@ -116,7 +125,7 @@ def test_every_length(variant: Variant, dtype: str, isa: str, note: Note) -> Non
 
 
 @every_dtype
-@every_variant
+@every_separable_variant
 def test_every_alignment(variant: Variant, dtype: str, isa: str) -> None:
     (args, options), truth, scale = drawn(variant, dtype)
     for start in range(1, 17):
@@ -125,6 +134,19 @@ def test_every_alignment(variant: Variant, dtype: str, isa: str) -> None:
         got = variant.loss(*a, **o, reduction="none")
         expected = oracle.Exact(truth.hi[part], truth.lo[part])
         oracle.assert_ulps(got, expected, dtype, variant.loss.ulp[dtype], scale=scale[part])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 8, 9, 16, 17, 33, 64, 65, 130, 257])
+@every_dtype
+@every_batchwise_variant
+def test_a_batch_of_every_size(variant: Variant, dtype: str, size: int, isa: str, note: Note) -> None:
+    """Values are differences of similarities or distances: an ULP is that of these."""
+    loss = variant.loss
+    args, options = variant.draw(dtype, size)
+    truth, scale = oracle.truth(loss.name, args, options).value, oracle.value_scale(loss.name, args, options, dtype)
+    got = loss(*args, **options, reduction="none")
+    assert got.dtype == dtype
+    note(loss.name, dtype, oracle.assert_ulps(got, truth, dtype, loss.ulp[dtype], scale=scale))
 
 
 # -- Cross-entropy on the rows that hurt -------------------------------------------------------------

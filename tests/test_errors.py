@@ -267,6 +267,13 @@ OPTIONS: dict[str, list[tuple[Any, Any]]] = {
     "temperature": POSITIVE,
     "time_major": SWITCH,
     "zero_infinity": SWITCH,
+    "average": [(ValueError, v) for v in ("all", "", None, 1, b"active")],
+    "batch_triplet.margin": AT_LEAST_ZERO,
+    "mining": [(ValueError, v) for v in ("easy", "", None, 1, b"hard", ["hard"])],
+    "negatives": [(ValueError, v) for v in (1.0, np.ones(8), np.ones((3, 7)), np.ones((3, 1, 8)))]
+    + [(TypeError, v) for v in ("abc", np.ones((3, 8), complex), np.ones((3, 8), object), 1j)],
+    "normalize": SWITCH,
+    "symmetric": SWITCH,
     "activation": [(ValueError, v) for v in ("relu", "", "Softmax", 1, b"sigmoid", ["softmax"])],
     "dice_cross_entropy.activation": [(ValueError, v) for v in ("relu", None, 1)],
     "batch": SWITCH,

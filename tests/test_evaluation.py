@@ -26,7 +26,8 @@ from fastloss.evaluation import EvaluationResult, _run
 from fastloss.evaluation._run import parse_size
 from fastloss.evaluation._state import Worst, _unique
 
-LOSSES = list(fl.LOSSES.values())
+LOSSES = [loss for loss in fl.LOSSES.values() if not getattr(loss, "batchwise", False)]
+BATCHWISE = [loss for loss in fl.LOSSES.values() if loss not in LOSSES]
 NAMES = [loss.name for loss in LOSSES]
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
 
@@ -238,6 +239,14 @@ def test_a_number_stands_for_a_constant_array(target):
     x = np.random.default_rng(0).standard_normal(100)
     result = fl.evaluate("mae", prediction=x, target=target, max_memory=500)
     assert result["mae"].mean == pytest.approx(fl.mae(x, target), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", [loss.name for loss in BATCHWISE])
+def test_a_batch_that_cannot_be_cut_is_refused(name):
+    """Its values depend on all the samples of a call: what comes out would depend on the chunks."""
+    for loss in (name, fl.LOSSES[name]):
+        with pytest.raises((ValueError, TypeError), match=f"{name}.*batch"):
+            fl.evaluate(loss, **inputs(fl.LOSSES[name]))
 
 
 # -- The same bits however it is cut ---------------------------------------------------------------

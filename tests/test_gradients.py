@@ -14,8 +14,10 @@ from cases import (
     Call,
     Variant,
     as_tuple,
+    every_batchwise_variant,
     every_differentiable,
     every_dtype,
+    every_separable_variant,
     every_variant,
     repeat,
     wrt_positions,
@@ -76,7 +78,7 @@ def drawn(variant: Variant, dtype: str) -> tuple[Call, oracle.Truth, list[tuple[
 
 
 @every_dtype
-@every_variant
+@every_separable_variant
 def test_every_derivative(variant: Variant, dtype: str, isa: str) -> None:
     """Gradient and Hessian of the sum, at many lengths."""
     loss = variant.loss
@@ -93,6 +95,19 @@ def test_every_derivative(variant: Variant, dtype: str, isa: str) -> None:
                 exact = oracle.batch(d, index, shared)
                 scale = s[index].sum(axis=0) if shared else s[index]
                 oracle.assert_derivative(g, exact, dtype, TOLERANCE[dtype], scale)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 8, 17, 64, 65, 131])
+@every_dtype
+@every_batchwise_variant
+def test_every_derivative_of_a_batch(variant: Variant, dtype: str, size: int, isa: str) -> None:
+    loss = variant.loss
+    args, options = variant.draw(dtype, size, seed=1)
+    exact = oracle.batchwise(loss.name, args, options)
+    got = as_tuple(loss.grad(*args, **options, reduction="sum"))
+    for g, e, scale in zip(got, exact.grads, exact.grad_scales, strict=True):
+        assert g.dtype == dtype
+        oracle.assert_derivative(g, oracle.Exact.of(e), dtype, TOLERANCE[dtype], scale)
 
 
 @every_dtype

@@ -15,8 +15,8 @@ from cases import (
     every_differentiable,
     every_dtype,
     every_labelled,
+    every_separable_variant,
     every_shaped,
-    every_variant,
     levels,
     per_sample,
 )
@@ -346,7 +346,7 @@ def test_table_along_a_strided_class_axis(row: Row, isa: str) -> None:
 
 @pytest.mark.parametrize("bad", [nan, inf, -inf])
 @every_dtype
-@every_variant
+@every_separable_variant
 def test_one_bad_sample_leaves_the_others_alone(variant: Variant, dtype: str, bad: float, isa: str) -> None:
     """Every other sample keeps the bits of its value; nan makes the reduced value nan."""
     loss = variant.loss

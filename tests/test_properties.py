@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import LOSSES, ROWWISE, Variant, as_tuple, cut, every_loss, every_variant
+from cases import (
+    LOSSES,
+    ROWWISE,
+    Variant,
+    as_tuple,
+    cut,
+    every_batchwise_variant,
+    every_loss,
+    every_separable_variant,
+    value_count,
+)
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -250,7 +260,7 @@ def test_regression_is_symmetric_and_zero_only_when_right(loss: fl.Loss, ab: Any
 
 
 @given(seed=seeds, size=st.integers(1, 40))
-@every_variant
+@every_separable_variant
 @settings(max_examples=15)
 def test_order_of_samples_does_not_matter(variant: Variant, seed: int, size: int) -> None:
     args, options = variant.draw("float64", size, seed=seed)
@@ -262,8 +272,25 @@ def test_order_of_samples_does_not_matter(variant: Variant, seed: int, size: int
     assert variant.loss(*mixed, **mixed_options) == pytest.approx(variant.loss(*args, **options), rel=1e-12, nan_ok=True)
 
 
+@given(seed=seeds, size=st.integers(1, 40))
+@every_batchwise_variant
+@settings(max_examples=15)
+def test_order_of_a_batch_does_not_matter(variant: Variant, seed: int, size: int) -> None:
+    """Values and gradients move along with the samples that they are of."""
+    loss = variant.loss
+    args, options = variant.draw("float64", size, seed=seed)
+    order = np.random.default_rng(seed).permutation(size)
+    moved = np.concatenate([order + size * k for k in range(value_count(loss, size) // size)])
+    mixed = tuple(a[order] for a in args)
+    a, b = (loss(*x, **options, reduction="none") for x in (args, mixed))
+    np.testing.assert_allclose(b, a[moved], rtol=1e-12, atol=1e-12)
+    assert loss(*mixed, **options) == pytest.approx(loss(*args, **options), rel=1e-12, abs=1e-12, nan_ok=True)
+    for g, h in zip(*(as_tuple(loss.grad(*x, **options)) for x in (args, mixed)), strict=True):
+        np.testing.assert_allclose(h, g[order], rtol=1e-11, atol=1e-11)
+
+
 @given(seed=seeds, size=st.integers(1, 40), split=st.floats(0, 1))
-@every_variant
+@every_separable_variant
 @settings(max_examples=15)
 def test_terms_add_over_any_split(variant: Variant, seed: int, size: int, split: float) -> None:
     """What streaming evaluation rests on: the terms of a part are that part of the terms."""
@@ -281,10 +308,11 @@ def test_terms_add_over_any_split(variant: Variant, seed: int, size: int, split:
 @settings(max_examples=20)
 def test_reductions_are_one_another(loss: fl.Loss, seed: int, size: int) -> None:
     args, options = loss.sample(np.random.default_rng(seed), dtype="float64", size=size)
-    w = np.random.default_rng(seed).uniform(0.1, 2, size)
+    w = np.random.default_rng(seed).uniform(0.1, 2, value_count(loss, size))
     none = loss(*args, **options, sample_weight=w, reduction="none")
     assert loss(*args, **options, sample_weight=w, reduction="sum") == pytest.approx(math.fsum(none.ravel()), rel=1e-13)
     numerator, denominator = loss.terms(*args, **options, sample_weight=w)
+    assume(denominator.any())
     mean = math.fsum(numerator.ravel()) / math.fsum(denominator.ravel())
     assert loss(*args, **options, sample_weight=w) == pytest.approx(mean, rel=1e-13)
 

@@ -12,14 +12,18 @@ from cases import (
     LOSSES,
     Variant,
     as_tuple,
+    every_batchwise_variant,
     every_differentiable,
     every_dtype,
     every_ignoring,
     every_loss,
+    every_separable,
+    every_separable_variant,
     every_shaped,
     every_variant,
     per_sample,
     per_value,
+    value_count,
     wrt_positions,
 )
 
@@ -45,8 +49,9 @@ def weights(size: int, dtype: str = "float64") -> np.ndarray:
 def test_reductions_of_exact_values(variant: Variant, dtype: str, weighted: bool, isa: str) -> None:
     args, options = variant.draw(dtype, 205)
     truth = oracle.truth(variant.loss.name, args, options)
-    w = weights(205, dtype) if weighted else None
-    factor = per_value(np.ones(205) if w is None else w.astype(np.float64), truth.value.hi)
+    count = value_count(variant.loss, 205)
+    w = weights(count, dtype) if weighted else None
+    factor = per_value(np.ones(count) if w is None else w.astype(np.float64), truth.value.hi)
     total, weight = (math.fsum(np.ravel(factor * part)) for part in (truth.value.hi, truth.weight))
     size = factor * np.maximum(np.abs(truth.value.hi), oracle.value_scale(variant.loss.name, args, options, dtype))
     allowed = RTOL[dtype] * math.fsum(np.ravel(size))
@@ -69,7 +74,7 @@ def test_reference_agrees(variant: Variant) -> None:
     size = np.maximum(np.abs(truth.value.hi), oracle.value_scale(variant.loss.name, args, options, "float64"))
     assert (np.abs(values - truth.value.hi) <= 1e-13 * size + 1e-300).all()
     np.testing.assert_allclose(weight, truth.weight, rtol=1e-15)
-    w = weights(205)
+    w = weights(value_count(variant.loss, 205))
     for reduction in ("sum", "mean"):
         got = variant.loss(*args, **options, sample_weight=w, reduction=reduction)
         assert got == pytest.approx(_reference.reduce(values, weight, w, reduction), rel=1e-13)
@@ -80,13 +85,14 @@ def test_reference_agrees(variant: Variant) -> None:
 @every_variant
 def test_terms_are_the_parts_of_the_mean(variant: Variant, dtype: str, weighted: bool) -> None:
     args, options = variant.draw(dtype, 205)
-    kw = {**options, "sample_weight": weights(205) if weighted else None}
+    w = weights(value_count(variant.loss, 205))
+    kw = {**options, "sample_weight": w if weighted else None}
     numerator, denominator = variant.loss.terms(*args, **kw)
     assert numerator.dtype == denominator.dtype == np.float64
     none = variant.loss(*args, **kw, reduction="none")
     assert numerator.shape == denominator.shape == none.shape
     truth = oracle.truth(variant.loss.name, args, options)
-    factor = per_value(weights(205), none) if weighted else 1.0
+    factor = per_value(w, none) if weighted else 1.0
     size = factor * np.maximum(np.abs(truth.value.hi), oracle.value_scale(variant.loss.name, args, options, dtype))
     assert (np.abs(numerator - none) <= RTOL[dtype] * size).all()
     assert numerator.sum() == pytest.approx(variant.loss(*args, **kw, reduction="sum"), rel=RTOL[dtype])
@@ -110,7 +116,7 @@ def test_a_sum_of_many_float32_does_not_drift(dtype: str, isa: str) -> None:
 # -- Weights -----------------------------------------------------------------------------------------
 
 
-@every_loss
+@every_separable
 def test_weight_of_integers_repeats_samples(loss: fl.Loss) -> None:
     args, options = loss.sample(np.random.default_rng(0), dtype="float64", size=65)
     times = np.random.default_rng(1).integers(0, 4, 65)
@@ -154,7 +160,7 @@ def test_scalar_weight_cancels_in_the_mean(loss: fl.Loss) -> None:
 @every_loss
 def test_weight_of_any_real_dtype(loss: fl.Loss, kind: str) -> None:
     args, options = loss.sample(np.random.default_rng(0), size=65)
-    w = np.random.default_rng(1).integers(0, 2, 65)
+    w = np.random.default_rng(1).integers(0, 2, value_count(loss, 65))
     given: Any = w.tolist() if kind == "list" else w.astype(kind)
     got = loss(*args, **options, sample_weight=given, reduction="none")
     assert got.dtype == np.float32
@@ -165,8 +171,8 @@ def test_weight_of_any_real_dtype(loss: fl.Loss, kind: str) -> None:
 def test_weights_of_zero_make_the_mean_nan(loss: fl.Loss) -> None:
     """As the mean of nothing; the sum is 0."""
     args, options = loss.sample(np.random.default_rng(0), size=9)
-    kw = {**options, "sample_weight": np.zeros(9)}
-    assert math.isnan(loss(*args, **kw))
+    kw = {**options, "sample_weight": np.zeros(value_count(loss, 9))}
+    assert loss(*args, **kw) == 0.0 if loss.name == "batch_triplet" else math.isnan(loss(*args, **kw))  # no triplet: 0
     assert loss(*args, **kw, reduction="sum") == 0.0
     assert not loss(*args, **kw, reduction="none").any()
 
@@ -222,7 +228,7 @@ def test_one_hot_probabilities_equal_indices_with_class_weights() -> None:
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
 @every_dtype
-@every_variant
+@every_separable_variant
 def test_derivatives_of_each_reduction(variant: Variant, dtype: str, reduction: str, weighted: bool, isa: str) -> None:
     """The derivative of the number returned: weighted, and over the summed weights for a mean."""
     loss = variant.loss
@@ -242,6 +248,23 @@ def test_derivatives_of_each_reduction(variant: Variant, dtype: str, reduction: 
             oracle.assert_derivative(got, oracle.batch(d, slice(None), shared, each), dtype, 1.3 * GRAD_TOL[dtype], scale)
 
 
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@every_dtype
+@every_batchwise_variant
+def test_derivatives_of_each_reduction_of_a_batch(variant: Variant, dtype: str, reduction: str, weighted: bool, isa: str) -> None:
+    """Weights are the anchors', and of the mean what it is divided by is a constant."""
+    loss = variant.loss
+    args, options = variant.draw(dtype, 67)
+    w = weights(value_count(loss, 67), dtype) if weighted else None
+    factor = np.ones(value_count(loss, 67)) if w is None else w.astype(np.float64)
+    exact = oracle.batchwise(loss.name, args, options, factor)
+    divisor = math.fsum(factor * exact.weight) if reduction == "mean" else 1.0
+    got = as_tuple(loss.grad(*args, **options, sample_weight=w, reduction=reduction))
+    for g, e, scale in zip(got, exact.grads, exact.grad_scales, strict=True):
+        oracle.assert_derivative(g, oracle.Exact.of(e / divisor), dtype, 1.3 * GRAD_TOL[dtype], scale / divisor)
+
+
 # -- out= --------------------------------------------------------------------------------------------
 
 
@@ -254,7 +277,7 @@ def test_gradient_goes_to_the_buffer_given(variant: Variant, dtype: str, reducti
         pytest.skip("no derivative")
     args, options = variant.draw("float32", 67)
     args = tuple(a.astype(dtype) if a.dtype == np.float32 else a for a in args)
-    kw = {**options, "reduction": reduction, "sample_weight": weights(67)}
+    kw = {**options, "reduction": reduction, "sample_weight": weights(value_count(loss, 67))}
     expected = as_tuple(loss.grad(*args, **kw))
     buffers = tuple(np.full_like(e, np.nan) for e in expected)
     out = buffers if len(buffers) > 1 else buffers[0]

@@ -132,7 +132,7 @@ def test_reference_has_the_same_arrays_and_options(loss: fl.Loss) -> None:
 
 @every_loss
 def test_loss_is_in_the_oracle_and_its_options_in_the_table(loss: fl.Loss) -> None:
-    many = {*oracle.ROWS, *oracle.SUMS, *oracle.SEQUENCES, *oracle.REGIONS, "box_iou"}
+    many = {*oracle.ROWS, *oracle.SUMS, *oracle.SEQUENCES, *oracle.REGIONS, *oracle.BATCHWISE, "box_iou"}
     table = oracle.SHARED if loss.shared else oracle.POINTWISE if loss.pointwise else many
     assert loss.name in table
     missing = {name for name in loss.options if cases.option_values(OPTIONS, loss, name) is None}
@@ -149,7 +149,7 @@ def test_sampler_draws_inside_the_domain(loss: fl.Loss, dtype: str) -> None:
         for i in cases.wrt_positions(loss):
             assert args[i].dtype == dtype
         values = loss(*args, **options, reduction="none")
-        assert len(values) == size
+        assert len(values) == cases.value_count(loss, size)
         assert values.ndim == 1 or loss in cases.REGIONS
         assert np.isfinite(values).all()
         again, _ = loss.sample(np.random.default_rng(size), dtype=dtype, size=size)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import LOSSES, THREADS, Variant, as_tuple, every_dtype, every_loss, every_variant
+from cases import BATCHWISE, LOSSES, THREADS, Variant, as_tuple, every_dtype, every_loss, every_variant, value_count
 
 import fastloss as fl
 
@@ -45,10 +45,10 @@ def assert_same_bits(loss: fl.Loss, args: tuple[Any, ...], kw: dict[str, Any]) -
 @every_variant
 def test_same_bits(variant: Variant, dtype: str, isa: str) -> None:
     size = 20_011 if not variant.loss.pointwise else MANY if variant.label == "default" else 300_007
-    if variant.loss.name == "lovasz":  # sorts each class of each item
+    if variant.loss.name == "lovasz" or variant.loss in BATCHWISE:  # sorts each class of each item; compares all pairs
         size = 2003
     args, options = variant.draw(dtype, size)
-    weight = np.random.default_rng(1).uniform(0, 2, size)
+    weight = np.random.default_rng(1).uniform(0, 2, value_count(variant.loss, size))
     assert_same_bits(variant.loss, args, {**options, "sample_weight": weight})
 
 
@@ -105,7 +105,8 @@ def test_same_bits_of_functions(function: Any, shape: tuple[int, int], axis: int
 
 @every_loss
 def test_same_bits_of_half_precision(loss: fl.Loss) -> None:
-    args, options = loss.sample(np.random.default_rng(0), size=200_003 if loss.name != "lovasz" else 2003)
+    size = 2003 if loss.name == "lovasz" or loss in BATCHWISE else 200_003
+    args, options = loss.sample(np.random.default_rng(0), size=size)
     low = tuple(a.astype(np.float16) if a.dtype == np.float32 else a for a in args)
     assert_same_bits(loss, low, options)
 
@@ -135,7 +136,7 @@ def test_eight_python_threads_at_once() -> None:
     calls = []
     for seed in range(3):
         for loss in LOSSES:
-            args, options = loss.sample(np.random.default_rng(seed), size=100_003)
+            args, options = loss.sample(np.random.default_rng(seed), size=1003 if loss in BATCHWISE else 100_003)
             calls.append((loss, args, options))
     fl.set_num_threads(3)
     expected = [everything(*call) for call in calls]

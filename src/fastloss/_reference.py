@@ -921,3 +921,132 @@ def perplexity(
     """exp of the mean cross-entropy."""
     terms = cross_entropy(logits, target, axis=axis, ignore_index=ignore_index)
     return float(np.exp(reduce(*terms, sample_weight)))
+
+
+# -- Embeddings: N rows of D, compared with one another ------------------------------------------------
+
+
+@_quiet
+def pairwise_distances(x: ArrayLike, y: ArrayLike | None = None, *, metric: str = "euclidean") -> Array:
+    """The length of each difference, its square, or 1 - the cosine of the angle; identical rows are 0 apart."""
+    a = _float(x)
+    b = a if y is None else _float(y)
+    distances = np.zeros((len(a), len(b)))
+    for i, row in enumerate(a):
+        if metric == "cosine":  # half the squared distance of the unit vectors, which loses nothing where they are close
+            u, v = _unit(row[None]), _unit(b)
+            zero = ~row.any() | ~b.any(axis=1)
+            distances[i] = np.where(zero, 1.0, 0.5 * ((u - v) ** 2).sum(axis=1))
+        else:
+            distances[i] = _lengths(row - b, metric == "sqeuclidean")
+    return distances
+
+
+def _lengths(differences: Array, squared: bool = False) -> Array:
+    """The rows' Euclidean lengths or their squares."""
+    if squared:
+        return np.asarray((differences**2).sum(axis=-1))
+    return np.hypot.reduce(differences, axis=-1) if differences.shape[-1] else np.zeros(differences.shape[:-1])
+
+
+def _unit(x: Array) -> Array:
+    """Rows divided by their lengths; a row of zeros stays as it is."""
+    largest = np.abs(x).max(axis=-1, keepdims=True, initial=0.0)
+    x = np.where(largest == 0, 0.0, x / largest)
+    length = np.sqrt((x**2).sum(axis=-1, keepdims=True))
+    return np.where(length == 0, 0.0, x / length)
+
+
+@_quiet
+def batch_triplet(
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    *,
+    mining: str = "hard",
+    margin: float = 0.2,
+    squared: bool = False,
+    average: str = "active",
+) -> Terms:
+    """For each anchor the sum of max(0, d_ap - d_an + margin) over its triplets, and how many of them the mean counts."""
+    x, label = _float(embeddings), np.asarray(labels)
+    values, counts = np.zeros((2, len(x)))
+    for anchor, row in enumerate(x):
+        d = _lengths(row - x, squared)
+        others, same = np.arange(len(x)) != anchor, label == label[anchor]
+        d_ap, d_an = _mined(d[same & others], d[~same], mining, margin)
+        hinges = np.maximum(0.0, d_ap - d_an + margin)
+        values[anchor] = hinges.sum()
+        counts[anchor] = np.count_nonzero(hinges) if average == "active" else hinges.size
+    return values, counts
+
+
+def _mined(positives: Array, negatives: Array, mining: str, margin: float) -> tuple[Array, Array]:
+    """d_ap and d_an of an anchor's triplets, from its distances to all positives and all negatives."""
+    if not positives.size or not negatives.size:
+        return np.zeros(0), np.zeros(0)
+    if mining == "hard":
+        return positives.max(keepdims=True), negatives.min(keepdims=True)
+    d_ap, d_an = (a.ravel() for a in np.meshgrid(positives, negatives, indexing="ij"))
+    if mining == "semihard":
+        farther = negatives > positives[:, None]
+        nearest = np.where(farther, negatives, np.inf).min(axis=1)
+        some = farther.any(axis=1)
+        return positives[some], nearest[some]
+    if mining == "all_semihard":
+        between = (d_ap < d_an) & (d_an < d_ap + margin)
+        return d_ap[between], d_an[between]
+    return d_ap, d_an
+
+
+def _log_shares(similarity: Array) -> Array:
+    """log_softmax of each row of similarities to all other rows: its own, on the diagonal, does not take part."""
+    if not len(similarity):
+        return similarity
+    return log_softmax(np.where(np.eye(len(similarity), dtype=bool), -np.inf, similarity))
+
+
+@_quiet
+def nt_xent(z1: ArrayLike, z2: ArrayLike, *, temperature: float = 0.5) -> Terms:
+    """-log softmax over all other rows of [z1; z2], at the row's partner; of cosines over the temperature."""
+    z = _unit(np.concatenate([_float(z1), _float(z2)]))
+    rows = np.arange(len(z))
+    partner = (rows + len(z) // 2) % max(len(z), 1)
+    return _uniform(0.0 - _log_shares(z @ z.T / temperature)[rows, partner])
+
+
+@_quiet
+def info_nce(
+    query: ArrayLike,
+    key: ArrayLike,
+    *,
+    negatives: ArrayLike | None = None,
+    temperature: float = 0.07,
+    symmetric: bool = False,
+    normalize: bool = True,
+) -> Terms:
+    """Cross-entropy of query . key / temperature at a query's own key, among all keys, or beside the queue."""
+    q, k = _float(query), _float(key)
+    q, k = (_unit(q), _unit(k)) if normalize else (q, k)
+    if not len(q):
+        return _uniform(np.zeros(0))
+    own = np.arange(len(q))
+    if negatives is not None:
+        queue = _unit(_float(negatives)) if normalize else _float(negatives)
+        scores = np.concatenate([(q * k).sum(axis=1, keepdims=True), q @ queue.T], axis=1) / temperature
+        return cross_entropy(scores, 0 * own, ignore_index=None)
+    scores = q @ k.T / temperature
+    values, weights = cross_entropy(scores, own, ignore_index=None)
+    if symmetric:
+        values = 0.5 * (values + cross_entropy(scores.T, own, ignore_index=None)[0])
+    return values, weights
+
+
+@_quiet
+def supcon(embeddings: ArrayLike, labels: ArrayLike, *, temperature: float = 0.07, normalize: bool = True) -> Terms:
+    """The mean of -log softmax over all other rows, at the rows of the anchor's label; nothing where there is none."""
+    x, label = _float(embeddings), np.asarray(labels)
+    x = _unit(x) if normalize else x
+    positive = (label == label[:, None]) & ~np.eye(len(x), dtype=bool)
+    losses = np.where(positive, 0.0 - _log_shares(x @ x.T / temperature), 0.0)
+    counts = positive.sum(axis=1)
+    return losses.sum(axis=1) / np.maximum(counts, 1), (counts > 0).astype(np.float64)

@@ -131,3 +131,59 @@ def box_pairs(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, A
     corner[1] = corner[0] + rng.uniform(-3, 5, (size, 2))
     first, second = np.concatenate([corner, corner + sides], axis=-1)
     return first.astype(dtype), second.astype(dtype)
+
+
+DIMENSIONS = 8
+MARGINS = (0.2, 1.0)  # of triplets: none is drawn that ends next to one of these
+
+
+def labelled_embeddings(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Rows in groups of up to four of one label, which overlap. Of no row are two distances that a triplet compares as good as
+    equal, nor equal up to a margin (of up to 2000 rows: all pairs of distances are looked at)."""
+    labels = rng.permutation(np.arange(size) // 4)
+    centres = rng.normal(scale=0.5, size=(size // 4 + 1, DIMENSIONS))
+    x = np.empty((size, DIMENSIONS), dtype)
+    rows = np.arange(size)
+    while rows.size:
+        x[rows] = centres[labels[rows]] + rng.normal(scale=0.6, size=(rows.size, DIMENSIONS))
+        rows = np.flatnonzero(_ambiguous(x, labels)) if size <= 2000 else rows[:0]
+    return x, labels
+
+
+def _ambiguous(x: Array, labels: Array) -> Array:
+    """Which rows have a positive that is as good as equally far as another, or as a negative (less a margin)."""
+    gap = min(1e-3, 1e-2 / max(len(x), 1))
+    unclear = np.zeros(len(x), bool)
+    wide = x.astype(np.float64)
+    for i, row in enumerate(wide):
+        square = ((wide - row) ** 2).sum(axis=1)
+        own = (labels == labels[i]) & (np.arange(len(x)) != i)
+        for d in (np.sqrt(square), square):
+            positives, negatives = np.sort(d[own]), np.sort(d[labels != labels[i]])
+            sought = np.concatenate([positives, *(positives + margin for margin in MARGINS)])
+            gaps = _nearest_gap(negatives, sought), _next_gap(negatives, positives), np.diff(positives).min(initial=np.inf)
+            unclear[i] |= min(gaps) < gap
+    return unclear
+
+
+def _nearest_gap(ordered: Array, sought: Array) -> float:
+    """The least distance between the sought numbers and ordered ones."""
+    if not ordered.size:
+        return np.inf
+    after = np.searchsorted(ordered, sought)
+    around = np.stack([ordered[np.minimum(after, ordered.size - 1)], ordered[np.maximum(after - 1, 0)]])
+    return float(np.abs(around - sought).min(initial=np.inf))
+
+
+def _next_gap(negatives: Array, positives: Array) -> float:
+    """The least distance between the two negatives that follow a positive, and between the two nearest of all."""
+    after = np.append(np.searchsorted(negatives, positives), 0)
+    after = after[after + 1 < negatives.size]
+    return float((negatives[after + 1] - negatives[after]).min(initial=np.inf))
+
+
+def two_views(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Two rows for each sample that are more like one another than like those of other samples."""
+    common = rng.normal(size=(size, DIMENSIONS))
+    first, second = (common + rng.normal(scale=0.5, size=common.shape) for _ in range(2))
+    return first.astype(dtype), second.astype(dtype)
