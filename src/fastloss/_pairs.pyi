@@ -17,6 +17,7 @@ class Vectors:
         centred: bool = False,
         moved: bool = False,
         like: Vectors | None = None,
+        scale: float = 1.0,
         threads: int = 1,
     ) -> None: ...
 

@@ -120,7 +120,7 @@ cdef struct RowsCall:
     const fl_pairs_real *loops
     fl_vectors rows  # as given
     fl_view view
-    bint copied
+    double scale
     const void *centre
     char *unit
     double *norm
@@ -132,12 +132,18 @@ cdef struct RowsCall:
 
 cdef void copy_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
-    cdef Py_ssize_t i, size = call.table.size
+    cdef Py_ssize_t i, d, size = call.table.size
     cdef char *row
     for i in range(b * PREPARED, min((b + 1) * PREPARED, call.rows.N)):
         row = <char *>call.rows.rows + i * call.rows.step * size
         call.table.gather(&call.view, i * call.rows.D, call.rows.D, row)
         memset(row + call.rows.D * size, 0, (call.rows.step - call.rows.D) * size)
+        if call.scale != 1:
+            for d in range(call.rows.D):
+                if size == 8:
+                    (<double *>row)[d] *= call.scale
+                else:
+                    (<float *>row)[d] *= <float>call.scale
 
 
 cdef void prepare_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
@@ -168,10 +174,10 @@ cdef class Vectors:
 
     def __init__(
         self, cnp.ndarray x, *, bint wide, bint unit=False, bint centred=False, bint moved=False, Vectors like=None,
-        int threads=1,
+        double scale=1.0, int threads=1,
     ):
         """unit: cosines will be asked for; else (`centred`) rows are packed less their mean, or that of the rows `like`. moved:
-        the gradient will be asked for."""
+        the gradient will be asked for. scale: a power of two that all rows are multiplied by."""
         cdef RowsCall call
         cdef Py_ssize_t N = cnp.PyArray_DIM(x, 0), D = cnp.PyArray_DIM(x, 1), blocks = (N + PREPARED - 1) // PREPARED
         cdef Py_ssize_t size, step
@@ -185,15 +191,15 @@ cdef class Vectors:
         self.columns = up_to(N, call.loops.tile_columns)
         call.rows.N, call.rows.D, call.rows.step, call.rows.norm = N, D, step, NULL
         make_view(&call.view, x)
-        call.copied = not (
-            step == D and call.view.type == (FL_F64 if wide else FL_F32) and cnp.PyArray_IS_C_CONTIGUOUS(x)
+        call.scale = scale
+        if (
+            scale == 1 and step == D and call.view.type == (FL_F64 if wide else FL_F32) and cnp.PyArray_IS_C_CONTIGUOUS(x)
             and <size_t>cnp.PyArray_DATA(x) % size == 0
-        )
-        if call.copied:
+        ):
+            call.rows.rows = cnp.PyArray_DATA(x)
+        else:
             call.rows.rows = self.take(N * step * size)
             run_blocks(copy_block, &call, blocks, cost, threads)
-        else:
-            call.rows.rows = cnp.PyArray_DATA(x)
         call.centre = call.unit = call.norm = NULL
         call.moved = NULL
         if like is not None:
