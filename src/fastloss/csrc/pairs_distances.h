@@ -56,8 +56,9 @@ static double FN(pair_distance)(const fl_vectors *x, ptrdiff_t i, ptrdiff_t j, i
 
 /* One less the cosine: half the squared distance of the unit vectors, which does not cancel. */
 static double FN(angle)(const fl_vectors *x, const fl_vectors *y, ptrdiff_t i, ptrdiff_t j) {
-  const R *a = FN(row_of)(x, i), *b = FN(row_of)(y, j);
-  const double left = x->norm[i], right = y->norm[j], ratio = left / right;
+  const int turn = x->norm[i] < y->norm[j]; /* the longer one first: the other way round it is the same number */
+  const R *a = turn ? FN(row_of)(y, j) : FN(row_of)(x, i), *b = turn ? FN(row_of)(x, i) : FN(row_of)(y, j);
+  const double left = turn ? y->norm[j] : x->norm[i], right = turn ? x->norm[i] : y->norm[j], ratio = left / right;
   if (!(left > 0) || !(right > 0)) return 1 + 0 * (left + right); /* nothing is similar to 0 */
   if (!(left > 0x1p-900 && left < 0x1p+900 && right > 0x1p-900 && right < 0x1p+900)) {
     double sum = 0;
