@@ -170,6 +170,12 @@ def test_zero_vectors(dtype: str, isa: str) -> None:
     np.testing.assert_allclose(d[2], np.sqrt((x.astype(float) ** 2).sum(axis=1)), rtol=4 * EPS[dtype])
 
 
+def close(got: np.ndarray, expected: np.ndarray) -> None:
+    """As close as the last digits of the rows allow, which count for more the closer two rows are."""
+    assert got.shape == expected.shape
+    assert (np.abs(got - expected) <= 50 * np.finfo(got.dtype).eps * (expected + np.sqrt(expected))).all()
+
+
 # -- Shapes --------------------------------------------------------------------------------------------
 
 
@@ -186,11 +192,11 @@ def test_every_shape(width: int, dtype: str, metric: str, isa: str) -> None:
             got = fl.pairwise_distances(x, y, metric=metric)
             assert got.shape == (n, m)
             assert got.dtype == dtype
-            np.testing.assert_allclose(got, _reference.pairwise_distances(x, y, metric=metric), rtol=1e3 * EPS[dtype], atol=0.0)
+            close(got, _reference.pairwise_distances(x, y, metric=metric))
         alone = fl.pairwise_distances(x, metric=metric)
         assert alone.shape == (n, n)
         assert np.array_equal(alone, alone.T)
-        np.testing.assert_allclose(alone, _reference.pairwise_distances(x, metric=metric), rtol=1e3 * EPS[dtype], atol=0.0)
+        close(alone, _reference.pairwise_distances(x, metric=metric))
 
 
 @every_metric
@@ -224,13 +230,12 @@ def test_layout(dtype: str, metric: str, layout: Callable[[np.ndarray], np.ndarr
 
 @every_metric
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_precision_is_float32_rounded_once(dtype: str, metric: str, isa: str) -> None:
+def test_half_precision_is_that_of_the_same_float32(dtype: str, metric: str, isa: str) -> None:
     kind = np.dtype(dtype) if dtype == "float16" else np.dtype(need("ml_dtypes").bfloat16)
     x = np.random.default_rng(9).normal(size=(40, 17)).astype(kind)
-    got = fl.pairwise_distances(x, x[:9], metric=metric)
-    assert got.dtype == kind
-    up = x.astype(np.float32)
-    assert np.array_equal(got.astype(np.float32), fl.pairwise_distances(up, up[:9], metric=metric).astype(kind).astype("f4"))
+    got, up = fl.pairwise_distances(x, x[:9], metric=metric), x.astype(np.float32)
+    assert got.dtype == np.float32
+    assert np.array_equal(got, fl.pairwise_distances(up, up[:9], metric=metric))
 
 
 @every_metric

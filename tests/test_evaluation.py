@@ -26,7 +26,7 @@ from fastloss.evaluation import EvaluationResult, _run
 from fastloss.evaluation._run import parse_size
 from fastloss.evaluation._state import Worst, _unique
 
-LOSSES = [loss for loss in fl.LOSSES.values() if not getattr(loss, "batchwise", False)]
+LOSSES = [loss for loss in fl.LOSSES.values() if not loss.batchwise]
 BATCHWISE = [loss for loss in fl.LOSSES.values() if loss not in LOSSES]
 NAMES = [loss.name for loss in LOSSES]
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=NAMES)

@@ -181,7 +181,9 @@ LONG_CALL = """
         if loss.family == "segmentation" and "axis" in loss.options:
             return np.broadcast_to(np.expand_dims(a, a.ndim - 2), (*a.shape[:-2], 40_000_000, *a.shape[-2:]))
         return np.broadcast_to(a, (40_000_000, *a.shape))
-    if loss.family == "sequence":  # few labels, many frames
+    if loss.batchwise:  # all pairs of these
+        many = [np.resize(a, (300_000, *a.shape[1:])) for a in args]
+    elif loss.family == "sequence":  # few labels, many frames
         many = [np.broadcast_to(args[0][0, 0], (100_000, 8000, args[0].shape[2])), np.broadcast_to(args[1][0], (100_000, 3))]
     else:
         many = [a if name in loss.shared else longer(a) for name, a in zip(loss.arrays, args)]
