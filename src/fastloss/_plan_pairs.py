@@ -80,7 +80,7 @@ class BatchTriplet(Plan):
 
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
         gradient = self._buffer(out) if grad else None
-        batch, values, counts = self._mine(grad)
+        batch, values, counts = self._mine(grad, gradient)
         total = float(counts.sum())
         if gradient is not None:
             if gradient.size == 0 or not counts.any():
@@ -101,17 +101,17 @@ class BatchTriplet(Plan):
         """A batch without triplets has nothing to lose."""
         return super()._reduced(total, weight) if weight else 0.0
 
-    def _mine(self, gradient: bool) -> tuple[Any, Floats, Floats]:
-        """The batch, its weighted values and how many triplets they count for."""
+    def _mine(self, gradient: bool, buffer: Array | None = None) -> tuple[Any, Floats, Floats]:
+        """The batch, its weighted values and how many triplets they count for. buffer: where the gradient will go."""
         threads = get_num_threads()
         if len(self.x) == 0:
             return None, np.zeros(0), np.zeros(0)
         x = self.x if self.x.size else np.zeros((len(self.x), 1), self._values_dtype())  # rows without entries are all equal
         ids, members, starts = _classes(self.labels)
         hard = self.mining == "hard"
-        rows = _pairs.Vectors(
-            x, wide=self.wide, centred=True, moved=gradient and not hard, scale=self.unit, threads=threads
-        )
+        if hard and buffer is not None and np.may_share_memory(buffer, x):
+            x = x.copy()  # its rows are read while the gradient is written
+        rows = _pairs.Vectors(x, wide=self.wide, centred=True, moved=gradient and not hard, scale=self.unit, threads=threads)
         batch = _pairs.Batch(
             rows, ids, members, starts, _pairs.MININGS[self.mining], margin=self._rescaled(self.margin, self.unit), squared=self.squared,
             weight=self.sample_weight, gradient=gradient, threads=threads,

@@ -29,7 +29,7 @@ import numpy as np
 import fastloss
 from fastloss import LOSSES, Loss
 from fastloss.evaluation import evaluate
-from fastloss.evaluation._metrics import DERIVED, needs
+from fastloss.evaluation._metrics import DERIVED, needs, resolve
 from fastloss.evaluation._result import table
 from fastloss.evaluation._run import parse_size
 from fastloss.evaluation._sources import load
@@ -216,6 +216,8 @@ class EvaluateCommand(click.Command):
         for name, loss in custom.items():
             if clash := taken & {*_arrays(loss), *_own(loss)}:
                 raise click.UsageError(f"{name}: {min(map(str, clash))}: this name belongs to an option of evaluate itself", ctx)
+        if whole := [name for name in named if name in LOSSES and LOSSES[name].batchwise]:
+            _check_usage(ctx, (), whole, {})  # says why they have no options here
         ctx.meta["custom"] = custom
         known = {**LOSSES, **custom}
         ctx.meta["arrays"] = {array for name in named if name in known for array in _arrays(known[name])}
@@ -339,7 +341,7 @@ def show_command(ctx: click.Context, loss: str) -> None:
         click.echo(describe(custom_loss(loss)))
         return
     try:
-        needs([loss])
+        resolve(loss)
     except ValueError as error:
         raise click.UsageError(str(error).partition("losses: ")[2], ctx) from None
     click.echo(describe(loss))

@@ -88,7 +88,7 @@ class Metrics:
     def of(cls, losses: Losses, options: Mapping[str, Any]) -> Metrics:
         """Each option goes to the losses that have it; one that none has is an error."""
         arrays, beside, known = needs(losses)
-        chosen = [_resolve(item) for item in as_list(losses)]
+        chosen = [resolve(item) for item in as_list(losses)]
         if unknown := sorted(set(options) - known):
             names = ", ".join(name for name, _, _, _ in chosen)
             all_names = ", ".join([*arrays, *beside, *sorted(known)])
@@ -173,7 +173,7 @@ class Needs(NamedTuple):
 
 def needs(losses: Losses) -> Needs:
     """What some losses read and take."""
-    chosen = [_resolve(item) for item in as_list(losses)]
+    chosen = [resolve(item) for item in as_list(losses)]
     if not chosen:
         raise ValueError("evaluate: losses: expected at least one loss, got none")
     names = [name for name, _, _, _ in chosen]
@@ -203,8 +203,8 @@ def _options(loss: Loss[Any]) -> frozenset[str]:
     return frozenset((*loss.options, *loss.shared)) - set(loss.beside)
 
 
-def _resolve(item: Any) -> tuple[str, Loss[Any], frozenset[str], str | None]:
-    """(name, loss, the options it takes, the function of the mean)."""
+def resolve(item: Any) -> tuple[str, Loss[Any], frozenset[str], str | None]:
+    """(name, loss, the options it takes, the function of the mean) of a loss or of the name of one."""
     if isinstance(item, Loss):
         return item.name, item, _options(item), None
     name = item if isinstance(item, str) else getattr(item, "__name__", repr(item))
