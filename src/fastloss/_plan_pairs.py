@@ -113,8 +113,8 @@ class BatchTriplet(Plan):
             x = x.copy()  # its rows are read while the gradient is written
         rows = _pairs.Vectors(x, wide=self.wide, centred=True, moved=gradient and not hard, scale=self.unit, threads=threads)
         batch = _pairs.Batch(
-            rows, ids, members, starts, _pairs.MININGS[self.mining], margin=self._rescaled(self.margin, self.unit), squared=self.squared,
-            weight=self.sample_weight, gradient=gradient, threads=threads,
+            rows, ids, members, starts, _pairs.MININGS[self.mining], margin=self._rescaled(self.margin, self.unit),
+            squared=self.squared, weight=self.sample_weight, gradient=gradient, threads=threads,
         )  # fmt: skip
         counts = batch.active if self.average == "active" else batch.valid
         with np.errstate(over="ignore", invalid="ignore"):  # inf x 0 is nan, as elsewhere
