@@ -30,8 +30,6 @@ def vectors(name: str, value: Any) -> Array:
     x = _check.array(name, value)
     if x.ndim != 2:
         refuse(ValueError, name, "two dimensions, (N, D)", f"shape {x.shape}")
-    if x.shape[0] >= MOST_ROWS:
-        refuse(ValueError, name, f"fewer than {MOST_ROWS} rows", f"shape {x.shape}")
     return x
 
 
@@ -65,6 +63,8 @@ class BatchTriplet(Plan):
         self, x: Array, labels: Any, mining: Any, margin: Any, squared: Any, average: Any, sample_weight: Any, reduction: str
     ) -> None:
         _check.one_of("reduction", reduction, REDUCTIONS)
+        if len(x) >= MOST_ROWS:
+            refuse(ValueError, "embeddings", f"fewer than {MOST_ROWS} rows", f"shape {x.shape}")
         self.x, self.reduction, self.wide = x, reduction, _check.is_wide(x.dtype, x.dtype)
         self.unit = _unit(x, self.wide)
         self.labels = _check.labels("labels", labels, x.shape[:1], x.shape, "class labels", "embeddings")
