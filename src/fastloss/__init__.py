@@ -36,6 +36,7 @@ from fastloss.classification import (
     squared_hinge,
 )
 from fastloss.divergence import gaussian_kl, js_divergence, kl_div, kl_div_with_logits
+from fastloss.embedding import contrastive, cosine_embedding, hinge_embedding, margin_ranking, triplet
 from fastloss.energy import contrastive_divergence, energy
 from fastloss.functional import log_softmax, logsumexp, softmax
 from fastloss.ordinal import coral, corn, cumulative_link, squared_emd
@@ -75,9 +76,11 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "box_iou",
+    "contrastive",
     "contrastive_divergence",
     "coral",
     "corn",
+    "cosine_embedding",
     "cross_entropy",
     "ctc",
     "ctc_align",
@@ -99,6 +102,7 @@ __all__ = [
     "get_num_threads",
     "gradcheck",
     "hinge",
+    "hinge_embedding",
     "huber",
     "jaccard",
     "js_divergence",
@@ -110,6 +114,7 @@ __all__ = [
     "lovasz",
     "mae",
     "mape",
+    "margin_ranking",
     "mse",
     "msle",
     "multiclass_hinge",
@@ -130,6 +135,7 @@ __all__ = [
     "softmax_focal",
     "squared_emd",
     "squared_hinge",
+    "triplet",
     "tversky",
     "tweedie",
 ]

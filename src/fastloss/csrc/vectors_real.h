@@ -1,0 +1,549 @@
+/* Losses of one row of vectors (vectors.h), of one computation type. Included by vectors.c through twice.h. Everything is added up in
+ * double; the type is that in which rows are read and gradients written.
+ *
+ * Of floats a plain sum knows all that a float result shows, but where lengths or products nearly cancel: such rows, seldom met, are
+ * summed once more with twice the digits (`exact`). Of doubles every row is.
+ */
+
+#define STEPS (LANES / LANES_F64)
+
+typedef struct { /* LANES elements */
+  vd at[STEPS];
+} FN(wide);
+
+FL_INLINE FN(wide) FN(elements)(const void *row, ptrdiff_t i, ptrdiff_t left, int whole) {
+  const R *p = (const R *)row + i;
+#if FL_REAL_BITS == 32
+  if (whole) return (FN(wide)){{vwiden(p), vwiden(p + LANES_F64)}};
+  const V v = vload_part(p, left, 0);
+  return (FN(wide)){{vlow(v), vhigh(v)}};
+#else
+  return (FN(wide)){{whole ? vload(p) : vload_part(p, left, 0)}};
+#endif
+}
+
+FL_INLINE void FN(keep)(void *row, ptrdiff_t i, ptrdiff_t left, int whole, FN(wide) v) {
+  R *p = (R *)row + i;
+#if FL_REAL_BITS == 32
+  const V narrow = vnarrow(v.at[0], v.at[1]);
+#else
+  const V narrow = v.at[0];
+#endif
+  if (whole)
+    vstore(p, narrow);
+  else
+    vstore_part(p, left, narrow);
+}
+
+FL_INLINE void FN(ahead)(const void *row, ptrdiff_t i) {
+  __builtin_prefetch((const char *)((const R *)row + i) + FL_LINES_AHEAD);
+}
+FL_INLINE void FN(ahead_out)(const void *row, ptrdiff_t i) {
+  __builtin_prefetch((const char *)((const R *)row + i) + FL_LINES_AHEAD, 1);
+}
+
+/* 0 in the lanes of step k that lie past the end. */
+FL_INLINE vd FN(within)(vd v, int k, ptrdiff_t left, int whole) {
+  return whole ? v : vdrop(vle(vset_f64((double)(left - k * LANES_F64)), vload_f64(lane_numbers)), v);
+}
+
+/* Runs `step`, an expression of i, left and whole, over a row's registers; `after`, of start, at the end of each piece. */
+#define FL_ALONG(job, step, after)                                                                                       \
+  for (ptrdiff_t start = 0; start < (job)->D; start += (job)->piece) {                                                   \
+    const ptrdiff_t n = turn_to(job, start);                                                                             \
+    ptrdiff_t i = 0;                                                                                                     \
+    for (; i + LANES <= n; i += LANES) {                                                                                 \
+      const ptrdiff_t left = LANES;                                                                                      \
+      const int whole = 1;                                                                                               \
+      step;                                                                                                              \
+    }                                                                                                                    \
+    if (i < n) {                                                                                                         \
+      const ptrdiff_t left = n - i;                                                                                      \
+      const int whole = 0;                                                                                               \
+      step;                                                                                                              \
+    }                                                                                                                    \
+    after;                                                                                                               \
+  }
+
+/* ---- differences of two rows ---------------------------------------------------------------------------------------- */
+
+typedef struct { /* two of the job's rows, and the powers of two by which they and their difference are multiplied */
+  int a, b;
+  double before, after;
+} FN(between);
+
+typedef struct {
+  vd high[STEPS], low[STEPS];
+} FN(sums);
+
+FL_INLINE pair FN(total)(FN(sums) s, int exact) {
+#if FL_REAL_BITS == 32
+  if (!exact) return (pair){vsum_f64(s.high[0] + s.high[1]), 0};
+  fold_lanes(&s.high[0], &s.low[0], s.high[1], s.low[1]);
+#else
+  (void)exact;
+#endif
+  return pair_sum(s.high[0], s.low[0]);
+}
+
+FL_INLINE void FN(sum_step)(const fl_vectors *job, FN(sums) *s, const FN(between) *r, int norm, int with_eps, int scaled,
+                            int exact, ptrdiff_t i, ptrdiff_t left, int whole) {
+  FN(ahead)(job->x[r->a], i), FN(ahead)(job->x[r->b], i);
+  const FN(wide) x = FN(elements)(job->x[r->a], i, left, whole), y = FN(elements)(job->x[r->b], i, left, whole);
+  const vd before = vset_f64(r->before), after = vset_f64(r->after), eps = vset_f64(job->eps * r->before);
+  for (int k = 0; k < STEPS; k++) {
+    vd lost, e = scaled ? gap(x.at[k] * before, y.at[k] * before, eps, with_eps, exact, &lost)
+                        : gap(x.at[k], y.at[k], eps, with_eps, exact, &lost);
+    e = FN(within)(e, k, left, whole), lost = FN(within)(lost, k, left, whole);
+    if (scaled) e *= after, lost *= after;
+    if (norm == FL_NORM_TWO)
+      add_square(&s->high[k], &s->low[k], e, lost, exact);
+    else
+      add_size(&s->high[k], &s->low[k], e, lost, exact);
+  }
+}
+
+FL_INLINE pair FN(sum_with)(fl_vectors *job, const FN(between) *r, int norm, int with_eps, int scaled, int exact) {
+  FN(sums) s = {0};
+  FL_ALONG(job, FN(sum_step)(job, &s, r, norm, with_eps, scaled, exact, i, left, whole), (void)0)
+  return FN(total)(s, exact);
+}
+
+/* The sum of the squares of the differences, or of their sizes: a loop for each of the usual cases. */
+static pair FN(sum)(fl_vectors *job, const FN(between) *r, int exact) {
+  const int one = job->norm == FL_NORM_ONE, scaled = r->before != 1 || r->after != 1;
+  if (scaled || (exact && FL_REAL_BITS == 32))
+    return one ? FN(sum_with)(job, r, FL_NORM_ONE, 1, 1, 1) : FN(sum_with)(job, r, FL_NORM_TWO, 1, 1, 1);
+  if (one) return FN(sum_with)(job, r, FL_NORM_ONE, 1, 0, FL_REAL_BITS == 64);
+  return job->eps != 0 ? FN(sum_with)(job, r, FL_NORM_TWO, 1, 0, FL_REAL_BITS == 64)
+                       : FN(sum_with)(job, r, FL_NORM_TWO, 0, 0, FL_REAL_BITS == 64);
+}
+
+/* The differences of registers i of two rows, times `before`; infinite where an operand is, 0 past the end. */
+FL_INLINE FN(wide) FN(gaps)(const fl_vectors *job, const FN(between) *r, ptrdiff_t i, ptrdiff_t left, int whole) {
+  const FN(wide) x = FN(elements)(job->x[r->a], i, left, whole), y = FN(elements)(job->x[r->b], i, left, whole);
+  const vd eps = vset_f64(job->eps * r->before);
+  FN(wide) e;
+  for (int k = 0; k < STEPS; k++)
+    e.at[k] = FN(within)(plain_gap(x.at[k] * r->before, y.at[k] * r->before, eps, 1), k, left, whole);
+  return e;
+}
+
+typedef struct {
+  vd top, bad;
+} FN(extent);
+
+FL_INLINE void FN(widen)(FN(extent) *all, FN(wide) e) {
+  for (int k = 0; k < STEPS; k++) {
+    all->top = vmax(vabs(e.at[k]), all->top);
+    all->bad += vselect(veq(e.at[k], e.at[k]), vset_f64(0), e.at[k]);
+  }
+}
+FL_INLINE double FN(extent_of)(FN(extent) all) { /* nan if any element is */
+  const double bad = vsum_f64(all.bad);
+  return bad == bad ? vtop(all.top) : bad;
+}
+
+/* The largest difference of two rows times `before`, and the largest element of a row. */
+static double FN(largest)(fl_vectors *job, const FN(between) *r) {
+  FN(extent) all = {vset_f64(0), vset_f64(0)};
+  FL_ALONG(job, FN(widen)(&all, FN(gaps)(job, r, i, left, whole)), (void)0)
+  return FN(extent_of)(all);
+}
+static double FN(largest_of)(fl_vectors *job, int which) {
+  FN(extent) all = {vset_f64(0), vset_f64(0)};
+  FL_ALONG(job, FN(widen)(&all, FN(elements)(job->x[which], i, left, whole)), (void)0)
+  return FN(extent_of)(all);
+}
+
+typedef struct {
+  vd size, most, count;
+} FN(leaders);
+
+FL_INLINE void FN(leader_step)(const fl_vectors *job, FN(leaders) *of, const FN(between) *r, ptrdiff_t i, ptrdiff_t left,
+                               int whole) {
+  const FN(wide) x = FN(elements)(job->x[r->a], i, left, whole), y = FN(elements)(job->x[r->b], i, left, whole);
+  const vd eps = vset_f64(job->eps * r->before);
+  for (int k = 0; k < STEPS; k++) {
+    vd lost;
+    const vd e = FN(within)(gap(x.at[k] * r->before, y.at[k] * r->before, eps, 1, 1, &lost), k, left, whole);
+    const md leads = veq(vabs(e), of->size);
+    of->count = vtally(of->count, leads);
+    of->most = vmax(of->most, vselect(leads, vselect(vlt(e, vset_f64(0)), -lost, lost), of->most));
+  }
+}
+
+/* What the largest differences (of size `top`, times `before`) have lost: the most; and how many they are. */
+static double FN(largest_lost)(fl_vectors *job, const FN(between) *r, double top, double *count) {
+  FN(leaders) of = {vset_f64(top), vset_f64(-INFINITY), vset_f64(0)};
+  FL_ALONG(job, FN(leader_step)(job, &of, r, i, left, whole), (void)0)
+  *count = vsum_f64(of.count);
+  return vtop(of.most);
+}
+
+FL_INLINE void FN(power_step)(const fl_vectors *job, vd sum[2], FN(wide) e, double top) {
+  for (int k = 0; k < STEPS; k++) {
+    const vd ratio = vabs(e.at[k]) / top;
+    const md gone = vlt(ratio, vset_f64(0x1p-1000));
+    const vd log = vlog(vselect(gone, vset_f64(1), ratio));
+    fl_add(&sum[0], &sum[1], vdrop(gone, fl_exp_negative(log * job->p)));
+  }
+}
+
+/* The sum of (size / top)^p. */
+static double FN(sum_of_powers)(fl_vectors *job, const FN(between) *r, double top) {
+  vd sum[2] = {vset_f64(0), vset_f64(0)};
+  FL_ALONG(job, FN(power_step)(job, sum, FN(gaps)(job, r, i, left, whole), top), (void)0)
+  const pair all = pair_sum(sum[0], sum[1]);
+  return all.high + all.low;
+}
+
+/* The length of the difference of two rows by the job's norm, or (not `rooted`, norm two) its square. Sets r's powers of two. */
+static length FN(distance)(fl_vectors *job, FN(between) *r, int rooted, int exact) {
+  r->before = r->after = 1;
+  if (job->norm == FL_NORM_ONE || job->norm == FL_NORM_TWO) {
+    const pair s = FN(sum)(job, r, exact);
+    const double least = job->norm == FL_NORM_TWO ? 0x1p-900 : 0;
+    if (s.high >= least && s.high < 0x1p1000) {
+      const length sum = {s.high, s.low, 0};
+      return rooted && job->norm == FL_NORM_TWO ? length_root(sum, exact) : sum;
+    }
+  }
+  double top = FN(largest)(job, r);
+  if (top == INFINITY) r->before = 0.25, top = FN(largest)(job, r); /* the difference itself may be too large */
+  if (!(top > 0 && top < INFINITY)) return (length){top, 0, 0};
+  int shift = r->before == 1 ? 0 : 2;
+  if (job->norm == FL_NORM_MAX) {
+    double count;
+    return (length){top, exact ? FN(largest_lost)(job, r, top, &count) : 0, shift};
+  }
+  if (job->norm == FL_NORM_ANY) return (length){top * exp(log(FN(sum_of_powers)(job, r, top)) / job->p), 0, shift};
+  int power;
+  frexp(top, &power);
+  shift += power, shift = shift < -1000 ? -1000 : shift > 1000 ? 1000 : shift;
+  r->before = shift > 0 ? ldexp(1, -shift) : 1, r->after = shift < 0 ? ldexp(1, -shift) : 1;
+  const pair s = FN(sum)(job, r, 1);
+  if (job->norm == FL_NORM_ONE) return (length){s.high, s.low, shift};
+  const length square = {s.high, s.low, 2 * shift};
+  return rooted ? length_root(square, 1) : square;
+}
+
+/* ---- their slopes --------------------------------------------------------------------------------------------------- */
+
+typedef struct { /* factor times the slope of a length with respect to the difference */
+  FN(between) r;
+  double factor, top; /* top: the length, or the largest difference */
+} FN(turn);
+
+/* `factor` times the slope of a length (of its square, if not `rooted`) that `distance` has found. */
+static FN(turn) FN(turn_of)(fl_vectors *job, const FN(between) *r, length d, int rooted, double factor) {
+  FN(turn) t = {*r, factor, d.high};
+  if (job->norm == FL_NORM_TWO && !rooted) t.factor = 2 * factor, t.r.before = t.r.after = 1;
+  if (job->norm == FL_NORM_TWO && rooted) t.factor = factor / d.high;
+  if (job->norm == FL_NORM_MAX) {
+    double count;
+    FN(largest_lost)(job, r, d.high, &count);
+    t.factor = factor / (count > 0 ? count : 1);
+  }
+  if (d.high == 0) t.factor = 0;
+  return t;
+}
+
+FL_INLINE vd FN(slope)(const fl_vectors *job, const FN(turn) *t, vd x, vd y, int norm, int with_eps, int scaled) {
+  const vd zero = vset_f64(0), factor = vset_f64(t->factor);
+  const vd before = vset_f64(t->r.before), eps = vset_f64(job->eps * t->r.before);
+  vd e = scaled ? plain_gap(x * before, y * before, eps, with_eps) * t->r.after : plain_gap(x, y, eps, with_eps);
+  if (norm == FL_NORM_TWO) return e * factor;
+  const vd size = vabs(e), top = vset_f64(t->top);
+  const vd sign = vselect(vlt(zero, e), vset_f64(1), vselect(vlt(e, zero), vset_f64(-1), e)); /* nan if e is */
+  if (norm == FL_NORM_ONE) return sign * factor;
+  if (norm == FL_NORM_MAX) return vselect(veq(size, top), sign, zero) * factor;
+  const vd ratio = vmax(vset_f64(0x1p-1000), size / top);
+  return sign * factor * fl_exp_negative(vmin(zero, vset_f64(job->p - 1) * vlog(ratio)));
+}
+
+FL_INLINE void FN(pair_step)(fl_vectors *job, const FN(turn) *t, int scaled, ptrdiff_t i, ptrdiff_t left, int whole) {
+  const FN(wide) x = FN(elements)(job->x[0], i, left, whole), y = FN(elements)(job->x[1], i, left, whole);
+  FN(wide) up, down;
+  for (int k = 0; k < STEPS; k++) {
+    up.at[k] = FN(slope)(job, t, x.at[k], y.at[k], FL_NORM_TWO, 0, scaled);
+    down.at[k] = -up.at[k];
+  }
+  FN(ahead_out)(job->grad[0], i), FN(ahead_out)(job->grad[1], i);
+  FN(keep)(job->grad[0], i, left, whole, up), FN(keep)(job->grad[1], i, left, whole, down);
+}
+
+/* The gradient of a function of one distance. */
+static void FN(pair_slopes)(fl_vectors *job, const FN(turn) *t) {
+  if (t->r.before != 1 || t->r.after != 1)
+    FL_ALONG(job, FN(pair_step)(job, t, 1, i, left, whole), leave(job, start))
+  else
+    FL_ALONG(job, FN(pair_step)(job, t, 0, i, left, whole), leave(job, start))
+}
+
+FL_INLINE void FN(triplet_step)(fl_vectors *job, const FN(turn) *near, const FN(turn) *away, int swapped, int norm,
+                                int with_eps, int scaled, ptrdiff_t i, ptrdiff_t left, int whole) {
+  const FN(wide) a = FN(elements)(job->x[0], i, left, whole), p = FN(elements)(job->x[1], i, left, whole),
+                 n = FN(elements)(job->x[2], i, left, whole);
+  FN(wide) of_a, of_p, of_n;
+  for (int k = 0; k < STEPS; k++) {
+    const vd pull = FN(slope)(job, near, a.at[k], p.at[k], norm, with_eps, scaled);
+    const vd push = FN(slope)(job, away, swapped ? p.at[k] : a.at[k], n.at[k], norm, with_eps, scaled);
+    of_a.at[k] = swapped ? pull : pull + push;
+    of_p.at[k] = swapped ? push - pull : -pull;
+    of_n.at[k] = -push;
+  }
+  FN(ahead_out)(job->grad[0], i), FN(ahead_out)(job->grad[1], i), FN(ahead_out)(job->grad[2], i);
+  FN(keep)(job->grad[0], i, left, whole, of_a);
+  FN(keep)(job->grad[1], i, left, whole, of_p);
+  FN(keep)(job->grad[2], i, left, whole, of_n);
+}
+
+#define FL_TRIPLET_SLOPES(norm, with_eps, scaled)                                                                        \
+  do {                                                                                                                   \
+    if (swapped)                                                                                                         \
+      FL_ALONG(job, FN(triplet_step)(job, near, away, 1, norm, with_eps, scaled, i, left, whole), leave(job, start))     \
+    else                                                                                                                 \
+      FL_ALONG(job, FN(triplet_step)(job, near, away, 0, norm, with_eps, scaled, i, left, whole), leave(job, start))     \
+  } while (0)
+
+static void FN(triplet_slopes)(fl_vectors *job, const FN(turn) *near, const FN(turn) *away, int swapped) {
+  const int scaled = near->r.before != 1 || near->r.after != 1 || away->r.before != 1 || away->r.after != 1;
+  switch (job->norm) {
+    case FL_NORM_TWO:
+      if (scaled)
+        FL_TRIPLET_SLOPES(FL_NORM_TWO, 1, 1);
+      else if (job->eps != 0)
+        FL_TRIPLET_SLOPES(FL_NORM_TWO, 1, 0);
+      else
+        FL_TRIPLET_SLOPES(FL_NORM_TWO, 0, 0);
+      break;
+    case FL_NORM_ONE: FL_TRIPLET_SLOPES(FL_NORM_ONE, 1, 1); break;
+    case FL_NORM_MAX: FL_TRIPLET_SLOPES(FL_NORM_MAX, 1, 1); break;
+    default: FL_TRIPLET_SLOPES(FL_NORM_ANY, 1, 1); break;
+  }
+}
+
+/* The gradient of a row that is no concern of the loss. */
+static void FN(no_slopes)(fl_vectors *job) {
+  for (ptrdiff_t start = 0; start < job->D; start += job->piece) {
+    const ptrdiff_t n = turn_to(job, start);
+    for (int k = 0; k < 3; k++)
+      if (job->grad[k]) memset(job->grad[k], 0, (size_t)n * sizeof(R));
+    leave(job, start);
+  }
+}
+
+/* ---- losses of distances -------------------------------------------------------------------------------------------- */
+
+static void FN(contrastive)(fl_vectors *job) {
+  FN(between) r = {0, 1, 1, 1};
+  const double p = job->power;
+  if (job->label == 1) {
+    const int rooted = p != 2;
+    const length d = FN(distance)(job, &r, rooted, FL_REAL_BITS == 64);
+    job->value = rooted ? length_power(d, p) / 2 : ldexp(d.high + d.low, d.shift - 1);
+    if (!job->slopes) return;
+    const double slope = rooted ? p / 2 * length_power(d, p - 1) : 0.5;
+    const FN(turn) t = FN(turn_of)(job, &r, d, rooted, job->scale * slope);
+    FN(pair_slopes)(job, &t);
+    return;
+  }
+  length d = FN(distance)(job, &r, 1, FL_REAL_BITS == 64);
+  double size;
+  int shift;
+  double v = length_minus((length){0, 0, 0}, d, job->margin, &size, &shift);
+  if (FL_REAL_BITS == 32 && fabs(v) <= FL_UNSURE * size) {
+    d = FN(distance)(job, &r, 1, 1);
+    v = length_minus((length){0, 0, 0}, d, job->margin, &size, &shift);
+  }
+  if (fabs(v) <= FL_TIED * size) v = 0;
+  const length lack = {above_zero(v), 0, shift};
+  job->value = length_power(lack, p) / 2;
+  if (!job->slopes) return;
+  if (v <= 0) {
+    FN(no_slopes)(job);
+    return;
+  }
+  const FN(turn) t = FN(turn_of)(job, &r, d, 1, -job->scale * p / 2 * length_power(lack, p - 1));
+  FN(pair_slopes)(job, &t);
+}
+
+typedef struct {
+  FN(between) to_positive, to_negative;
+  length near, away;
+  int swapped, unsure; /* swapped: `away` is from the positive; unsure: plain sums may be on the wrong side of something */
+  double v, size;
+  int shift;
+} FN(triple);
+
+static FN(triple) FN(measure)(fl_vectors *job, int exact) {
+  const int rooted = !job->squared;
+  FN(triple) m = {.to_positive = {0, 1, 1, 1}, .to_negative = {0, 2, 1, 1}};
+  m.near = FN(distance)(job, &m.to_positive, rooted, exact);
+  m.away = FN(distance)(job, &m.to_negative, rooted, exact);
+  if (job->swap) {
+    FN(between) across = {1, 2, 1, 1};
+    const length other = FN(distance)(job, &across, rooted, exact);
+    double v = length_minus(other, m.away, 0, &m.size, &m.shift);
+    m.unsure = fabs(v) <= FL_UNSURE * m.size;
+    if (exact && fabs(v) <= FL_TIED * m.size) v = 0;
+    if (!(v >= 0)) m.away = other, m.to_negative = across, m.swapped = 1; /* nan too */
+  }
+  m.v = length_minus(m.near, m.away, job->margin, &m.size, &m.shift);
+  m.unsure |= fabs(m.v) <= FL_UNSURE * m.size;
+  if (exact && fabs(m.v) <= FL_TIED * m.size) m.v = 0;
+  return m;
+}
+
+static void FN(triplet)(fl_vectors *job) {
+  FN(triple) m = FN(measure)(job, FL_REAL_BITS == 64);
+  if (FL_REAL_BITS == 32 && m.unsure) m = FN(measure)(job, 1);
+  job->value = ldexp(above_zero(m.v), m.shift);
+  if (!job->slopes) return;
+  if (m.v <= 0) {
+    FN(no_slopes)(job);
+    return;
+  }
+  const double scale = m.v == m.v ? job->scale : NAN;
+  const int rooted = !job->squared;
+  const FN(turn) pull = FN(turn_of)(job, &m.to_positive, m.near, rooted, scale);
+  const FN(turn) push = FN(turn_of)(job, &m.to_negative, m.away, rooted, -scale);
+  FN(triplet_slopes)(job, &pull, &push, m.swapped);
+}
+
+/* ---- cosine --------------------------------------------------------------------------------------------------------- */
+
+typedef struct { /* sums of the products of two vectors times powers of two, one for each */
+  double by[2];
+  pair xx, yy, xy;
+} FN(products);
+
+FL_INLINE void FN(product_step)(const fl_vectors *job, FN(sums) s[3], const double *by, int scaled, int exact, ptrdiff_t i,
+                                ptrdiff_t left, int whole) {
+  FN(ahead)(job->x[0], i), FN(ahead)(job->x[1], i);
+  const FN(wide) x = FN(elements)(job->x[0], i, left, whole), y = FN(elements)(job->x[1], i, left, whole);
+  for (int k = 0; k < STEPS; k++) {
+    const vd u = scaled ? x.at[k] * by[0] : x.at[k], v = scaled ? y.at[k] * by[1] : y.at[k];
+    add_product(&s[0].high[k], &s[0].low[k], u, u, exact);
+    add_product(&s[1].high[k], &s[1].low[k], v, v, exact);
+    add_product(&s[2].high[k], &s[2].low[k], u, v, exact);
+  }
+}
+
+FL_INLINE void FN(multiply_with)(fl_vectors *job, FN(products) *p, int scaled, int exact) {
+  FN(sums) s[3] = {{{{0}}, {{0}}}};
+  const double by[2] = {p->by[0], p->by[1]};
+  FL_ALONG(job, FN(product_step)(job, s, by, scaled, exact, i, left, whole), (void)0)
+  p->xx = FN(total)(s[0], exact), p->yy = FN(total)(s[1], exact), p->xy = FN(total)(s[2], exact);
+}
+
+/* 1: done; 0: a vector is zero; nan: one is not finite. Squares that are not in range are those of vectors brought to size 1. */
+static double FN(multiply)(fl_vectors *job, FN(products) *p, int exact) {
+  p->by[0] = p->by[1] = 1;
+  if (exact)
+    FN(multiply_with)(job, p, 0, 1);
+  else
+    FN(multiply_with)(job, p, 0, 0);
+  const double least = p->xx.high < p->yy.high ? p->xx.high : p->yy.high;
+  const double most = p->xx.high < p->yy.high ? p->yy.high : p->xx.high;
+  if (least > 0x1p-450 && most < 0x1p450) return 1;
+  double found = 1;
+  for (int k = 0; k < 2; k++) {
+    const double top = FN(largest_of)(job, k);
+    int power;
+    frexp(top, &power);
+    p->by[k] = ldexp(1, power > 1000 ? -1000 : power < -1000 ? 1000 : -power);
+    found *= top == 0 ? 0 : top < INFINITY ? 1 : NAN;
+  }
+  if (found == 1) FN(multiply_with)(job, p, 1, 1);
+  return found;
+}
+
+FL_INLINE vd FN(residual)(vd y, vd x, pair t) {
+  return FL_REAL_BITS == 32 ? y - x * t.high : exact_residual(y, x, t);
+}
+
+FL_INLINE void FN(sine_step)(const fl_vectors *job, vd sum[2], const FN(products) *p, pair along, ptrdiff_t i,
+                             ptrdiff_t left, int whole) {
+  const FN(wide) x = FN(elements)(job->x[0], i, left, whole), y = FN(elements)(job->x[1], i, left, whole);
+  for (int k = 0; k < STEPS; k++) {
+    const vd r = exact_residual(y.at[k] * p->by[1], x.at[k] * p->by[0], along);
+    fl_add(&sum[0], &sum[1], r * r);
+  }
+}
+
+/* 1 - c^2 for the cosine c of nearly parallel vectors: the part of y that is not along x, squared. */
+static double FN(square_of_sine)(fl_vectors *job, const FN(products) *p, pair along) {
+  vd sum[2] = {vset_f64(0), vset_f64(0)};
+  FL_ALONG(job, FN(sine_step)(job, sum, p, along, i, left, whole), (void)0)
+  const pair all = pair_sum(sum[0], sum[1]);
+  const double sine = (all.high + all.low) / p->yy.high;
+  return sine < 0x1p-190 ? 0 : sine; /* what rounding leaves of parallel vectors */
+}
+
+FL_INLINE void FN(cosine_step)(fl_vectors *job, const FN(products) *p, pair of_x, pair of_y, double factor, int scaled,
+                               ptrdiff_t i, ptrdiff_t left, int whole) {
+  const FN(wide) x = FN(elements)(job->x[0], i, left, whole), y = FN(elements)(job->x[1], i, left, whole);
+  FN(wide) gx, gy;
+  for (int k = 0; k < STEPS; k++) {
+    const vd u = scaled ? x.at[k] * p->by[0] : x.at[k], v = scaled ? y.at[k] * p->by[1] : y.at[k];
+    gx.at[k] = FN(residual)(v, u, of_x) * factor, gy.at[k] = FN(residual)(u, v, of_y) * factor;
+    if (scaled) gx.at[k] *= p->by[0], gy.at[k] *= p->by[1];
+  }
+  FN(ahead_out)(job->grad[0], i), FN(ahead_out)(job->grad[1], i);
+  FN(keep)(job->grad[0], i, left, whole, gx), FN(keep)(job->grad[1], i, left, whole, gy);
+}
+
+/* The gradient of factor times the cosine, whose denominator is `whole_length`: (y - (xy / xx) x) / (|x| |y|). */
+static void FN(cosine_slopes)(fl_vectors *job, const FN(products) *p, double both, double factor) {
+  const pair of_x = pair_over(p->xy, p->xx), of_y = pair_over(p->xy, p->yy);
+  factor /= both;
+  if (p->by[0] != 1 || p->by[1] != 1)
+    FL_ALONG(job, FN(cosine_step)(job, p, of_x, of_y, factor, 1, i, left, whole), leave(job, start))
+  else
+    FL_ALONG(job, FN(cosine_step)(job, p, of_x, of_y, factor, 0, i, left, whole), leave(job, start))
+}
+
+/* The loss of two vectors that are not zero; *both: the product of their lengths. */
+static double FN(of_cosine)(fl_vectors *job, const FN(products) *p, double *both, int exact) {
+  const double sign = job->label == 1 ? 1 : -1; /* 1 - c, or c - margin */
+  if (!exact) {
+    *both = sqrt(p->xx.high * p->yy.high);
+    return sign > 0 ? (*both - p->xy.high) / *both : p->xy.high / *both - job->margin;
+  }
+  const pair size = pair_root(pair_times(p->xx, p->yy));
+  *both = size.high;
+  if (sign < 0 && job->margin != -1) {
+    const pair c = pair_over(p->xy, size), v = pair_minus(c, (pair){job->margin, 0});
+    return fabs(v.high) < 0x1p-95 ? 0 : v.high + v.low;
+  }
+  const pair xy = {sign * p->xy.high, sign * p->xy.low}, rest = pair_minus(size, xy); /* of 1 - c, or 1 + c */
+  const double v = (rest.high + rest.low) / size.high;
+  return v > 0x1p-40 ? v : FN(square_of_sine)(job, p, pair_over(p->xy, p->xx)) / (2 - v);
+}
+
+static void FN(cosine)(fl_vectors *job) {
+  FN(products) p;
+  const double found = FN(multiply)(job, &p, FL_REAL_BITS == 64);
+  double both = 1, v = NAN;
+  if (found == 0) v = job->label == 1 ? 1 : -job->margin; /* a cosine of 0, without slope */
+  if (found == 1) {
+    v = FN(of_cosine)(job, &p, &both, FL_REAL_BITS == 64 || p.by[0] != 1 || p.by[1] != 1);
+    if (FL_REAL_BITS == 32 && fabs(v) < 0x1p-20) {
+      if (p.by[0] == 1 && p.by[1] == 1) FN(multiply_with)(job, &p, 0, 1);
+      v = FN(of_cosine)(job, &p, &both, 1);
+    }
+  }
+  if (job->label != job->label) v = NAN;
+  job->value = above_zero(v);
+  if (!job->slopes) return;
+  if (v <= 0 || (found == 0 && v == v))
+    FN(no_slopes)(job);
+  else
+    FN(cosine_slopes)(job, &p, both, v == v ? -job->label * job->scale : NAN);
+}
+
+#undef STEPS
+#undef FL_ALONG
+#undef FL_TRIPLET_SLOPES
