@@ -1246,6 +1246,11 @@ SCALE_OF = {
 }
 
 
+def textbook_scale(name: str) -> float:
+    """What the rounding of a loss's reference is relative to: the textbook subtracts lengths of about 1 in double."""
+    return 1.0 if name in VECTORS else 0.0
+
+
 def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], dtype: str) -> np.ndarray | float:
     """What a value's rounding is relative to, where that may exceed the value: the terms of a difference that is meant
     (Poisson's likelihood without its constant); for deviances, as if the prediction had been moved by the last digits of the
@@ -1253,6 +1258,8 @@ def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any],
     stirling = options.get("full") and options.get("log_input", True)
     if name == "kl_div_with_logits":
         return _entropies(*args, **options)
+    if name == "triplet" and options.get("p", 2) not in (1, 2, np.inf):
+        return _lengths(*_float64(*args), options) * (1.0 if dtype == "float64" else 2.0**-27)
     if name == "box_iou":
         return _corner_scale(*args, options.get("format", "xyxy")) if dtype == "float64" else 0.0
     if name == "ctc" and options.get("log_probs"):  # that add up to anything: their product may be next to 1
@@ -1273,6 +1280,12 @@ def _corner_scale(boxes: ArrayLike, target: ArrayLike, format: str) -> np.ndarra
         return 0.0
     both = np.stack(_float64(boxes, target))
     return (np.abs(both[..., :2]) + both[..., 2:]).max(axis=(0, -1)) / both[..., 2:].min(axis=(0, -1))
+
+
+def _lengths(a: np.ndarray, pos: np.ndarray, neg: np.ndarray, options: dict[str, Any]) -> np.ndarray:
+    """Distances and margin, whose difference the loss is: powers other than squares are made in double."""
+    norms = [np.linalg.norm(a - x + options.get("eps", 1e-6), ord=options["p"], axis=-1) for x in (pos, neg)]
+    return sum(norms) + options.get("margin", 1.0)
 
 
 def _entropies(x: ArrayLike, t: ArrayLike, temperature: float = 1.0, log_target: bool = False) -> np.ndarray:

@@ -84,12 +84,12 @@ def contrastive(
     Examples
     --------
     >>> import fastloss as fl
-    >>> x1, x2 = [[0.0, 0.0], [0.0, 0.0]], [[3.0, 4.0], [0.6, 0.0]]
+    >>> x1, x2 = [[0.0, 0.0], [0.0, 0.0]], [[3.0, 4.0], [0.3, 0.4]]
     >>> fl.contrastive(x1, x2, [1, 0], reduction="none").round(4)
-    array([12.5 ,  0.08])
+    array([12.5  ,  0.125])
     >>> fl.contrastive.grad(x1, x2, [1, 0], reduction="sum")[0].round(4)
     array([[-3. , -4. ],
-           [ 0.4,  0. ]])
+           [ 0.3,  0.4]])
     """
     arrays = rows(("x1", "x2"), (x1, x2))
     label = bits("similar", similar, "x1", arrays[0].shape)
@@ -131,8 +131,10 @@ def triplet(
 
     Parameters
     ----------
-    anchor, positive, negative : array_like
-        Vectors along the last axis, equal shapes.
+    anchor : array_like
+        Vectors along the last axis.
+    positive, negative : array_like
+        What should be near the anchor, and what should not; the same shape.
     margin : float
         m; >= 0.
     p : float
@@ -176,7 +178,7 @@ def triplet(
     >>> fl.triplet(a, p, n, eps=0.0)
     1.5
     >>> fl.triplet(a, p, n, eps=0.0, swap=True)  # from the positive it is nearer
-    2.9586187348508905
+    2.9586187348508903
     >>> fl.triplet.grad(a, p, n, eps=0.0)[2].round(4)
     array([[ 0., -1.]])
     """
