@@ -87,29 +87,25 @@ FL_INLINE pair pair_sum(vd high, vd low) {
 
 /* ---- steps of the sums --------------------------------------------------------------------------------------------- */
 
-/* x - y + eps, and with `exact` what rounding drops of it. Without, the operands are floats, and only the sum with eps may have
-   lost something that counts. */
+/* x - y + eps, and with `exact` what rounding drops of it. */
 FL_INLINE vd gap(vd x, vd y, vd eps, int with_eps, int exact, vd *lost) {
-  vd l, more;
-  if (!with_eps && !exact) {
+  vd more;
+  if (!exact) {
     *lost = vset_f64(0);
-    return x - y;
+    return with_eps ? (x - y) + eps : x - y;
   }
-  const vd t = vsum_lost(x, -y, &l);
-  if (!with_eps) {
-    *lost = l;
-    return t;
-  }
-  const vd s = vsum_lost(t, eps, &more), e = s + (l + more);
-  *lost = (l + more) - (e - s);
+  const vd t = vsum_lost(x, -y, lost);
+  if (!with_eps) return t;
+  const vd s = vsum_lost(t, eps, &more), all = *lost + more, e = s + all;
+  *lost = all - (e - s);
   return e;
 }
 
-/* The same in double, for slopes: infinite where an operand is. */
-FL_INLINE vd plain_gap(vd x, vd y, vd eps, int with_eps) {
+/* The same rounded, for slopes: infinite where an operand is. */
+FL_INLINE vd rounded_gap(vd x, vd y, vd eps, int with_eps, int exact) {
   vd lost;
-  const vd e = gap(x, y, eps, with_eps, 0, &lost);
-  return with_eps ? vselect(veq(e, e), e, (x - y) + eps) : e;
+  const vd e = gap(x, y, eps, with_eps, exact, &lost);
+  return exact ? vselect(veq(e, e), e, (x - y) + eps) : e;
 }
 
 FL_INLINE void add_square(vd *high, vd *low, vd e, vd lost, int exact) {
@@ -155,6 +151,9 @@ FL_INLINE vd exact_residual(vd y, vd x, pair t) {
 #define FL_TIED 0x1p-90   /* of the lengths compared: a difference below is their rounding */
 #define FL_UNSURE 0x1p-20 /* of plain sums: a difference below needs the exact ones */
 
+/* x 2^shift, which mostly is x. */
+FL_INLINE double shifted(double x, int shift) { return shift ? ldexp(x, shift) : x; }
+
 static length length_root(length square, int exact) { /* of an even shift */
   if (!exact) return (length){sqrt(square.high), 0, square.shift / 2};
   const pair r = pair_root((pair){square.high, square.low});
@@ -165,9 +164,9 @@ static length length_root(length square, int exact) { /* of an even shift */
 static double length_minus(length a, length b, double margin, double *size, int *shift) {
   int top = a.shift > b.shift ? a.shift : b.shift;
   if (margin > 0 && top < 0) top = 0;
-  if (top != a.shift) a.high = ldexp(a.high, a.shift - top), a.low = ldexp(a.low, a.shift - top);
-  if (top != b.shift) b.high = ldexp(b.high, b.shift - top), b.low = ldexp(b.low, b.shift - top);
-  if (top != 0) margin = ldexp(margin, -top);
+  if (top != a.shift) a.high = shifted(a.high, a.shift - top), a.low = shifted(a.low, a.shift - top);
+  if (top != b.shift) b.high = shifted(b.high, b.shift - top), b.low = shifted(b.low, b.shift - top);
+  if (top != 0) margin = shifted(margin, -top);
   double lost, more;
   const double d = sum_lost(a.high, -b.high, &lost), v = sum_lost(d, margin, &more);
   *size = a.high + b.high + margin, *shift = top;
@@ -177,7 +176,7 @@ static double length_minus(length a, length b, double margin, double *size, int 
 
 /* (high + low)^power */
 static double length_power(length a, double power) {
-  const double high = ldexp(a.high, a.shift), low = ldexp(a.low, a.shift);
+  const double high = shifted(a.high, a.shift), low = shifted(a.low, a.shift);
   if (power == 1) return high + low;
   const double p = power == 2 ? high * high : pow(high, power);
   return high > 0 && p < INFINITY && p > 0 ? p + p * (power * (low / high)) : p;

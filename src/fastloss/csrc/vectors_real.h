@@ -47,10 +47,12 @@ FL_INLINE vd FN(within)(vd v, int k, ptrdiff_t left, int whole) {
   return whole ? v : vdrop(vle(vset_f64((double)(left - k * LANES_F64)), vload_f64(lane_numbers)), v);
 }
 
-/* Runs `step`, an expression of i, left and whole, over a row's registers; `after`, of start, at the end of each piece. */
+/* Runs `step`, an expression of here (a copy of the job that no store can change), i, left and whole, over a row's registers;
+   `after`, of start, at the end of each piece. */
 #define FL_ALONG(job, step, after)                                                                                       \
   for (ptrdiff_t start = 0; start < (job)->D; start += (job)->piece) {                                                   \
     const ptrdiff_t n = turn_to(job, start);                                                                             \
+    const fl_vectors here = *(job);                                                                                      \
     ptrdiff_t i = 0;                                                                                                     \
     for (; i + LANES <= n; i += LANES) {                                                                                 \
       const ptrdiff_t left = LANES;                                                                                      \
@@ -103,9 +105,10 @@ FL_INLINE void FN(sum_step)(const fl_vectors *job, FN(sums) *s, const FN(between
   }
 }
 
-FL_INLINE pair FN(sum_with)(fl_vectors *job, const FN(between) *r, int norm, int with_eps, int scaled, int exact) {
+FL_INLINE pair FN(sum_with)(fl_vectors *job, const FN(between) *rows, int norm, int with_eps, int scaled, int exact) {
   FN(sums) s = {0};
-  FL_ALONG(job, FN(sum_step)(job, &s, r, norm, with_eps, scaled, exact, i, left, whole), (void)0)
+  const FN(between) r = *rows;
+  FL_ALONG(job, FN(sum_step)(&here, &s, &r, norm, with_eps, scaled, exact, i, left, whole), (void)0)
   return FN(total)(s, exact);
 }
 
@@ -125,7 +128,7 @@ FL_INLINE FN(wide) FN(gaps)(const fl_vectors *job, const FN(between) *r, ptrdiff
   const vd eps = vset_f64(job->eps * r->before);
   FN(wide) e;
   for (int k = 0; k < STEPS; k++)
-    e.at[k] = FN(within)(plain_gap(x.at[k] * r->before, y.at[k] * r->before, eps, 1), k, left, whole);
+    e.at[k] = FN(within)(rounded_gap(x.at[k] * r->before, y.at[k] * r->before, eps, 1, 1), k, left, whole);
   return e;
 }
 
@@ -147,12 +150,12 @@ FL_INLINE double FN(extent_of)(FN(extent) all) { /* nan if any element is */
 /* The largest difference of two rows times `before`, and the largest element of a row. */
 static double FN(largest)(fl_vectors *job, const FN(between) *r) {
   FN(extent) all = {vset_f64(0), vset_f64(0)};
-  FL_ALONG(job, FN(widen)(&all, FN(gaps)(job, r, i, left, whole)), (void)0)
+  FL_ALONG(job, FN(widen)(&all, FN(gaps)(&here, r, i, left, whole)), (void)0)
   return FN(extent_of)(all);
 }
 static double FN(largest_of)(fl_vectors *job, int which) {
   FN(extent) all = {vset_f64(0), vset_f64(0)};
-  FL_ALONG(job, FN(widen)(&all, FN(elements)(job->x[which], i, left, whole)), (void)0)
+  FL_ALONG(job, FN(widen)(&all, FN(elements)(here.x[which], i, left, whole)), (void)0)
   return FN(extent_of)(all);
 }
 
@@ -176,7 +179,7 @@ FL_INLINE void FN(leader_step)(const fl_vectors *job, FN(leaders) *of, const FN(
 /* What the largest differences (of size `top`, times `before`) have lost: the most; and how many they are. */
 static double FN(largest_lost)(fl_vectors *job, const FN(between) *r, double top, double *count) {
   FN(leaders) of = {vset_f64(top), vset_f64(-INFINITY), vset_f64(0)};
-  FL_ALONG(job, FN(leader_step)(job, &of, r, i, left, whole), (void)0)
+  FL_ALONG(job, FN(leader_step)(&here, &of, r, i, left, whole), (void)0)
   *count = vsum_f64(of.count);
   return vtop(of.most);
 }
@@ -193,7 +196,7 @@ FL_INLINE void FN(power_step)(const fl_vectors *job, vd sum[2], FN(wide) e, doub
 /* The sum of (size / top)^p. */
 static double FN(sum_of_powers)(fl_vectors *job, const FN(between) *r, double top) {
   vd sum[2] = {vset_f64(0), vset_f64(0)};
-  FL_ALONG(job, FN(power_step)(job, sum, FN(gaps)(job, r, i, left, whole), top), (void)0)
+  FL_ALONG(job, FN(power_step)(&here, sum, FN(gaps)(&here, r, i, left, whole), top), (void)0)
   const pair all = pair_sum(sum[0], sum[1]);
   return all.high + all.low;
 }
@@ -202,8 +205,9 @@ static double FN(sum_of_powers)(fl_vectors *job, const FN(between) *r, double to
 static length FN(distance)(fl_vectors *job, FN(between) *r, int rooted, int exact) {
   r->before = r->after = 1;
   if (job->norm == FL_NORM_ONE || job->norm == FL_NORM_TWO) {
-    const pair s = FN(sum)(job, r, exact);
-    const double least = job->norm == FL_NORM_TWO ? 0x1p-900 : 0;
+    const double eps = job->norm == FL_NORM_TWO ? job->eps * job->eps * 0x1p-20 : job->eps, least = job->norm == FL_NORM_TWO ? 0x1p-900 : 0;
+    pair s = FN(sum)(job, r, exact);
+    if (!exact && s.high <= (double)job->D * eps * 0x1p-20) s = FN(sum)(job, r, 1); /* little is left of x - y + eps */
     if (s.high >= least && s.high < 0x1p1000) {
       const length sum = {s.high, s.low, 0};
       return rooted && job->norm == FL_NORM_TWO ? length_root(sum, exact) : sum;
@@ -252,7 +256,9 @@ static FN(turn) FN(turn_of)(fl_vectors *job, const FN(between) *r, length d, int
 FL_INLINE vd FN(slope)(const fl_vectors *job, const FN(turn) *t, vd x, vd y, int norm, int with_eps, int scaled) {
   const vd zero = vset_f64(0), factor = vset_f64(t->factor);
   const vd before = vset_f64(t->r.before), eps = vset_f64(job->eps * t->r.before);
-  vd e = scaled ? plain_gap(x * before, y * before, eps, with_eps) * t->r.after : plain_gap(x, y, eps, with_eps);
+  const int exact = with_eps && (FL_REAL_BITS == 64 || norm == FL_NORM_MAX); /* as `largest` saw it */
+  vd e = scaled ? rounded_gap(x * before, y * before, eps, with_eps, exact) * t->r.after
+                : rounded_gap(x, y, eps, with_eps, exact);
   if (norm == FL_NORM_TWO) return e * factor;
   const vd size = vabs(e), top = vset_f64(t->top);
   const vd sign = vselect(vlt(zero, e), vset_f64(1), vselect(vlt(e, zero), vset_f64(-1), e)); /* nan if e is */
@@ -262,7 +268,7 @@ FL_INLINE vd FN(slope)(const fl_vectors *job, const FN(turn) *t, vd x, vd y, int
   return sign * factor * fl_exp_negative(vmin(zero, vset_f64(job->p - 1) * vlog(ratio)));
 }
 
-FL_INLINE void FN(pair_step)(fl_vectors *job, const FN(turn) *t, int scaled, ptrdiff_t i, ptrdiff_t left, int whole) {
+FL_INLINE void FN(pair_step)(const fl_vectors *job, const FN(turn) *t, int scaled, ptrdiff_t i, ptrdiff_t left, int whole) {
   const FN(wide) x = FN(elements)(job->x[0], i, left, whole), y = FN(elements)(job->x[1], i, left, whole);
   FN(wide) up, down;
   for (int k = 0; k < STEPS; k++) {
@@ -274,14 +280,15 @@ FL_INLINE void FN(pair_step)(fl_vectors *job, const FN(turn) *t, int scaled, ptr
 }
 
 /* The gradient of a function of one distance. */
-static void FN(pair_slopes)(fl_vectors *job, const FN(turn) *t) {
-  if (t->r.before != 1 || t->r.after != 1)
-    FL_ALONG(job, FN(pair_step)(job, t, 1, i, left, whole), leave(job, start))
+static void FN(pair_slopes)(fl_vectors *job, const FN(turn) *of) {
+  const FN(turn) t = *of;
+  if (t.r.before != 1 || t.r.after != 1)
+    FL_ALONG(job, FN(pair_step)(&here, &t, 1, i, left, whole), leave(job, start))
   else
-    FL_ALONG(job, FN(pair_step)(job, t, 0, i, left, whole), leave(job, start))
+    FL_ALONG(job, FN(pair_step)(&here, &t, 0, i, left, whole), leave(job, start))
 }
 
-FL_INLINE void FN(triplet_step)(fl_vectors *job, const FN(turn) *near, const FN(turn) *away, int swapped, int norm,
+FL_INLINE void FN(triplet_step)(const fl_vectors *job, const FN(turn) *near, const FN(turn) *away, int swapped, int norm,
                                 int with_eps, int scaled, ptrdiff_t i, ptrdiff_t left, int whole) {
   const FN(wide) a = FN(elements)(job->x[0], i, left, whole), p = FN(elements)(job->x[1], i, left, whole),
                  n = FN(elements)(job->x[2], i, left, whole);
@@ -302,13 +309,14 @@ FL_INLINE void FN(triplet_step)(fl_vectors *job, const FN(turn) *near, const FN(
 #define FL_TRIPLET_SLOPES(norm, with_eps, scaled)                                                                        \
   do {                                                                                                                   \
     if (swapped)                                                                                                         \
-      FL_ALONG(job, FN(triplet_step)(job, near, away, 1, norm, with_eps, scaled, i, left, whole), leave(job, start))     \
+      FL_ALONG(job, FN(triplet_step)(&here, &near, &away, 1, norm, with_eps, scaled, i, left, whole), leave(job, start))     \
     else                                                                                                                 \
-      FL_ALONG(job, FN(triplet_step)(job, near, away, 0, norm, with_eps, scaled, i, left, whole), leave(job, start))     \
+      FL_ALONG(job, FN(triplet_step)(&here, &near, &away, 0, norm, with_eps, scaled, i, left, whole), leave(job, start))     \
   } while (0)
 
-static void FN(triplet_slopes)(fl_vectors *job, const FN(turn) *near, const FN(turn) *away, int swapped) {
-  const int scaled = near->r.before != 1 || near->r.after != 1 || away->r.before != 1 || away->r.after != 1;
+static void FN(triplet_slopes)(fl_vectors *job, const FN(turn) *to_near, const FN(turn) *to_away, int swapped) {
+  const FN(turn) near = *to_near, away = *to_away;
+  const int scaled = near.r.before != 1 || near.r.after != 1 || away.r.before != 1 || away.r.after != 1;
   switch (job->norm) {
     case FL_NORM_TWO:
       if (scaled)
@@ -342,7 +350,7 @@ static void FN(contrastive)(fl_vectors *job) {
   if (job->label == 1) {
     const int rooted = p != 2;
     const length d = FN(distance)(job, &r, rooted, FL_REAL_BITS == 64);
-    job->value = rooted ? length_power(d, p) / 2 : ldexp(d.high + d.low, d.shift - 1);
+    job->value = rooted ? length_power(d, p) / 2 : shifted(d.high + d.low, d.shift - 1);
     if (!job->slopes) return;
     const double slope = rooted ? p / 2 * length_power(d, p - 1) : 0.5;
     const FN(turn) t = FN(turn_of)(job, &r, d, rooted, job->scale * slope);
@@ -399,7 +407,7 @@ static FN(triple) FN(measure)(fl_vectors *job, int exact) {
 static void FN(triplet)(fl_vectors *job) {
   FN(triple) m = FN(measure)(job, FL_REAL_BITS == 64);
   if (FL_REAL_BITS == 32 && m.unsure) m = FN(measure)(job, 1);
-  job->value = ldexp(above_zero(m.v), m.shift);
+  job->value = shifted(above_zero(m.v), m.shift);
   if (!job->slopes) return;
   if (m.v <= 0) {
     FN(no_slopes)(job);
@@ -434,7 +442,7 @@ FL_INLINE void FN(product_step)(const fl_vectors *job, FN(sums) s[3], const doub
 FL_INLINE void FN(multiply_with)(fl_vectors *job, FN(products) *p, int scaled, int exact) {
   FN(sums) s[3] = {{{{0}}, {{0}}}};
   const double by[2] = {p->by[0], p->by[1]};
-  FL_ALONG(job, FN(product_step)(job, s, by, scaled, exact, i, left, whole), (void)0)
+  FL_ALONG(job, FN(product_step)(&here, s, by, scaled, exact, i, left, whole), (void)0)
   p->xx = FN(total)(s[0], exact), p->yy = FN(total)(s[1], exact), p->xy = FN(total)(s[2], exact);
 }
 
@@ -476,13 +484,13 @@ FL_INLINE void FN(sine_step)(const fl_vectors *job, vd sum[2], const FN(products
 /* 1 - c^2 for the cosine c of nearly parallel vectors: the part of y that is not along x, squared. */
 static double FN(square_of_sine)(fl_vectors *job, const FN(products) *p, pair along) {
   vd sum[2] = {vset_f64(0), vset_f64(0)};
-  FL_ALONG(job, FN(sine_step)(job, sum, p, along, i, left, whole), (void)0)
+  FL_ALONG(job, FN(sine_step)(&here, sum, p, along, i, left, whole), (void)0)
   const pair all = pair_sum(sum[0], sum[1]);
   const double sine = (all.high + all.low) / p->yy.high;
   return sine < 0x1p-190 ? 0 : sine; /* what rounding leaves of parallel vectors */
 }
 
-FL_INLINE void FN(cosine_step)(fl_vectors *job, const FN(products) *p, pair of_x, pair of_y, double factor, int scaled,
+FL_INLINE void FN(cosine_step)(const fl_vectors *job, const FN(products) *p, pair of_x, pair of_y, double factor, int scaled,
                                ptrdiff_t i, ptrdiff_t left, int whole) {
   const FN(wide) x = FN(elements)(job->x[0], i, left, whole), y = FN(elements)(job->x[1], i, left, whole);
   FN(wide) gx, gy;
@@ -495,14 +503,15 @@ FL_INLINE void FN(cosine_step)(fl_vectors *job, const FN(products) *p, pair of_x
   FN(keep)(job->grad[0], i, left, whole, gx), FN(keep)(job->grad[1], i, left, whole, gy);
 }
 
-/* The gradient of factor times the cosine, whose denominator is `whole_length`: (y - (xy / xx) x) / (|x| |y|). */
-static void FN(cosine_slopes)(fl_vectors *job, const FN(products) *p, double both, double factor) {
+/* The gradient of factor times the cosine, whose denominator is `both`: (y - (xy / xx) x) / (|x| |y|). */
+static void FN(cosine_slopes)(fl_vectors *job, const FN(products) *of, double both, double factor) {
+  const FN(products) own = *of, *p = &own;
   const pair of_x = pair_over(p->xy, p->xx), of_y = pair_over(p->xy, p->yy);
   factor /= both;
   if (p->by[0] != 1 || p->by[1] != 1)
-    FL_ALONG(job, FN(cosine_step)(job, p, of_x, of_y, factor, 1, i, left, whole), leave(job, start))
+    FL_ALONG(job, FN(cosine_step)(&here, p, of_x, of_y, factor, 1, i, left, whole), leave(job, start))
   else
-    FL_ALONG(job, FN(cosine_step)(job, p, of_x, of_y, factor, 0, i, left, whole), leave(job, start))
+    FL_ALONG(job, FN(cosine_step)(&here, p, of_x, of_y, factor, 0, i, left, whole), leave(job, start))
 }
 
 /* The loss of two vectors that are not zero; *both: the product of their lengths. */
