@@ -165,16 +165,21 @@ cdef void save_piece(fl_vectors *job, Py_ssize_t start) noexcept nogil:
 
 
 cdef inline void begin_row(RowJob *row, Py_ssize_t r) noexcept nogil:
+    """Finds the row in each operand; where all are direct, it is in its place."""
     cdef const Operand *o
+    cdef char *at
     cdef int k
+    row.job.at = -1
     for k in range(6):
         o = &row.call.part[k]
-        if o.given:
-            row.row[k] = o.view.data + r * o.view.stride[0] if o.view.ndim == 1 else fl_view_at(&o.view, r)
-    row.job.at = -1
-    if row.call.whole:
-        for k in range(3):
-            row.job.x[k], row.job.grad[k] = row.row[k], row.row[k + 3]
+        if not o.given:
+            continue
+        at = o.view.data + r * o.view.stride[0] if o.view.ndim == 1 else fl_view_at(&o.view, r)
+        row.row[k] = at
+        if k < 3:
+            row.job.x[k] = at
+        else:
+            row.job.grad[k - 3] = at
 
 
 cdef void vector_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:

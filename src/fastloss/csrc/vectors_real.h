@@ -47,13 +47,16 @@ FL_INLINE vd FN(within)(vd v, int k, ptrdiff_t left, int whole) {
   return whole ? v : vdrop(vle(vset_f64((double)(left - k * LANES_F64)), vload_f64(lane_numbers)), v);
 }
 
-/* Runs `step`, an expression of here (a copy of the job that no store can change), i, left and whole, over a row's registers;
-   `after`, of start, at the end of each piece. */
-#define FL_ALONG(job, step, after)                                                                                       \
+/* Runs `step` over the registers of rows a and b: an expression of i, left, whole, and of x and y, where these rows (or a piece of
+   them) begin; slopes also know their gradients gx and gy, and the third row's z and gz. `after`: at the end of each piece. Pointers
+   that are read one by one do not wait for the stores that have just set them. */
+#define FL_ALONG(job, a, b, step, after)                                                                                 \
   for (ptrdiff_t start = 0; start < (job)->D; start += (job)->piece) {                                                   \
     const ptrdiff_t n = turn_to(job, start);                                                                             \
-    const fl_vectors here = *(job);                                                                                      \
+    const void *const x = (job)->x[a], *const y = (job)->x[b], *const z = (job)->x[2];                                   \
+    void *const gx = (job)->grad[a], *const gy = (job)->grad[b], *const gz = (job)->grad[2];                             \
     ptrdiff_t i = 0;                                                                                                     \
+    (void)y, (void)z, (void)gx, (void)gy, (void)gz;                                                                      \
     for (; i + LANES <= n; i += LANES) {                                                                                 \
       const ptrdiff_t left = LANES;                                                                                      \
       const int whole = 1;                                                                                               \
@@ -75,6 +78,14 @@ typedef struct { /* two of the job's rows, and the powers of two by which they a
 } FN(between);
 
 typedef struct {
+  vd eps, before, after;
+} FN(ruler);
+
+FL_INLINE FN(ruler) FN(ruler_of)(const fl_vectors *job, const FN(between) *r) {
+  return (FN(ruler)){vset_f64(job->eps * r->before), vset_f64(r->before), vset_f64(r->after)};
+}
+
+typedef struct {
   vd high[STEPS], low[STEPS];
 } FN(sums);
 
@@ -88,16 +99,15 @@ FL_INLINE pair FN(total)(FN(sums) s, int exact) {
   return pair_sum(s.high[0], s.low[0]);
 }
 
-FL_INLINE void FN(sum_step)(const fl_vectors *job, FN(sums) *s, const FN(between) *r, int norm, int with_eps, int scaled,
-                            int exact, ptrdiff_t i, ptrdiff_t left, int whole) {
-  FN(ahead)(job->x[r->a], i), FN(ahead)(job->x[r->b], i);
-  const FN(wide) x = FN(elements)(job->x[r->a], i, left, whole), y = FN(elements)(job->x[r->b], i, left, whole);
-  const vd before = vset_f64(r->before), after = vset_f64(r->after), eps = vset_f64(job->eps * r->before);
+FL_INLINE void FN(sum_step)(FN(sums) *s, const FN(ruler) *r, int norm, int with_eps, int scaled, int exact, const void *x,
+                            const void *y, ptrdiff_t i, ptrdiff_t left, int whole) {
+  FN(ahead)(x, i), FN(ahead)(y, i);
+  const FN(wide) u = FN(elements)(x, i, left, whole), v = FN(elements)(y, i, left, whole);
   for (int k = 0; k < STEPS; k++) {
-    vd lost, e = scaled ? gap(x.at[k] * before, y.at[k] * before, eps, with_eps, exact, &lost)
-                        : gap(x.at[k], y.at[k], eps, with_eps, exact, &lost);
+    vd lost, e = scaled ? gap(u.at[k] * r->before, v.at[k] * r->before, r->eps, with_eps, exact, &lost)
+                        : gap(u.at[k], v.at[k], r->eps, with_eps, exact, &lost);
     e = FN(within)(e, k, left, whole), lost = FN(within)(lost, k, left, whole);
-    if (scaled) e *= after, lost *= after;
+    if (scaled) e *= r->after, lost *= r->after;
     if (norm == FL_NORM_TWO)
       add_square(&s->high[k], &s->low[k], e, lost, exact);
     else
@@ -107,8 +117,8 @@ FL_INLINE void FN(sum_step)(const fl_vectors *job, FN(sums) *s, const FN(between
 
 FL_INLINE pair FN(sum_with)(fl_vectors *job, const FN(between) *rows, int norm, int with_eps, int scaled, int exact) {
   FN(sums) s = {0};
-  const FN(between) r = *rows;
-  FL_ALONG(job, FN(sum_step)(&here, &s, &r, norm, with_eps, scaled, exact, i, left, whole), (void)0)
+  const FN(ruler) r = FN(ruler_of)(job, rows);
+  FL_ALONG(job, rows->a, rows->b, FN(sum_step)(&s, &r, norm, with_eps, scaled, exact, x, y, i, left, whole), (void)0)
   return FN(total)(s, exact);
 }
 
@@ -122,13 +132,12 @@ static pair FN(sum)(fl_vectors *job, const FN(between) *r, int exact) {
                        : FN(sum_with)(job, r, FL_NORM_TWO, 0, 0, FL_REAL_BITS == 64);
 }
 
-/* The differences of registers i of two rows, times `before`; infinite where an operand is, 0 past the end. */
-FL_INLINE FN(wide) FN(gaps)(const fl_vectors *job, const FN(between) *r, ptrdiff_t i, ptrdiff_t left, int whole) {
-  const FN(wide) x = FN(elements)(job->x[r->a], i, left, whole), y = FN(elements)(job->x[r->b], i, left, whole);
-  const vd eps = vset_f64(job->eps * r->before);
+/* The differences of a register of two rows, times `before`; infinite where an operand is, 0 past the end. */
+FL_INLINE FN(wide) FN(gaps)(const FN(ruler) *r, const void *x, const void *y, ptrdiff_t i, ptrdiff_t left, int whole) {
+  const FN(wide) u = FN(elements)(x, i, left, whole), v = FN(elements)(y, i, left, whole);
   FN(wide) e;
   for (int k = 0; k < STEPS; k++)
-    e.at[k] = FN(within)(rounded_gap(x.at[k] * r->before, y.at[k] * r->before, eps, 1, 1), k, left, whole);
+    e.at[k] = FN(within)(rounded_gap(u.at[k] * r->before, v.at[k] * r->before, r->eps, 1, 1), k, left, whole);
   return e;
 }
 
@@ -148,14 +157,15 @@ FL_INLINE double FN(extent_of)(FN(extent) all) { /* nan if any element is */
 }
 
 /* The largest difference of two rows times `before`, and the largest element of a row. */
-static double FN(largest)(fl_vectors *job, const FN(between) *r) {
+static double FN(largest)(fl_vectors *job, const FN(between) *rows) {
   FN(extent) all = {vset_f64(0), vset_f64(0)};
-  FL_ALONG(job, FN(widen)(&all, FN(gaps)(&here, r, i, left, whole)), (void)0)
+  const FN(ruler) r = FN(ruler_of)(job, rows);
+  FL_ALONG(job, rows->a, rows->b, FN(widen)(&all, FN(gaps)(&r, x, y, i, left, whole)), (void)0)
   return FN(extent_of)(all);
 }
 static double FN(largest_of)(fl_vectors *job, int which) {
   FN(extent) all = {vset_f64(0), vset_f64(0)};
-  FL_ALONG(job, FN(widen)(&all, FN(elements)(here.x[which], i, left, whole)), (void)0)
+  FL_ALONG(job, which, which, FN(widen)(&all, FN(elements)(x, i, left, whole)), (void)0)
   return FN(extent_of)(all);
 }
 
@@ -163,13 +173,12 @@ typedef struct {
   vd size, most, count;
 } FN(leaders);
 
-FL_INLINE void FN(leader_step)(const fl_vectors *job, FN(leaders) *of, const FN(between) *r, ptrdiff_t i, ptrdiff_t left,
+FL_INLINE void FN(leader_step)(FN(leaders) *of, const FN(ruler) *r, const void *x, const void *y, ptrdiff_t i, ptrdiff_t left,
                                int whole) {
-  const FN(wide) x = FN(elements)(job->x[r->a], i, left, whole), y = FN(elements)(job->x[r->b], i, left, whole);
-  const vd eps = vset_f64(job->eps * r->before);
+  const FN(wide) u = FN(elements)(x, i, left, whole), v = FN(elements)(y, i, left, whole);
   for (int k = 0; k < STEPS; k++) {
     vd lost;
-    const vd e = FN(within)(gap(x.at[k] * r->before, y.at[k] * r->before, eps, 1, 1, &lost), k, left, whole);
+    const vd e = FN(within)(gap(u.at[k] * r->before, v.at[k] * r->before, r->eps, 1, 1, &lost), k, left, whole);
     const md leads = veq(vabs(e), of->size);
     of->count = vtally(of->count, leads);
     of->most = vmax(of->most, vselect(leads, vselect(vlt(e, vset_f64(0)), -lost, lost), of->most));
@@ -177,26 +186,29 @@ FL_INLINE void FN(leader_step)(const fl_vectors *job, FN(leaders) *of, const FN(
 }
 
 /* What the largest differences (of size `top`, times `before`) have lost: the most; and how many they are. */
-static double FN(largest_lost)(fl_vectors *job, const FN(between) *r, double top, double *count) {
+static double FN(largest_lost)(fl_vectors *job, const FN(between) *rows, double top, double *count) {
   FN(leaders) of = {vset_f64(top), vset_f64(-INFINITY), vset_f64(0)};
-  FL_ALONG(job, FN(leader_step)(&here, &of, r, i, left, whole), (void)0)
+  const FN(ruler) r = FN(ruler_of)(job, rows);
+  FL_ALONG(job, rows->a, rows->b, FN(leader_step)(&of, &r, x, y, i, left, whole), (void)0)
   *count = vsum_f64(of.count);
   return vtop(of.most);
 }
 
-FL_INLINE void FN(power_step)(const fl_vectors *job, vd sum[2], FN(wide) e, double top) {
+FL_INLINE void FN(power_step)(vd sum[2], FN(wide) e, double top, double p) {
   for (int k = 0; k < STEPS; k++) {
     const vd ratio = vabs(e.at[k]) / top;
     const md gone = vlt(ratio, vset_f64(0x1p-1000));
     const vd log = vlog(vselect(gone, vset_f64(1), ratio));
-    fl_add(&sum[0], &sum[1], vdrop(gone, fl_exp_negative(log * job->p)));
+    fl_add(&sum[0], &sum[1], vdrop(gone, fl_exp_negative(log * p)));
   }
 }
 
 /* The sum of (size / top)^p. */
-static double FN(sum_of_powers)(fl_vectors *job, const FN(between) *r, double top) {
+static double FN(sum_of_powers)(fl_vectors *job, const FN(between) *rows, double top) {
   vd sum[2] = {vset_f64(0), vset_f64(0)};
-  FL_ALONG(job, FN(power_step)(&here, sum, FN(gaps)(&here, r, i, left, whole), top), (void)0)
+  const FN(ruler) r = FN(ruler_of)(job, rows);
+  const double p = job->p;
+  FL_ALONG(job, rows->a, rows->b, FN(power_step)(sum, FN(gaps)(&r, x, y, i, left, whole), top, p), (void)0)
   const pair all = pair_sum(sum[0], sum[1]);
   return all.high + all.low;
 }
@@ -253,83 +265,91 @@ static FN(turn) FN(turn_of)(fl_vectors *job, const FN(between) *r, length d, int
   return t;
 }
 
-FL_INLINE vd FN(slope)(const fl_vectors *job, const FN(turn) *t, vd x, vd y, int norm, int with_eps, int scaled) {
-  const vd zero = vset_f64(0), factor = vset_f64(t->factor);
-  const vd before = vset_f64(t->r.before), eps = vset_f64(job->eps * t->r.before);
-  const int exact = with_eps && (FL_REAL_BITS == 64 || norm == FL_NORM_MAX); /* as `largest` saw it */
-  vd e = scaled ? rounded_gap(x * before, y * before, eps, with_eps, exact) * t->r.after
-                : rounded_gap(x, y, eps, with_eps, exact);
-  if (norm == FL_NORM_TWO) return e * factor;
-  const vd size = vabs(e), top = vset_f64(t->top);
-  const vd sign = vselect(vlt(zero, e), vset_f64(1), vselect(vlt(e, zero), vset_f64(-1), e)); /* nan if e is */
-  if (norm == FL_NORM_ONE) return sign * factor;
-  if (norm == FL_NORM_MAX) return vselect(veq(size, top), sign, zero) * factor;
-  const vd ratio = vmax(vset_f64(0x1p-1000), size / top);
-  return sign * factor * fl_exp_negative(vmin(zero, vset_f64(job->p - 1) * vlog(ratio)));
+typedef struct { /* a turn in registers */
+  FN(ruler) r;
+  vd factor, top, power;
+} FN(lever);
+
+FL_INLINE FN(lever) FN(lever_of)(const fl_vectors *job, const FN(turn) *t) {
+  return (FN(lever)){FN(ruler_of)(job, &t->r), vset_f64(t->factor), vset_f64(t->top), vset_f64(job->p - 1)};
 }
 
-FL_INLINE void FN(pair_step)(const fl_vectors *job, const FN(turn) *t, int scaled, ptrdiff_t i, ptrdiff_t left, int whole) {
-  const FN(wide) x = FN(elements)(job->x[0], i, left, whole), y = FN(elements)(job->x[1], i, left, whole);
+FL_INLINE vd FN(slope)(const FN(lever) *t, vd x, vd y, int norm, int with_eps, int scaled) {
+  const vd zero = vset_f64(0), eps = t->r.eps;
+  const int exact = with_eps && (FL_REAL_BITS == 64 || norm == FL_NORM_MAX); /* as `largest` saw it */
+  const vd e = scaled ? rounded_gap(x * t->r.before, y * t->r.before, eps, with_eps, exact) * t->r.after
+                      : rounded_gap(x, y, eps, with_eps, exact);
+  if (norm == FL_NORM_TWO) return e * t->factor;
+  const vd size = vabs(e);
+  const vd sign = vselect(vlt(zero, e), vset_f64(1), vselect(vlt(e, zero), vset_f64(-1), e)); /* nan if e is */
+  if (norm == FL_NORM_ONE) return sign * t->factor;
+  if (norm == FL_NORM_MAX) return vselect(veq(size, t->top), sign, zero) * t->factor;
+  const vd ratio = vmax(vset_f64(0x1p-1000), size / t->top);
+  return sign * t->factor * fl_exp_negative(vmin(zero, t->power * vlog(ratio)));
+}
+
+FL_INLINE void FN(pair_step)(const FN(lever) *t, int scaled, const void *x, const void *y, void *gx, void *gy, ptrdiff_t i,
+                             ptrdiff_t left, int whole) {
+  const FN(wide) u = FN(elements)(x, i, left, whole), v = FN(elements)(y, i, left, whole);
   FN(wide) up, down;
   for (int k = 0; k < STEPS; k++) {
-    up.at[k] = FN(slope)(job, t, x.at[k], y.at[k], FL_NORM_TWO, 0, scaled);
+    up.at[k] = FN(slope)(t, u.at[k], v.at[k], FL_NORM_TWO, 0, scaled);
     down.at[k] = -up.at[k];
   }
-  FN(ahead_out)(job->grad[0], i), FN(ahead_out)(job->grad[1], i);
-  FN(keep)(job->grad[0], i, left, whole, up), FN(keep)(job->grad[1], i, left, whole, down);
+  FN(ahead_out)(gx, i), FN(ahead_out)(gy, i);
+  FN(keep)(gx, i, left, whole, up), FN(keep)(gy, i, left, whole, down);
 }
 
 /* The gradient of a function of one distance. */
 static void FN(pair_slopes)(fl_vectors *job, const FN(turn) *of) {
-  const FN(turn) t = *of;
-  if (t.r.before != 1 || t.r.after != 1)
-    FL_ALONG(job, FN(pair_step)(&here, &t, 1, i, left, whole), leave(job, start))
+  const FN(lever) t = FN(lever_of)(job, of);
+  if (of->r.before != 1 || of->r.after != 1)
+    FL_ALONG(job, 0, 1, FN(pair_step)(&t, 1, x, y, gx, gy, i, left, whole), leave(job, start))
   else
-    FL_ALONG(job, FN(pair_step)(&here, &t, 0, i, left, whole), leave(job, start))
+    FL_ALONG(job, 0, 1, FN(pair_step)(&t, 0, x, y, gx, gy, i, left, whole), leave(job, start))
 }
 
-FL_INLINE void FN(triplet_step)(const fl_vectors *job, const FN(turn) *near, const FN(turn) *away, int swapped, int norm,
-                                int with_eps, int scaled, ptrdiff_t i, ptrdiff_t left, int whole) {
-  const FN(wide) a = FN(elements)(job->x[0], i, left, whole), p = FN(elements)(job->x[1], i, left, whole),
-                 n = FN(elements)(job->x[2], i, left, whole);
+/* x is the anchor, y the positive, z the negative. */
+FL_INLINE void FN(triplet_step)(const FN(lever) *near, const FN(lever) *away, int swapped, int norm, int with_eps,
+                                int scaled, const void *x, const void *y, const void *z, void *gx, void *gy, void *gz,
+                                ptrdiff_t i, ptrdiff_t left, int whole) {
+  const FN(wide) a = FN(elements)(x, i, left, whole), p = FN(elements)(y, i, left, whole),
+                 n = FN(elements)(z, i, left, whole);
   FN(wide) of_a, of_p, of_n;
   for (int k = 0; k < STEPS; k++) {
-    const vd pull = FN(slope)(job, near, a.at[k], p.at[k], norm, with_eps, scaled);
-    const vd push = FN(slope)(job, away, swapped ? p.at[k] : a.at[k], n.at[k], norm, with_eps, scaled);
+    const vd pull = FN(slope)(near, a.at[k], p.at[k], norm, with_eps, scaled);
+    const vd push = FN(slope)(away, swapped ? p.at[k] : a.at[k], n.at[k], norm, with_eps, scaled);
     of_a.at[k] = swapped ? pull : pull + push;
     of_p.at[k] = swapped ? push - pull : -pull;
     of_n.at[k] = -push;
   }
-  FN(ahead_out)(job->grad[0], i), FN(ahead_out)(job->grad[1], i), FN(ahead_out)(job->grad[2], i);
-  FN(keep)(job->grad[0], i, left, whole, of_a);
-  FN(keep)(job->grad[1], i, left, whole, of_p);
-  FN(keep)(job->grad[2], i, left, whole, of_n);
+  FN(ahead_out)(gx, i), FN(ahead_out)(gy, i), FN(ahead_out)(gz, i);
+  FN(keep)(gx, i, left, whole, of_a), FN(keep)(gy, i, left, whole, of_p), FN(keep)(gz, i, left, whole, of_n);
 }
 
-#define FL_TRIPLET_SLOPES(norm, with_eps, scaled)                                                                        \
-  do {                                                                                                                   \
-    if (swapped)                                                                                                         \
-      FL_ALONG(job, FN(triplet_step)(&here, &near, &away, 1, norm, with_eps, scaled, i, left, whole), leave(job, start))     \
-    else                                                                                                                 \
-      FL_ALONG(job, FN(triplet_step)(&here, &near, &away, 0, norm, with_eps, scaled, i, left, whole), leave(job, start))     \
-  } while (0)
+#define FL_TRIPLET_SLOPES(norm, with_eps, scaled, swapped)                                                               \
+  FL_ALONG(job, 0, 1,                                                                                                    \
+           FN(triplet_step)(&near, &away, swapped, norm, with_eps, scaled, x, y, z, gx, gy, gz, i, left, whole),         \
+           leave(job, start))
 
 static void FN(triplet_slopes)(fl_vectors *job, const FN(turn) *to_near, const FN(turn) *to_away, int swapped) {
-  const FN(turn) near = *to_near, away = *to_away;
-  const int scaled = near.r.before != 1 || near.r.after != 1 || away.r.before != 1 || away.r.after != 1;
-  switch (job->norm) {
-    case FL_NORM_TWO:
-      if (scaled)
-        FL_TRIPLET_SLOPES(FL_NORM_TWO, 1, 1);
-      else if (job->eps != 0)
-        FL_TRIPLET_SLOPES(FL_NORM_TWO, 1, 0);
-      else
-        FL_TRIPLET_SLOPES(FL_NORM_TWO, 0, 0);
-      break;
-    case FL_NORM_ONE: FL_TRIPLET_SLOPES(FL_NORM_ONE, 1, 1); break;
-    case FL_NORM_MAX: FL_TRIPLET_SLOPES(FL_NORM_MAX, 1, 1); break;
-    default: FL_TRIPLET_SLOPES(FL_NORM_ANY, 1, 1); break;
-  }
+  const FN(lever) near = FN(lever_of)(job, to_near), away = FN(lever_of)(job, to_away);
+  const FN(between) *const r = &to_near->r, *const s = &to_away->r;
+  const int plain = r->before == 1 && r->after == 1 && s->before == 1 && s->after == 1;
+  if (job->norm == FL_NORM_TWO && plain && !swapped && job->eps == 0)
+    FL_TRIPLET_SLOPES(FL_NORM_TWO, 0, 0, 0)
+  else if (job->norm == FL_NORM_TWO && plain && !swapped)
+    FL_TRIPLET_SLOPES(FL_NORM_TWO, 1, 0, 0)
+  else if (job->norm == FL_NORM_TWO && plain)
+    FL_TRIPLET_SLOPES(FL_NORM_TWO, 1, 0, 1)
+  else if (job->norm == FL_NORM_TWO)
+    FL_TRIPLET_SLOPES(FL_NORM_TWO, 1, 1, swapped)
+  else if (job->norm == FL_NORM_ONE)
+    FL_TRIPLET_SLOPES(FL_NORM_ONE, 1, 1, swapped)
+  else if (job->norm == FL_NORM_MAX)
+    FL_TRIPLET_SLOPES(FL_NORM_MAX, 1, 1, swapped)
+  else
+    FL_TRIPLET_SLOPES(FL_NORM_ANY, 1, 1, swapped)
 }
 
 /* The gradient of a row that is no concern of the loss. */
@@ -350,7 +370,7 @@ static void FN(contrastive)(fl_vectors *job) {
   if (job->label == 1) {
     const int rooted = p != 2;
     const length d = FN(distance)(job, &r, rooted, FL_REAL_BITS == 64);
-    job->value = rooted ? length_power(d, p) / 2 : shifted(d.high + d.low, d.shift - 1);
+    job->value = rooted ? length_power(d, p) / 2 : shifted((d.high + d.low) / 2, d.shift);
     if (!job->slopes) return;
     const double slope = rooted ? p / 2 * length_power(d, p - 1) : 0.5;
     const FN(turn) t = FN(turn_of)(job, &r, d, rooted, job->scale * slope);
@@ -427,12 +447,12 @@ typedef struct { /* sums of the products of two vectors times powers of two, one
   pair xx, yy, xy;
 } FN(products);
 
-FL_INLINE void FN(product_step)(const fl_vectors *job, FN(sums) s[3], const double *by, int scaled, int exact, ptrdiff_t i,
-                                ptrdiff_t left, int whole) {
-  FN(ahead)(job->x[0], i), FN(ahead)(job->x[1], i);
-  const FN(wide) x = FN(elements)(job->x[0], i, left, whole), y = FN(elements)(job->x[1], i, left, whole);
+FL_INLINE void FN(product_step)(FN(sums) s[3], double by_x, double by_y, int scaled, int exact, const void *x, const void *y,
+                                ptrdiff_t i, ptrdiff_t left, int whole) {
+  FN(ahead)(x, i), FN(ahead)(y, i);
+  const FN(wide) a = FN(elements)(x, i, left, whole), b = FN(elements)(y, i, left, whole);
   for (int k = 0; k < STEPS; k++) {
-    const vd u = scaled ? x.at[k] * by[0] : x.at[k], v = scaled ? y.at[k] * by[1] : y.at[k];
+    const vd u = scaled ? a.at[k] * by_x : a.at[k], v = scaled ? b.at[k] * by_y : b.at[k];
     add_product(&s[0].high[k], &s[0].low[k], u, u, exact);
     add_product(&s[1].high[k], &s[1].low[k], v, v, exact);
     add_product(&s[2].high[k], &s[2].low[k], u, v, exact);
@@ -441,8 +461,8 @@ FL_INLINE void FN(product_step)(const fl_vectors *job, FN(sums) s[3], const doub
 
 FL_INLINE void FN(multiply_with)(fl_vectors *job, FN(products) *p, int scaled, int exact) {
   FN(sums) s[3] = {{{{0}}, {{0}}}};
-  const double by[2] = {p->by[0], p->by[1]};
-  FL_ALONG(job, FN(product_step)(&here, s, by, scaled, exact, i, left, whole), (void)0)
+  const double by_x = p->by[0], by_y = p->by[1];
+  FL_ALONG(job, 0, 1, FN(product_step)(s, by_x, by_y, scaled, exact, x, y, i, left, whole), (void)0)
   p->xx = FN(total)(s[0], exact), p->yy = FN(total)(s[1], exact), p->xy = FN(total)(s[2], exact);
 }
 
@@ -472,11 +492,11 @@ FL_INLINE vd FN(residual)(vd y, vd x, pair t) {
   return FL_REAL_BITS == 32 ? y - x * t.high : exact_residual(y, x, t);
 }
 
-FL_INLINE void FN(sine_step)(const fl_vectors *job, vd sum[2], const FN(products) *p, pair along, ptrdiff_t i,
+FL_INLINE void FN(sine_step)(vd sum[2], double by_x, double by_y, pair along, const void *x, const void *y, ptrdiff_t i,
                              ptrdiff_t left, int whole) {
-  const FN(wide) x = FN(elements)(job->x[0], i, left, whole), y = FN(elements)(job->x[1], i, left, whole);
+  const FN(wide) u = FN(elements)(x, i, left, whole), v = FN(elements)(y, i, left, whole);
   for (int k = 0; k < STEPS; k++) {
-    const vd r = exact_residual(y.at[k] * p->by[1], x.at[k] * p->by[0], along);
+    const vd r = exact_residual(v.at[k] * by_y, u.at[k] * by_x, along);
     fl_add(&sum[0], &sum[1], r * r);
   }
 }
@@ -484,34 +504,38 @@ FL_INLINE void FN(sine_step)(const fl_vectors *job, vd sum[2], const FN(products
 /* 1 - c^2 for the cosine c of nearly parallel vectors: the part of y that is not along x, squared. */
 static double FN(square_of_sine)(fl_vectors *job, const FN(products) *p, pair along) {
   vd sum[2] = {vset_f64(0), vset_f64(0)};
-  FL_ALONG(job, FN(sine_step)(&here, sum, p, along, i, left, whole), (void)0)
+  const double by_x = p->by[0], by_y = p->by[1];
+  FL_ALONG(job, 0, 1, FN(sine_step)(sum, by_x, by_y, along, x, y, i, left, whole), (void)0)
   const pair all = pair_sum(sum[0], sum[1]);
   const double sine = (all.high + all.low) / p->yy.high;
   return sine < 0x1p-190 ? 0 : sine; /* what rounding leaves of parallel vectors */
 }
 
-FL_INLINE void FN(cosine_step)(const fl_vectors *job, const FN(products) *p, pair of_x, pair of_y, double factor, int scaled,
-                               ptrdiff_t i, ptrdiff_t left, int whole) {
-  const FN(wide) x = FN(elements)(job->x[0], i, left, whole), y = FN(elements)(job->x[1], i, left, whole);
-  FN(wide) gx, gy;
+typedef struct { /* of the gradient of the cosine, times factor */
+  pair of_x, of_y; /* xy / xx and xy / yy */
+  double by_x, by_y, factor;
+} FN(turned);
+
+FL_INLINE void FN(cosine_step)(const FN(turned) *t, int scaled, const void *x, const void *y, void *gx, void *gy, ptrdiff_t i,
+                               ptrdiff_t left, int whole) {
+  const FN(wide) a = FN(elements)(x, i, left, whole), b = FN(elements)(y, i, left, whole);
+  FN(wide) of_a, of_b;
   for (int k = 0; k < STEPS; k++) {
-    const vd u = scaled ? x.at[k] * p->by[0] : x.at[k], v = scaled ? y.at[k] * p->by[1] : y.at[k];
-    gx.at[k] = FN(residual)(v, u, of_x) * factor, gy.at[k] = FN(residual)(u, v, of_y) * factor;
-    if (scaled) gx.at[k] *= p->by[0], gy.at[k] *= p->by[1];
+    const vd u = scaled ? a.at[k] * t->by_x : a.at[k], v = scaled ? b.at[k] * t->by_y : b.at[k];
+    of_a.at[k] = FN(residual)(v, u, t->of_x) * t->factor, of_b.at[k] = FN(residual)(u, v, t->of_y) * t->factor;
+    if (scaled) of_a.at[k] *= t->by_x, of_b.at[k] *= t->by_y;
   }
-  FN(ahead_out)(job->grad[0], i), FN(ahead_out)(job->grad[1], i);
-  FN(keep)(job->grad[0], i, left, whole, gx), FN(keep)(job->grad[1], i, left, whole, gy);
+  FN(ahead_out)(gx, i), FN(ahead_out)(gy, i);
+  FN(keep)(gx, i, left, whole, of_a), FN(keep)(gy, i, left, whole, of_b);
 }
 
 /* The gradient of factor times the cosine, whose denominator is `both`: (y - (xy / xx) x) / (|x| |y|). */
-static void FN(cosine_slopes)(fl_vectors *job, const FN(products) *of, double both, double factor) {
-  const FN(products) own = *of, *p = &own;
-  const pair of_x = pair_over(p->xy, p->xx), of_y = pair_over(p->xy, p->yy);
-  factor /= both;
-  if (p->by[0] != 1 || p->by[1] != 1)
-    FL_ALONG(job, FN(cosine_step)(&here, p, of_x, of_y, factor, 1, i, left, whole), leave(job, start))
+static void FN(cosine_slopes)(fl_vectors *job, const FN(products) *p, double both, double factor) {
+  const FN(turned) t = {pair_over(p->xy, p->xx), pair_over(p->xy, p->yy), p->by[0], p->by[1], factor / both};
+  if (t.by_x != 1 || t.by_y != 1)
+    FL_ALONG(job, 0, 1, FN(cosine_step)(&t, 1, x, y, gx, gy, i, left, whole), leave(job, start))
   else
-    FL_ALONG(job, FN(cosine_step)(&here, p, of_x, of_y, factor, 0, i, left, whole), leave(job, start))
+    FL_ALONG(job, 0, 1, FN(cosine_step)(&t, 0, x, y, gx, gy, i, left, whole), leave(job, start))
 }
 
 /* The loss of two vectors that are not zero; *both: the product of their lengths. */
