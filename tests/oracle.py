@@ -1258,8 +1258,8 @@ def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any],
     stirling = options.get("full") and options.get("log_input", True)
     if name == "kl_div_with_logits":
         return _entropies(*args, **options)
-    if name == "triplet" and options.get("p", 2) not in (1, 2, np.inf):
-        return _lengths(*_float64(*args), options) * (1.0 if dtype == "float64" else 2.0**-27)
+    if name == "triplet":
+        return _triplet_scale(*_float64(*args), options, dtype)
     if name == "box_iou":
         return _corner_scale(*args, options.get("format", "xyxy")) if dtype == "float64" else 0.0
     if name == "ctc" and options.get("log_probs"):  # that add up to anything: their product may be next to 1
@@ -1282,10 +1282,28 @@ def _corner_scale(boxes: ArrayLike, target: ArrayLike, format: str) -> np.ndarra
     return (np.abs(both[..., :2]) + both[..., 2:]).max(axis=(0, -1)) / both[..., 2:].min(axis=(0, -1))
 
 
-def _lengths(a: np.ndarray, pos: np.ndarray, neg: np.ndarray, options: dict[str, Any]) -> np.ndarray:
-    """Distances and margin, whose difference the loss is: powers other than squares are made in double."""
-    norms = [np.linalg.norm(a - x + options.get("eps", 1e-6), ord=options["p"], axis=-1) for x in (pos, neg)]
-    return sum(norms) + options.get("margin", 1.0)
+def _triplet_scale(a: np.ndarray, pos: np.ndarray, neg: np.ndarray, options: dict[str, Any], dtype: str) -> np.ndarray:
+    """Distances and margin, whose difference the loss is: known to 2^-100 of them; powers other than squares are made in double."""
+    p, size = options.get("p", 2), options.get("margin", 1.0)
+    for x in (pos, neg):
+        e = np.abs(a - x + options.get("eps", 1e-6))
+        top = np.maximum(e.max(axis=-1, initial=0.0), 1e-300)
+        d = top * np.linalg.norm(e / top[..., None], ord=p, axis=-1)
+        size = size + (d**2 if options.get("squared") else d)
+    digits = 2.0**-100 if p in (1, 2, np.inf) else 2.0**-52
+    return np.minimum(size, 1e300) * (digits / np.finfo(dtype).eps)
+
+
+def _triplet_slope_scale(args: tuple[ArrayLike, ...], options: dict[str, Any]) -> np.ndarray:
+    return sum(row_scale(d) for d in truth("triplet", args, options).derivatives[0])
+
+
+def _cosine_slope_scale(x: ArrayLike, derivative: Exact) -> np.ndarray:
+    """A row of the slopes, and what rounding leaves where a vector is parallel to the other."""
+    (x,) = _float64(x)
+    top = np.maximum(np.abs(x).max(axis=-1, keepdims=True, initial=0.0), 1e-300)
+    length = top * np.sqrt(((x / top) ** 2).sum(axis=-1, keepdims=True))
+    return row_scale(derivative) + np.where(length == 0, 0.0, 2.0**-25 / np.where(length == 0, 1.0, length))
 
 
 def _entropies(x: ArrayLike, t: ArrayLike, temperature: float = 1.0, log_target: bool = False) -> np.ndarray:
@@ -1310,6 +1328,10 @@ def derivative_scale(
     name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], derivative: Exact, order: int, argument: int = 0
 ) -> np.ndarray:
     """What an error of a derivative is measured against: itself, its two terms, or its row's largest."""
+    if name == "triplet":  # the anchor's are differences of the others'
+        return _once(_triplet_slope_scale, args, options)
+    if name == "cosine_embedding":
+        return _cosine_slope_scale(args[argument], derivative)
     if name in ROWS or name in VECTORS or name == "box_iou":
         return row_scale(derivative)
     if name in REGIONS:

@@ -174,6 +174,9 @@ static double length_minus(length a, length b, double margin, double *size, int 
   return rest == rest ? v + rest : v; /* infinite operands drop nothing */
 }
 
+/* Whether a difference is what rounding leaves of equal numbers. */
+FL_INLINE int tied(double v, double size) { return fabs(v) <= FL_TIED * size && size < INFINITY; }
+
 /* (high + low)^power */
 static double length_power(length a, double power) {
   const double high = shifted(a.high, a.shift), low = shifted(a.low, a.shift);

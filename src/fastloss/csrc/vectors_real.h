@@ -261,7 +261,7 @@ static FN(turn) FN(turn_of)(fl_vectors *job, const FN(between) *r, length d, int
     FN(largest_lost)(job, r, d.high, &count);
     t.factor = factor / (count > 0 ? count : 1);
   }
-  if (d.high == 0) t.factor = 0;
+  if (d.high == 0) t.factor = 0, t.top = 1;
   return t;
 }
 
@@ -385,7 +385,7 @@ static void FN(contrastive)(fl_vectors *job) {
     d = FN(distance)(job, &r, 1, 1);
     v = length_minus((length){0, 0, 0}, d, job->margin, &size, &shift);
   }
-  if (fabs(v) <= FL_TIED * size) v = 0;
+  if (tied(v, size)) v = 0;
   const length lack = {above_zero(v), 0, shift};
   job->value = length_power(lack, p) / 2;
   if (!job->slopes) return;
@@ -415,12 +415,12 @@ static FN(triple) FN(measure)(fl_vectors *job, int exact) {
     const length other = FN(distance)(job, &across, rooted, exact);
     double v = length_minus(other, m.away, 0, &m.size, &m.shift);
     m.unsure = fabs(v) <= FL_UNSURE * m.size;
-    if (exact && fabs(v) <= FL_TIED * m.size) v = 0;
+    if (exact && tied(v, m.size)) v = 0;
     if (!(v >= 0)) m.away = other, m.to_negative = across, m.swapped = 1; /* nan too */
   }
   m.v = length_minus(m.near, m.away, job->margin, &m.size, &m.shift);
   m.unsure |= fabs(m.v) <= FL_UNSURE * m.size;
-  if (exact && fabs(m.v) <= FL_TIED * m.size) m.v = 0;
+  if (exact && tied(m.v, m.size)) m.v = 0;
   return m;
 }
 
