@@ -25,7 +25,7 @@ LOSSES = tuple(fl.LOSSES.values())
 POINTWISE = tuple(loss for loss in LOSSES if loss.pointwise)
 SEQUENCES = tuple(loss for loss in LOSSES if loss.family == "sequence")  # a sample is a matrix of frames and a list of labels
 ROWWISE = tuple(loss for loss in LOSSES if loss.options.get("axis") == -1)
-VECTORS = tuple(loss for loss in LOSSES if loss.family == "embedding" and not loss.pointwise)  # with one label for each row, or none
+VECTORS = (fl.contrastive, fl.triplet, fl.cosine_embedding)  # rows of two or three arrays, and a label for each, or none
 REGIONS = tuple(loss for loss in LOSSES if loss.family == "segmentation" and "axis" in loss.options)
 SHAPED = tuple(loss for loss in LOSSES if loss not in (*SEQUENCES, *REGIONS))  # whose samples may lie in several axes
 IGNORING = tuple(loss for loss in ROWWISE if "ignore_index" in loss.options)

@@ -1283,7 +1283,8 @@ def _corner_scale(boxes: ArrayLike, target: ArrayLike, format: str) -> np.ndarra
 
 
 def _triplet_scale(a: np.ndarray, pos: np.ndarray, neg: np.ndarray, options: dict[str, Any], dtype: str) -> np.ndarray:
-    """Distances and margin, whose difference the loss is: known to 2^-100 of them; powers other than squares are made in double."""
+    """Distances and margin, whose difference the loss is: known to 2^-100 of them; powers other than squares are made in
+    double."""
     p, size = options.get("p", 2), options.get("margin", 1.0)
     for x in (pos, neg):
         e = np.abs(a - x + options.get("eps", 1e-6))

@@ -371,7 +371,9 @@ def test_samples_in_many_axes(loss: fl.Loss, dtype: str) -> None:
     shaped = per_sample(loss, args, lambda a: np.asfortranarray(a.reshape(2, 3, 4, *a.shape[1:])))
     assert np.array_equal(loss(*shaped, reduction="none").ravel(), loss(*args, reduction="none"))
     weight = np.random.default_rng(16).uniform(0, 2, (2, 3))
-    assert loss(*shaped, sample_weight=weight) == pytest.approx(loss(*args, sample_weight=np.repeat(weight.ravel(), 4)), rel=1e-14)
+    assert loss(*shaped, sample_weight=weight) == pytest.approx(
+        loss(*args, sample_weight=np.repeat(weight.ravel(), 4)), rel=1e-14
+    )
 
 
 # -- What is refused ---------------------------------------------------------------------------------

@@ -47,8 +47,8 @@ def signs(name: str, value: Any, of: str, shape: tuple[int, ...]) -> Array:
 
 
 class Vectors(Plan):
-    """One value for each row: `loss` of _vectors.vectors on two or three arrays, and perhaps a label for each row. `options`: further
-    arguments of _vectors.vectors."""
+    """One value for each row: `loss` of _vectors.vectors on two or three arrays, and perhaps a label for each row. `options`:
+    further arguments of _vectors.vectors."""
 
     __slots__ = ("arrays", "label", "loss", "options", "sample_weight", "shape", "total_weight")
 
@@ -87,8 +87,7 @@ class Vectors(Plan):
     def _kernel(self, scale: float, values: Array | None, gradients: Sequence[Array]) -> float:
         if math.prod(self.shape) == 0:
             return 0.0
-        total: float = _vectors.vectors(
+        return _vectors.vectors(
             self.loss, self.arrays, self.label, wide=self.wide, weight=self.sample_weight, scale=scale, values=values,
             grads=tuple(gradients), threads=get_num_threads(), **self.options,
         )  # fmt: skip
-        return total

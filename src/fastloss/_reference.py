@@ -853,9 +853,7 @@ def energy(
 
 
 @_quiet
-def contrastive(
-    x1: ArrayLike, x2: ArrayLike, similar: ArrayLike, *, margin: float = 1.0, power: float = 2
-) -> Terms:
+def contrastive(x1: ArrayLike, x2: ArrayLike, similar: ArrayLike, *, margin: float = 1.0, power: float = 2.0) -> Terms:
     """d^power / 2 of similar pairs, max(0, margin - d)^power / 2 of the others."""
     d = np.linalg.norm(_float(x1) - _float(x2), axis=-1)
     return _uniform(np.where(np.asarray(similar) == 1, d, np.maximum(0.0, margin - d)) ** power / 2)

@@ -2,11 +2,11 @@
 """Losses of pairs and triplets of vectors that the caller gives: one value for each row.
 
 Design:
-- A row of each operand is read once from memory: lengths or products are added up, and while the row is in the first-level cache its
-  gradient is written. Rows that lie contiguous in the computation type are read and written where they are; of others a piece of
-  some thousand elements is gathered at a time.
-- Sums are in double, or in twice that where the result is what nearly equal lengths leave (csrc/vectors_real.h); squares that leave a
-  double's range are done again with scaled elements.
+- A row of each operand is read once from memory: lengths or products are added up, and while the row is in the first-level
+  cache its gradient is written. Rows that lie contiguous in the computation type are read and written where they are; of others
+  a piece of some thousand elements is gathered at a time.
+- Sums are in double, or in twice that where the result is what nearly equal lengths leave (csrc/vectors_real.h); squares that
+  leave a double's range are done again with scaled elements.
 - Blocks of rows depend on the shape alone; their sums are added in order.
 
 Letters: N rows, D elements of each.
@@ -228,8 +228,8 @@ def vectors(
 ):
     """Run "contrastive", "triplet" or "cosine" over the rows (last axis) of the arrays x; at least one row.
 
-    `label` (or None) and `weight` have an entry for each row; `values`, C-contiguous, float32 or float64, too. Returns the sum of the
-    weighted values. Gradients are multiplied by `scale` and by the weights.
+    `label` (or None) and `weight` have an entry for each row; `values`, C-contiguous, float32 or float64, too. Returns the sum
+    of the weighted values. Gradients are multiplied by `scale` and by the weights.
     """
     cdef VectorCall call
     cdef const fl_vectors_table *table = fl_vectors_table_at(isa())

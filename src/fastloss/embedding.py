@@ -37,7 +37,7 @@ def contrastive(
     similar: Any,
     *,
     margin: float = 1.0,
-    power: float = 2,
+    power: float = 2.0,
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
@@ -67,8 +67,9 @@ def contrastive(
     Returns
     -------
     float or ndarray
-        At least 0, and to its own last digits also where d is next to 0 or to the margin, or its square has no place in a
-        double. The gradient with respect to x2 is minus that with respect to x1; where d is 0 it is 0, and on the margin's border too.
+        At least 0, and known to its own last digits also where d is next to 0 or to the margin, or its square has no place in
+        a double. The gradient with respect to x2 is minus that with respect to x1; it is 0 where d is 0, and on the margin's
+        border.
 
     Raises
     ------
@@ -153,9 +154,10 @@ def triplet(
     Returns
     -------
     float or ndarray
-        At least 0. For p of 1, 2 and infinity known to its own last digits where the distances nearly cancel, and also where
-        their squares have no place in a double; for other p to the rounding of the larger distance, in double. The gradient is 0 on
-        the margin's border; that of a distance of 0 is 0. Of several largest differences each gets its share (p of infinity).
+        At least 0. For p of 1, 2 and infinity known to its own last digits where the distances nearly cancel (down to about
+        2^-100 of them), and also where their squares have no place in a double; for other p to the rounding of the larger
+        distance, in double. The gradient is 0 on the margin's border; that of a distance of 0 is 0. Of several largest
+        differences each gets its share (p of infinity).
 
     Raises
     ------
@@ -195,7 +197,7 @@ def triplet(
 
 def _norm(name: str, value: Any) -> float:
     expected = "a number >= 1, or infinity"
-    if isinstance(value, float) and value == math.inf:
+    if isinstance(value, (float, np.floating)) and value == math.inf:
         return math.inf
     p = _check.number(name, value, expected)
     if p < 1:
@@ -221,8 +223,8 @@ def cosine_embedding(
     .. math:: \\ell = \\begin{cases} 1 - \\cos(x_1, x_2) & t = 1 \\\\ \\max(0, \\cos(x_1, x_2) - m) & t = -1 \\end{cases}
 
     Next to 0, 1 - cos is computed from the part of x2 that is not along x1, as :math:`\\sin^2 / (1 + \\cos)`: nearly parallel
-    vectors keep their digits. PyTorch's ``cosine_embedding_loss`` adds 1e-12 to the squared lengths, so that short vectors are never quite
-    parallel; here the cosine with a zero vector is 0, and its gradient too.
+    vectors keep their digits. PyTorch's ``cosine_embedding_loss`` adds 1e-12 to the squared lengths, so that short vectors are
+    never quite parallel; here the cosine with a zero vector is 0, and its gradient too.
 
     Parameters
     ----------
@@ -264,9 +266,7 @@ def cosine_embedding(
     """
     arrays = rows(("x1", "x2"), (x1, x2))
     label = signs("target", target, "x1", arrays[0].shape)
-    return Vectors(
-        "cosine", arrays, label, sample_weight, reduction, margin=_check.between("margin", margin, -1.0, 1.0)
-    )
+    return Vectors("cosine", arrays, label, sample_weight, reduction, margin=_check.between("margin", margin, -1.0, 1.0))
 
 
 # ---- scores and distances -----------------------------------------------------------------------------------------------
@@ -319,7 +319,8 @@ def margin_ranking(
 
     References
     ----------
-    Herbrich, Graepel and Obermayer, *Large Margin Rank Boundaries for Ordinal Regression*, Advances in Large Margin Classifiers, 2000.
+    Herbrich, Graepel and Obermayer, *Large Margin Rank Boundaries for Ordinal Regression*, in Advances in Large Margin
+    Classifiers, 2000.
 
     Examples
     --------
@@ -347,7 +348,9 @@ def margin_ranking(
     citation="PyTorch's HingeEmbeddingLoss",
     sampler="distances_and_signs",
 )
-def hinge_embedding(distance: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = None, reduction: str = "mean") -> Plan:
+def hinge_embedding(
+    distance: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = None, reduction: str = "mean"
+) -> Plan:
     """Hinge embedding loss of distances: small between what is alike, else at least a margin.
 
     .. math:: \\ell = \\begin{cases} d & t = 1 \\\\ \\max(0, m - d) & t = -1 \\end{cases}

@@ -52,7 +52,9 @@ def test_a_triplet_without_a_margin() -> None:
     with pytest.raises(ValueError, match="margin"):
         F.triplet_margin_loss(*map(torch.from_numpy, (a, p, n)), margin=0.0)
     d = [np.linalg.norm(a - x + 1e-6, axis=-1) for x in (p, n)]
-    np.testing.assert_allclose(fl.triplet(a, p, n, margin=0.0, reduction="none"), np.maximum(0, d[0] - d[1]), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(
+        fl.triplet(a, p, n, margin=0.0, reduction="none"), np.maximum(0, d[0] - d[1]), rtol=1e-12, atol=1e-14
+    )
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.1, -0.2])
@@ -105,7 +107,8 @@ def test_hinge_embedding_loss(margin: float, dtype: str) -> None:
 
 
 def test_contrastive_of_pytorch_metric_learning() -> None:
-    """Its loss of given pairs is power 1 without the half, similar pairs and others averaged apart, over those that cost something."""
+    """Its loss of given pairs is power 1 without the half, similar pairs and others averaged apart, over those that cost
+    something."""
     losses = need("pytorch_metric_learning.losses")
     distances = need("pytorch_metric_learning.distances")
     rng = np.random.default_rng(5)

@@ -57,7 +57,8 @@ POINT(hinge_embedding) { /* x is a distance; p[0], p[1] = margin */
   (void)z;
   const V zero = FN(vset)(0), one = FN(vset)(1);
 #if FL_REAL_BITS == 32
-  const V d = vnarrow(FN(margin_of)(vlow(p[0]), vlow(p[1])) - vlow(x), FN(margin_of)(vhigh(p[0]), vhigh(p[1])) - vhigh(x));
+  const V d =
+      vnarrow(FN(margin_of)(vlow(p[0]), vlow(p[1])) - vlow(x), FN(margin_of)(vhigh(p[0]), vhigh(p[1])) - vhigh(x));
 #else
   const V d = FN(margin_of)(p[0], p[1]) - x;
 #endif

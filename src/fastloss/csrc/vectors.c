@@ -26,7 +26,7 @@ FL_INLINE void leave(fl_vectors *job, ptrdiff_t start) {
 #include "twice.h"
 
 #define FL_VECTORS_REAL(suffix)                                                                                          \
-  { .contrastive = contrastive_##suffix, .triplet = triplet_##suffix, .cosine = cosine_##suffix }
+  {.contrastive = contrastive_##suffix, .triplet = triplet_##suffix, .cosine = cosine_##suffix}
 #define FL_TABLE_OF(level) FN_JOIN(fl_vectors_table, level)
 
 const fl_vectors_table FL_TABLE_OF(FL_LEVEL) = {FL_VECTORS_REAL(f32), FL_VECTORS_REAL(f64)};

@@ -173,8 +173,8 @@ typedef struct {
   vd size, most, count;
 } FN(leaders);
 
-FL_INLINE void FN(leader_step)(FN(leaders) *of, const FN(ruler) *r, const void *x, const void *y, ptrdiff_t i, ptrdiff_t left,
-                               int whole) {
+FL_INLINE void FN(leader_step)(FN(leaders) *of, const FN(ruler) *r, const void *x, const void *y, ptrdiff_t i,
+                               ptrdiff_t left, int whole) {
   const FN(wide) u = FN(elements)(x, i, left, whole), v = FN(elements)(y, i, left, whole);
   for (int k = 0; k < STEPS; k++) {
     vd lost;
@@ -217,7 +217,8 @@ static double FN(sum_of_powers)(fl_vectors *job, const FN(between) *rows, double
 static length FN(distance)(fl_vectors *job, FN(between) *r, int rooted, int exact) {
   r->before = r->after = 1;
   if (job->norm == FL_NORM_ONE || job->norm == FL_NORM_TWO) {
-    const double eps = job->norm == FL_NORM_TWO ? job->eps * job->eps * 0x1p-20 : job->eps, least = job->norm == FL_NORM_TWO ? 0x1p-900 : 0;
+    const double eps = job->norm == FL_NORM_TWO ? job->eps * job->eps * 0x1p-20 : job->eps,
+                 least = job->norm == FL_NORM_TWO ? 0x1p-900 : 0;
     pair s = FN(sum)(job, r, exact);
     if (!exact && s.high <= (double)job->D * eps * 0x1p-20) s = FN(sum)(job, r, 1); /* little is left of x - y + eps */
     if (s.high >= least && s.high < 0x1p1000) {
@@ -288,8 +289,8 @@ FL_INLINE vd FN(slope)(const FN(lever) *t, vd x, vd y, int norm, int with_eps, i
   return sign * t->factor * fl_exp_negative(vmin(zero, t->power * vlog(ratio)));
 }
 
-FL_INLINE void FN(pair_step)(const FN(lever) *t, int scaled, const void *x, const void *y, void *gx, void *gy, ptrdiff_t i,
-                             ptrdiff_t left, int whole) {
+FL_INLINE void FN(pair_step)(const FN(lever) *t, int scaled, const void *x, const void *y, void *gx, void *gy,
+                             ptrdiff_t i, ptrdiff_t left, int whole) {
   const FN(wide) u = FN(elements)(x, i, left, whole), v = FN(elements)(y, i, left, whole);
   FN(wide) up, down;
   for (int k = 0; k < STEPS; k++) {
@@ -400,7 +401,8 @@ static void FN(contrastive)(fl_vectors *job) {
 typedef struct {
   FN(between) to_positive, to_negative;
   length near, away;
-  int swapped, unsure; /* swapped: `away` is from the positive; unsure: plain sums may be on the wrong side of something */
+  int swapped,
+      unsure; /* swapped: `away` is from the positive; unsure: plain sums may be on the wrong side of something */
   double v, size;
   int shift;
 } FN(triple);
@@ -447,8 +449,8 @@ typedef struct { /* sums of the products of two vectors times powers of two, one
   pair xx, yy, xy;
 } FN(products);
 
-FL_INLINE void FN(product_step)(FN(sums) s[3], double by_x, double by_y, int scaled, int exact, const void *x, const void *y,
-                                ptrdiff_t i, ptrdiff_t left, int whole) {
+FL_INLINE void FN(product_step)(FN(sums) s[3], double by_x, double by_y, int scaled, int exact, const void *x,
+                                const void *y, ptrdiff_t i, ptrdiff_t left, int whole) {
   FN(ahead)(x, i), FN(ahead)(y, i);
   const FN(wide) a = FN(elements)(x, i, left, whole), b = FN(elements)(y, i, left, whole);
   for (int k = 0; k < STEPS; k++) {
@@ -488,9 +490,7 @@ static double FN(multiply)(fl_vectors *job, FN(products) *p, int exact) {
   return found;
 }
 
-FL_INLINE vd FN(residual)(vd y, vd x, pair t) {
-  return FL_REAL_BITS == 32 ? y - x * t.high : exact_residual(y, x, t);
-}
+FL_INLINE vd FN(residual)(vd y, vd x, pair t) { return FL_REAL_BITS == 32 ? y - x * t.high : exact_residual(y, x, t); }
 
 FL_INLINE void FN(sine_step)(vd sum[2], double by_x, double by_y, pair along, const void *x, const void *y, ptrdiff_t i,
                              ptrdiff_t left, int whole) {
@@ -511,13 +511,13 @@ static double FN(square_of_sine)(fl_vectors *job, const FN(products) *p, pair al
   return sine < 0x1p-190 ? 0 : sine; /* what rounding leaves of parallel vectors */
 }
 
-typedef struct { /* of the gradient of the cosine, times factor */
+typedef struct {   /* of the gradient of the cosine, times factor */
   pair of_x, of_y; /* xy / xx and xy / yy */
   double by_x, by_y, factor;
 } FN(turned);
 
-FL_INLINE void FN(cosine_step)(const FN(turned) *t, int scaled, const void *x, const void *y, void *gx, void *gy, ptrdiff_t i,
-                               ptrdiff_t left, int whole) {
+FL_INLINE void FN(cosine_step)(const FN(turned) *t, int scaled, const void *x, const void *y, void *gx, void *gy,
+                               ptrdiff_t i, ptrdiff_t left, int whole) {
   const FN(wide) a = FN(elements)(x, i, left, whole), b = FN(elements)(y, i, left, whole);
   FN(wide) of_a, of_b;
   for (int k = 0; k < STEPS; k++) {
