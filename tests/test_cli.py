@@ -117,7 +117,9 @@ def test_a_name_that_is_an_array_of_one_loss_and_an_option_of_another(tmp_path):
     assert "got 'p': an array of js_divergence and an option of multiclass_hinge" in done.stderr
     with pytest.raises(ValueError, match="'p': an array of js_divergence and an option of multiclass_hinge"):
         fl.evaluate(["js_divergence", "multiclass_hinge"], p=scores, q=scores, scores=scores, target=target)
-    assert re.search(r"--p NUMBER +Default 1. \[multiclass_hinge, triplet\] A FILE\s+for js_divergence", run("evaluate", "--help").stdout)
+    assert re.search(
+        r"--p NUMBER +Default 1. \[multiclass_hinge, triplet\] A FILE\s+for js_divergence", run("evaluate", "--help").stdout
+    )
 
 
 def test_an_option_that_is_an_integer_to_one_loss_and_any_number_to_another(tmp_path):
