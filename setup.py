@@ -21,12 +21,13 @@ from setuptools.modified import newer_group
 
 PACKAGE = Path("src/fastloss")
 CSRC = PACKAGE / "csrc"
-EXTENSIONS = ("_kernels", "_rows", "_scores", "_digits", "_ctc", "_regions", "_pairs")
+EXTENSIONS = ("_kernels", "_rows", "_scores", "_digits", "_ctc", "_regions", "_vectors", "_pairs")
 LOOPS = {  # their inner loops: compiled once per CPU level
     "_kernels": "level.c",
     "_digits": "digits.c",
     "_ctc": "ctc.c",
     "_regions": "regions.c",
+    "_vectors": "vectors.c",
     "_pairs": "pairs.c",
 }
 LEVEL_FLAGS = {

@@ -666,10 +666,78 @@ def lovasz_gradient(logits: Array, target: Array) -> tuple[float, Array]:
     return float(np.mean(values)), _through_activation(g, p, "softmax").astype(logits.dtype, copy=False)
 
 
+def _lengths(x: Array) -> Array:
+    return np.asarray(np.sqrt(np.einsum("nd,nd->n", x, x)))
+
+
+def triplet(anchor: Array, positive: Array, negative: Array) -> Array:
+    eps = np.float32(1e-6)
+    return np.maximum(0, _lengths(anchor - positive + eps) - _lengths(anchor - negative + eps) + 1)
+
+
+def triplet_gradient(anchor: Array, positive: Array, negative: Array) -> tuple[float, tuple[Array, Array, Array]]:
+    eps = np.float32(1e-6)
+    pull, push = anchor - positive + eps, anchor - negative + eps
+    near, away = _lengths(pull), _lengths(push)
+    value = np.maximum(0, near - away + 1)
+    weight = (value > 0) / np.float32(len(value))
+    pull *= (weight / near)[:, None]
+    push *= (weight / away)[:, None]
+    return float(value.mean()), (pull - push, -pull, push)
+
+
+def contrastive(x1: Array, x2: Array, similar: Array) -> Array:
+    d = _lengths(x1 - x2)
+    return np.asarray(np.where(similar == 1, d, np.maximum(0, 1 - d)) ** 2 / 2)
+
+
+def contrastive_gradient(x1: Array, x2: Array, similar: Array) -> tuple[float, tuple[Array, Array]]:
+    e = x1 - x2
+    d = _lengths(e)
+    lack = np.maximum(0, 1 - d)
+    e *= (np.where(similar == 1, 1, -lack / d) / len(d)).astype(e.dtype)[:, None]
+    return float(np.mean(np.where(similar == 1, d, lack) ** 2) / 2), (e, -e)
+
+
+def cosine_embedding(x1: Array, x2: Array, target: Array) -> Array:
+    cosine = np.einsum("nd,nd->n", x1, x2) / (_lengths(x1) * _lengths(x2))
+    return np.asarray(np.where(target == 1, 1 - cosine, np.maximum(0, cosine)))
+
+
+def cosine_embedding_gradient(x1: Array, x2: Array, target: Array) -> tuple[float, tuple[Array, Array]]:
+    n1, n2 = _lengths(x1), _lengths(x2)
+    cosine = np.einsum("nd,nd->n", x1, x2) / (n1 * n2)
+    value = np.where(target == 1, 1 - cosine, np.maximum(0, cosine))
+    weight = (np.where(target == 1, -1, cosine > 0) / len(value)).astype(x1.dtype)
+    across, along = (weight / (n1 * n2))[:, None], weight * cosine
+    return float(value.mean()), (x2 * across - x1 * (along / n1**2)[:, None], x1 * across - x2 * (along / n2**2)[:, None])
+
+
+def margin_ranking(x1: Array, x2: Array, target: Array) -> Array:
+    return np.maximum(0, target * (x2 - x1))
+
+
+def margin_ranking_gradient(x1: Array, x2: Array, target: Array) -> tuple[float, tuple[Array, Array]]:
+    lack = target * (x2 - x1)
+    slope = np.where(lack > 0, target, 0) / target.size
+    return float(np.mean(np.maximum(0, lack))), (-slope, slope)
+
+
+def hinge_embedding(distance: Array, target: Array) -> Array:
+    return np.where(target == 1, distance, np.maximum(0, 1 - distance))
+
+
+def hinge_embedding_gradient(distance: Array, target: Array) -> tuple[float, Array]:
+    lack = 1 - distance
+    slope = np.where(target == 1, np.float32(1), np.where(lack > 0, np.float32(-1), np.float32(0))) / target.size
+    return float(np.mean(np.where(target == 1, distance, np.maximum(0, lack)))), slope
+
+
 _FURTHER = (
     *("softmax_focal", "poly1_cross_entropy", "generalized_cross_entropy", "kl_div_with_logits"),
     *("pseudo_huber", "log_cosh", "quantile", "expectile", "mape", "msle", "poisson_nll", "gamma", "tweedie"),
     *("dice", "dice_cross_entropy", "lovasz"),
+    *("triplet", "contrastive", "cosine_embedding", "margin_ranking", "hinge_embedding"),
     *("sigmoid_focal", "hinge", "squared_hinge", "perceptron", "soft_margin", "exponential"),
 )
 

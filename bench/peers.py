@@ -265,6 +265,10 @@ class PyTorch(Peer):
             log_p = torch.log_softmax(logits, -1).transpose(0, 1)
             return functional.ctc_loss(log_p, targets, *lengths, reduction="sum") / samples
 
+        def contrastive(x1: Any, x2: Any, similar: Any) -> Any:
+            d = torch.linalg.vector_norm(x1 - x2, dim=-1)
+            return (torch.where(similar == 1, d, (1 - d).clamp(min=0)) ** 2).mean() / 2
+
         def transformed(function: Callable[[Any], Any]) -> Callable[..., Any]:
             """A function of the label's log-probability."""
             return lambda x, y: function(-functional.cross_entropy(x, y, reduction="none")).mean()
@@ -287,6 +291,7 @@ class PyTorch(Peer):
             "squared_hinge": lambda s, t: ((1 - t * s).clamp(min=0) ** 2).mean(),
             "perceptron": lambda s, t: (-t * s).clamp(min=0).mean(),
             "exponential": lambda s, t: torch.exp(-t * s).mean(),
+            "contrastive": contrastive,
         }
         table = formulas | {
             "mse": functional.mse_loss,
@@ -295,6 +300,10 @@ class PyTorch(Peer):
             "smooth_l1": functional.smooth_l1_loss,
             "poisson_nll": functional.poisson_nll_loss,
             "soft_margin": functional.soft_margin_loss,
+            "triplet": functional.triplet_margin_loss,
+            "cosine_embedding": functional.cosine_embedding_loss,
+            "margin_ranking": functional.margin_ranking_loss,
+            "hinge_embedding": functional.hinge_embedding_loss,
             "binary_cross_entropy": functional.binary_cross_entropy,
             "binary_cross_entropy_with_logits": functional.binary_cross_entropy_with_logits,
             "nll": functional.nll_loss,
@@ -459,6 +468,18 @@ class JAX(Peer):
         def ctc(logits: Any, targets: Any) -> Any:
             return optax.ctc_loss(logits, jnp.zeros(logits.shape[:2]), targets, jnp.zeros(targets.shape)).mean()
 
+        def triplet(a: Any, p: Any, n: Any) -> Any:
+            near, away = (jnp.sqrt(((a - x + 1e-6) ** 2).sum(-1)) for x in (p, n))
+            return jnp.maximum(0, near - away + 1).mean()
+
+        def contrastive(x1: Any, x2: Any, similar: Any) -> Any:
+            d = jnp.sqrt(((x1 - x2) ** 2).sum(-1))
+            return (jnp.where(similar == 1, d, jnp.maximum(0, 1 - d)) ** 2).mean() / 2
+
+        def cosine_embedding(x1: Any, x2: Any, t: Any) -> Any:
+            cosine = optax.cosine_similarity(x1, x2)
+            return jnp.where(t == 1, 1 - cosine, jnp.maximum(0, cosine)).mean()
+
         def cross_entropy(x: Any, t: Any) -> Any:
             if t.ndim == x.ndim:
                 return optax.softmax_cross_entropy(x, t).mean()
@@ -484,6 +505,11 @@ class JAX(Peer):
             "squared_hinge": lambda s, t: (jnp.maximum(0, 1 - t * s) ** 2).mean(),
             "soft_margin": lambda s, t: jnp.logaddexp(0, -t * s).mean(),
             "exponential": lambda s, t: jnp.exp(-t * s).mean(),
+            "triplet": triplet,
+            "contrastive": contrastive,
+            "cosine_embedding": cosine_embedding,
+            "margin_ranking": lambda a, b, t: jnp.maximum(0, -t * (a - b)).mean(),
+            "hinge_embedding": lambda d, t: jnp.where(t == 1, d, jnp.maximum(0, 1 - d)).mean(),
         }
         table = formulas | {
             "mse": lambda p, t: optax.squared_error(p, t).mean(),

@@ -179,6 +179,25 @@ def _positive(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, 
     return _normal(rng, shape), rng.standard_gamma(np.float32(2), shape, dtype=np.float32) + np.float32(1e-3)
 
 
+def _vector_pairs(signs: bool) -> Callable[[np.random.Generator, tuple[int, ...]], tuple[Array, ...]]:
+    """Vectors about a distance of 1 apart, and labels 0 or 1, or -1 or 1."""
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+        x, label = _normal(rng, shape), rng.integers(2, size=shape[0])
+        return x, x + _normal(rng, shape) / np.float32(np.sqrt(shape[1])), 2 * label - 1 if signs else label
+
+    return draw
+
+
+def _vector_triplets(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    return _normal(rng, shape), _normal(rng, shape), _normal(rng, shape)
+
+
+def _ranked(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    score, label = _margins(rng, shape)
+    return score, _normal(rng, shape), label
+
+
 def _wide(draw: Callable[..., tuple[Array, ...]]) -> Callable[[np.random.Generator, tuple[int, ...]], tuple[Array, ...]]:
     """The same data in float64."""
     return lambda rng, shape: tuple(a.astype(np.float64) for a in draw(rng, shape))
@@ -242,6 +261,7 @@ def named_rows() -> Iterator[Row]:
     yield from score_rows()
     yield from sequence_rows()
     yield from region_rows()
+    yield from vector_rows()
 
 
 def transform_rows() -> Iterator[Row]:
@@ -300,6 +320,17 @@ def region_rows() -> Iterator[Row]:
     yield Row(f"{title}, uint8 labels", "dice", labelled, _labelled_bytes, both)
     sorts = _speeds(Target(best=5), Target(best=5))
     yield Row("lovasz 4 x 21 x 256 x 256", "lovasz", (4, 21, 256, 256), _labelled(1), sorts)
+
+
+def vector_rows() -> Iterator[Row]:
+    """Pairs and triplets of vectors, each read once."""
+    shape = 65536, 128
+    yield Row("triplet 65536 x 128", "triplet", shape, _vector_triplets, _speeds(Target(eager=6, limit=0.7), Target(eager=5)))
+    speeds = _speeds(Target(limit=0.7), Target())
+    yield Row("contrastive 65536 x 128", "contrastive", shape, _vector_pairs(signs=False), speeds)
+    yield Row("cosine_embedding 65536 x 128", "cosine_embedding", shape, _vector_pairs(signs=True), speeds)
+    for task, draw in (("margin_ranking", _ranked), ("hinge_embedding", _margins)):
+        yield Row(f"{task} 16.8M elements", task, (2**24,), draw, _speeds(Target(limit=0.8), Target(limit=0.65)))
 
 
 def pointwise_rows() -> Iterator[Row]:

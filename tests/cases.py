@@ -25,6 +25,7 @@ LOSSES = tuple(fl.LOSSES.values())
 POINTWISE = tuple(loss for loss in LOSSES if loss.pointwise)
 SEQUENCES = tuple(loss for loss in LOSSES if loss.family == "sequence")  # a sample is a matrix of frames and a list of labels
 ROWWISE = tuple(loss for loss in LOSSES if loss.options.get("axis") == -1)
+VECTORS = (fl.contrastive, fl.triplet, fl.cosine_embedding)  # rows of two or three arrays, and a label for each, or none
 REGIONS = tuple(loss for loss in LOSSES if loss.family == "segmentation" and "axis" in loss.options)
 BATCHWISE = tuple(loss for loss in LOSSES if loss.batchwise)  # whose samples are compared with one another
 SEPARABLE = tuple(loss for loss in LOSSES if loss not in BATCHWISE)  # whose samples have the same values in any company
@@ -127,12 +128,21 @@ OPTIONS: dict[str, dict[str, Make]] = {
     "temperature": {"2.5": constant(2.5), "0.5": constant(0.5)},
     "time_major": {},  # in test_ctc
     "zero_infinity": {"True": constant(True)},
+    "contrastive.margin": {"0.25": constant(0.25), "3": constant(3.0), "0": constant(0.0)},
+    "contrastive.power": {"1": constant(1), "1.5": constant(1.5), "3": constant(3.0)},
+    "cosine_embedding.margin": {"0.25": constant(0.25), "-0.5": constant(-0.5), "-1": constant(-1.0)},
+    "hinge_embedding.margin": {"0.25": constant(0.25), "0.1": constant(0.1), "0": constant(0.0)},
+    "margin_ranking.margin": {"0.25": constant(0.25), "0.1": constant(0.1), "3": constant(3.0)},
+    "swap": {"True": constant(True)},
+    "triplet.eps": {"0": constant(0.0), "1e-3": constant(1e-3)},
+    "triplet.margin": {"0.25": constant(0.25), "0": constant(0.0)},
+    "triplet.p": {"2": constant(2.0), "1": constant(1), "3": constant(3.0), "1.5": constant(1.5), "inf": constant(np.inf)},
 }
 
 
 # Whole numbers that are targets of each loss; 0 and 1 but for these.
 WHOLE_TARGETS: dict[str, tuple[int, int]] = dict.fromkeys(
-    ("hinge", "squared_hinge", "perceptron", "soft_margin", "exponential"), (-1, 1)
+    ("hinge", "squared_hinge", "perceptron", "soft_margin", "exponential", "margin_ranking", "hinge_embedding"), (-1, 1)
 ) | {"gamma": (1, 2), "mape": (1, 2)}
 
 
@@ -140,6 +150,11 @@ def whole_targets(loss: fl.Loss, bits: np.ndarray) -> np.ndarray:
     """Targets of small whole numbers: the loss's second where `bits` are 1, else its first."""
     first, second = WHOLE_TARGETS.get(loss.name, (0, 1))
     return np.where(bits == 1, second, first)
+
+
+def target_position(loss: fl.Loss) -> int:
+    """Which of a pointwise loss's arrays is the target."""
+    return loss.arrays.index("target") if "target" in loss.arrays else 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -216,13 +216,21 @@ def contrastive_divergence(x: mpf, t: mpf, alpha: mpf = 0) -> mpf:
     return x - t + alpha * (x**2 + t**2)
 
 
+def margin_ranking(x1: mpf, x2: mpf, t: mpf, margin: mpf = 0) -> mpf:
+    return max(mpf(0), margin - t * (x1 - x2))
+
+
+def hinge_embedding(d: mpf, t: mpf, margin: mpf = 1) -> mpf:
+    return d if t == 1 else max(mpf(0), margin - d)
+
+
 POINTWISE: dict[str, Callable[..., mpf]] = {
     f.__name__: f
     for f in (
         *(mse, mae, huber, smooth_l1, binary_cross_entropy, binary_cross_entropy_with_logits),
         *(pseudo_huber, log_cosh, quantile, expectile, mape, msle, poisson_nll, gamma, tweedie),
         *(sigmoid_focal, hinge, squared_hinge, perceptron, soft_margin, exponential),
-        *(gaussian_nll, contrastive_divergence),
+        *(gaussian_nll, contrastive_divergence, margin_ranking, hinge_embedding),
     )
 }
 
@@ -924,6 +932,92 @@ def region_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any]
     return _once(_overlap_of, args, options, name, LONG if EXTENDED else MP)[3].astype(np.float64)
 
 
+# -- Pairs and triplets of vectors ---------------------------------------------------------------------------------------
+
+Vector = list[mpf]
+
+
+def _length(e: Vector, p: float) -> tuple[mpf, Vector]:
+    """The norm and its slopes; 0 where it is 0. Of several largest entries each has its share."""
+    sizes = [abs(v) for v in e]
+    signs = [mpf(mp.sign(v)) for v in e]
+    top = max(sizes, default=mpf(0))
+    if not top:
+        return mpf(0), [mpf(0)] * len(e)
+    if np.isinf(p):
+        leads = [v == top for v in sizes]
+        return top, [s * lead / sum(leads) for s, lead in zip(signs, leads, strict=True)]
+    d = mp.root(mp.fsum(v**2 for v in sizes), 2) if p == 2 else mp.fsum(v ** mpf(p) for v in sizes) ** (1 / mpf(p))
+    return d, [s * ((v / d) ** (mpf(p) - 1) if v else mpf(0)) for s, v in zip(signs, sizes, strict=True)]
+
+
+def contrastive_row(x1: Vector, x2: Vector, similar: mpf, margin: float = 1.0, power: float = 2) -> tuple[mpf, list[Vector]]:
+    k = mpf(power)
+    d, slope = _length([a - b for a, b in zip(x1, x2, strict=True)], 2)
+    base = d if similar == 1 else max(mpf(0), mpf(margin) - d)
+    outer = k / 2 * base ** (k - 1) if base else mpf(0)
+    first = [(outer if similar == 1 else -outer) * s for s in slope]
+    return base**k / 2, [first, [-v for v in first]]
+
+
+def triplet_row(
+    a: Vector, pos: Vector, neg: Vector, margin: float = 1.0, p: float = 2.0, swap: bool = False, squared: bool = False,
+    eps: float = 1e-6,
+) -> tuple[mpf, list[Vector]]:  # fmt: skip
+    def distance(x: Vector, y: Vector) -> tuple[mpf, Vector]:
+        d, slope = _length([u - v + mpf(eps) for u, v in zip(x, y, strict=True)], p)
+        return (d**2, [2 * d * s for s in slope]) if squared else (d, slope)
+
+    none = [mpf(0)] * len(a)
+    near, pull = distance(a, pos)
+    away, push, across = *distance(a, neg), none
+    if swap and distance(pos, neg)[0] < away:
+        away, across, push = *distance(pos, neg), none
+    value = near - away + mpf(margin)
+    if value <= 0:
+        return mpf(0), [none, none, none]
+    of_a = [u - v for u, v in zip(pull, push, strict=True)]
+    of_pos = [-u - w for u, w in zip(pull, across, strict=True)]
+    of_neg = [v + w for v, w in zip(push, across, strict=True)]
+    return value, [of_a, of_pos, of_neg]
+
+
+def cosine_row(x1: Vector, x2: Vector, target: mpf, margin: float = 0.0) -> tuple[mpf, list[Vector]]:
+    n1, n2 = (mp.sqrt(mp.fsum(v**2 for v in x)) for x in (x1, x2))
+    none = [mpf(0)] * len(x1)
+    if not n1 or not n2:
+        return mpf(1) if target == 1 else max(mpf(0), -mpf(margin)), [none, none]
+    cosine = mp.fsum(u * v for u, v in zip(x1, x2, strict=True)) / (n1 * n2)
+    value = 1 - cosine if target == 1 else max(mpf(0), cosine - mpf(margin))
+    sign = -target if value else mpf(0)
+    first = [sign * (v / n2 - cosine * u / n1) / n1 for u, v in zip(x1, x2, strict=True)]
+    second = [sign * (u / n1 - cosine * v / n2) / n2 for u, v in zip(x1, x2, strict=True)]
+    return value, [first, second]
+
+
+VECTORS: dict[str, Callable[..., tuple[mpf, list[Vector]]]] = {
+    "contrastive": contrastive_row,
+    "triplet": triplet_row,
+    "cosine_embedding": cosine_row,
+}
+
+
+def vectors(args: tuple[ArrayLike, ...], options: dict[str, Any], name: str) -> Truth:
+    """Row by row, at a precision at which nothing cancels."""
+    arrays = [np.asarray(a).astype(np.float64) for a in args]
+    shape, d = arrays[0].shape[:-1], arrays[0].shape[-1]
+    flat = [a.reshape(-1, d) if a.ndim > len(shape) else a.reshape(-1) for a in arrays]
+    values, grads = [], [[] for a in flat if a.ndim == 2]
+    with mp.workprec(700):
+        for row in zip(*flat, strict=True):
+            value, slopes = VECTORS[name](*([mpf(float(v)) for v in x] if np.ndim(x) else mpf(float(x)) for x in row), **options)
+            values.append(value)
+            for kept, slope in zip(grads, slopes, strict=True):
+                kept.append(slope)
+        exact = [Exact.of(np.array(g, dtype=object).reshape(*shape, d)) for g in grads]
+        return Truth(Exact.of(np.array(values, dtype=object).reshape(shape)), np.ones(shape), (tuple(exact),))
+
+
 # -- Pairs of boxes ------------------------------------------------------------------------------------------------------
 
 
@@ -1186,6 +1280,8 @@ def truth(
         return Truth(Exact.of(b.value), b.weight, (tuple(map(Exact.of, b.grads)),)[:max_order])
     if name == "box_iou":
         return _once(boxes, args, options, max_order)
+    if name in VECTORS:
+        return _once(vectors, args, options, name)
     if name in POINTWISE:
         value = pointwise(name, args, options, 0, 0)
         derivatives = tuple(tuple(pointwise(name, args, options, i, k) for i in wrt) for k in orders)
@@ -1345,6 +1441,11 @@ SCALE_OF = {
 }
 
 
+def textbook_scale(name: str) -> float:
+    """What the rounding of a loss's reference is relative to: the textbook subtracts lengths of about 1 in double."""
+    return 1.0 if name in VECTORS else 0.0
+
+
 def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], dtype: str) -> np.ndarray | float:
     """What a value's rounding is relative to, where that may exceed the value: the terms of a difference that is meant
     (Poisson's likelihood without its constant); for deviances, as if the prediction had been moved by the last digits of the
@@ -1354,6 +1455,8 @@ def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any],
         return batchwise(name, args, options).value_scale
     if name == "kl_div_with_logits":
         return _entropies(*args, **options)
+    if name == "triplet":
+        return _triplet_scale(*_float64(*args), options, dtype)
     if name == "box_iou":
         return _corner_scale(*args, options.get("format", "xyxy")) if dtype == "float64" else 0.0
     if name == "ctc" and options.get("log_probs"):  # that add up to anything: their product may be next to 1
@@ -1374,6 +1477,31 @@ def _corner_scale(boxes: ArrayLike, target: ArrayLike, format: str) -> np.ndarra
         return 0.0
     both = np.stack(_float64(boxes, target))
     return (np.abs(both[..., :2]) + both[..., 2:]).max(axis=(0, -1)) / both[..., 2:].min(axis=(0, -1))
+
+
+def _triplet_scale(a: np.ndarray, pos: np.ndarray, neg: np.ndarray, options: dict[str, Any], dtype: str) -> np.ndarray:
+    """Distances and margin, whose difference the loss is: known to 2^-100 of them; powers other than squares are made in
+    double."""
+    p, size = options.get("p", 2), options.get("margin", 1.0)
+    for x in (pos, neg):
+        e = np.abs(a - x + options.get("eps", 1e-6))
+        top = np.maximum(e.max(axis=-1, initial=0.0), 1e-300)
+        d = top * np.linalg.norm(e / top[..., None], ord=p, axis=-1)
+        size = size + (d**2 if options.get("squared") else d)
+    digits = 2.0**-100 if p in (1, 2, np.inf) else 2.0**-52
+    return np.minimum(size, 1e300) * (digits / np.finfo(dtype).eps)
+
+
+def _triplet_slope_scale(args: tuple[ArrayLike, ...], options: dict[str, Any]) -> np.ndarray:
+    return sum(row_scale(d) for d in truth("triplet", args, options).derivatives[0])
+
+
+def _cosine_slope_scale(x: ArrayLike, derivative: Exact) -> np.ndarray:
+    """A row of the slopes, and what rounding leaves where a vector is parallel to the other."""
+    (x,) = _float64(x)
+    top = np.maximum(np.abs(x).max(axis=-1, keepdims=True, initial=0.0), 1e-300)
+    length = top * np.sqrt(((x / top) ** 2).sum(axis=-1, keepdims=True))
+    return row_scale(derivative) + np.where(length == 0, 0.0, 2.0**-25 / np.where(length == 0, 1.0, length))
 
 
 def _entropies(x: ArrayLike, t: ArrayLike, temperature: float = 1.0, log_target: bool = False) -> np.ndarray:
@@ -1398,7 +1526,11 @@ def derivative_scale(
     name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], derivative: Exact, order: int, argument: int = 0
 ) -> np.ndarray:
     """What an error of a derivative is measured against: itself, its two terms, or its row's largest."""
-    if name in ROWS or name == "box_iou":
+    if name == "triplet":  # the anchor's are differences of the others'
+        return _once(_triplet_slope_scale, args, options)
+    if name == "cosine_embedding":
+        return _cosine_slope_scale(args[argument], derivative)
+    if name in ROWS or name in VECTORS or name == "box_iou":
         return row_scale(derivative)
     if name in REGIONS:
         return region_scale(name, args, options)

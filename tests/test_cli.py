@@ -122,7 +122,21 @@ def test_a_name_that_is_an_array_of_one_loss_and_an_option_of_another(tmp_path):
     assert "got 'p': an array of js_divergence and an option of multiclass_hinge" in done.stderr
     with pytest.raises(ValueError, match="'p': an array of js_divergence and an option of multiclass_hinge"):
         fl.evaluate(["js_divergence", "multiclass_hinge"], p=scores, q=scores, scores=scores, target=target)
-    assert re.search(r"--p INTEGER +Default 1. \[multiclass_hinge\] A FILE for\s+js_divergence", run("evaluate", "--help").stdout)
+    assert re.search(
+        r"--p NUMBER +Default 1. \[multiclass_hinge, triplet\] A FILE\s+for js_divergence", run("evaluate", "--help").stdout
+    )
+
+
+def test_an_option_that_is_an_integer_to_one_loss_and_any_number_to_another(tmp_path):
+    """`p`: the exponent of multiclass_hinge is 1 or 2, the norm of triplet any number from 1 on."""
+    arrays = fl.triplet.sample(np.random.default_rng(0), dtype="float64", size=5)[0]
+    for name, a in zip(fl.triplet.arrays, arrays, strict=True):
+        np.save(tmp_path / f"{name}.npy", a)
+    given = [part for name in fl.triplet.arrays for part in (f"--{name}", tmp_path / f"{name}.npy")]
+    for text, p in (("2.5", 2.5), ("3", 3), ("inf", np.inf)):
+        done = run("evaluate", "triplet", *given, "--p", text, "--format", "json")
+        assert done.exit_code == 0, done.stderr
+        assert json.loads(done.stdout)["losses"]["triplet"]["mean"] == pytest.approx(fl.triplet(*arrays, p=p), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", NAMES)

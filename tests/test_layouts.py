@@ -15,6 +15,7 @@ from cases import (
     LOSSES,
     REGIONS,
     SEQUENCES,
+    VECTORS,
     Variant,
     as_tuple,
     every_dtype,
@@ -26,6 +27,7 @@ from cases import (
     every_variant,
     need,
     per_sample,
+    target_position,
     value_count,
     whole_targets,
     wrt_positions,
@@ -283,8 +285,8 @@ def test_every_integer_dtype_is_a_label(loss: fl.Loss, dtype: str, isa: str) -> 
 @every_loss
 def test_integer_inputs_are_float64(loss: fl.Loss, dtype: str) -> None:
     """Zeros and ones mean something to nearly every loss."""
-    if loss in REGIONS or loss.name == "box_iou":
-        pytest.skip("in test_segmentation.py and test_boxes.py")
+    if loss in REGIONS or loss in VECTORS or loss.name == "box_iou":
+        pytest.skip("in test_segmentation.py, test_vectors.py and test_boxes.py")
     if loss in BATCHWISE:
         pytest.skip("in test_batch_triplet.py and test_contrast.py")
     bits = np.random.default_rng(0).integers(0, 2, (9, 2))
@@ -299,12 +301,13 @@ def test_integer_inputs_are_float64(loss: fl.Loss, dtype: str) -> None:
         shape = (len(loss.arrays), 9) if loss.pointwise else (len(loss.arrays), 9, 2)
         drawn = list(np.random.default_rng(1).integers(0, 2, shape))
         if loss.pointwise:
-            assert {*drawn[1]} == {0, 1}
-            drawn[1] = whole_targets(loss, drawn[1])
-            if dtype == "bool" and drawn[1].min() < 0:
+            at = target_position(loss)
+            assert {*drawn[at]} == {0, 1}
+            drawn[at] = whole_targets(loss, drawn[at])
+            if dtype == "bool" and drawn[at].min() < 0:
                 pytest.skip("labels -1 and 1")
-            if (dtype == "bool" and drawn[1].max() > 1) or (dtype.startswith("u") and drawn[1].min() < 0):
-                drawn[1] = np.ones_like(drawn[1])
+            if (dtype == "bool" and drawn[at].max() > 1) or (dtype.startswith("u") and drawn[at].min() < 0):
+                drawn[at] = np.ones_like(drawn[at])
         args = tuple(a.astype(dtype) for a in drawn)
         exact = tuple(a.astype(float) for a in drawn)
     else:
@@ -329,8 +332,8 @@ def test_integer_inputs_are_float64(loss: fl.Loss, dtype: str) -> None:
 @every_loss
 def test_mixed_dtypes_follow_numpy_promotion(loss: fl.Loss, left: str, right: str, isa: str) -> None:
     """The computation is that of the promoted arrays; the gradient keeps its own argument's dtype."""
-    if loss in REGIONS or loss.name == "box_iou":
-        pytest.skip("in test_segmentation.py and test_boxes.py")
+    if loss in REGIONS or loss in VECTORS or loss.name == "box_iou":
+        pytest.skip("in test_segmentation.py, test_vectors.py and test_boxes.py")
     if loss in BATCHWISE:
         pytest.skip("in test_batch_triplet.py and test_contrast.py")
     rng = np.random.default_rng(0)
@@ -340,8 +343,10 @@ def test_mixed_dtypes_follow_numpy_promotion(loss: fl.Loss, left: str, right: st
     if loss not in LABELLED:
         shape = 65 if loss.pointwise else (65, 7)
         x = rng.uniform(0.1, 0.9, shape).astype(left)
-        t = whole_targets(loss, rng.integers(0, 2, shape)).astype(right)
-        others = [rng.uniform(0.1, 0.9, shape).astype(left) for _ in loss.arrays[2:]]
+        args = [rng.uniform(0.1, 0.9, shape).astype(left if k % 2 == 0 else right) for k in range(len(loss.arrays))]
+        at = target_position(loss)
+        args[at] = whole_targets(loss, rng.integers(0, 2, shape)).astype(left if at % 2 == 0 else right)
+        x, t, *others = args
     elif loss.name == "cross_entropy":
         x = rng.normal(size=(65, 2)).astype(left)
         t = np.eye(2)[rng.integers(0, 2, 65)].astype(right)

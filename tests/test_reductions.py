@@ -72,6 +72,7 @@ def test_reference_agrees(variant: Variant) -> None:
     truth = oracle.truth(variant.loss.name, args, options)
     values, weight = variant.loss.reference(*args, **options)
     size = np.maximum(np.abs(truth.value.hi), oracle.value_scale(variant.loss.name, args, options, "float64"))
+    size = np.maximum(size, oracle.textbook_scale(variant.loss.name))
     assert (np.abs(values - truth.value.hi) <= 1e-13 * size + 1e-300).all()
     np.testing.assert_allclose(weight, truth.weight, rtol=1e-15)
     w = weights(value_count(variant.loss, 205))

@@ -132,7 +132,7 @@ def test_reference_has_the_same_arrays_and_options(loss: fl.Loss) -> None:
 
 @every_loss
 def test_loss_is_in_the_oracle_and_its_options_in_the_table(loss: fl.Loss) -> None:
-    many = {*oracle.ROWS, *oracle.SUMS, *oracle.SEQUENCES, *oracle.REGIONS, *oracle.BATCHWISE, "box_iou"}
+    many = {*oracle.ROWS, *oracle.SUMS, *oracle.SEQUENCES, *oracle.REGIONS, *oracle.VECTORS, *oracle.BATCHWISE, "box_iou"}
     table = oracle.SHARED if loss.shared else oracle.POINTWISE if loss.pointwise else many
     assert loss.name in table
     missing = {name for name in loss.options if cases.option_values(OPTIONS, loss, name) is None}

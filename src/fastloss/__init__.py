@@ -36,7 +36,15 @@ from fastloss.classification import (
     squared_hinge,
 )
 from fastloss.divergence import gaussian_kl, js_divergence, kl_div, kl_div_with_logits
-from fastloss.embedding import batch_triplet, pairwise_distances
+from fastloss.embedding import (
+    batch_triplet,
+    contrastive,
+    cosine_embedding,
+    hinge_embedding,
+    margin_ranking,
+    pairwise_distances,
+    triplet,
+)
 from fastloss.energy import contrastive_divergence, energy
 from fastloss.functional import log_softmax, logsumexp, softmax
 from fastloss.ordinal import coral, corn, cumulative_link, squared_emd
@@ -77,9 +85,11 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "box_iou",
+    "contrastive",
     "contrastive_divergence",
     "coral",
     "corn",
+    "cosine_embedding",
     "cross_entropy",
     "ctc",
     "ctc_align",
@@ -101,6 +111,7 @@ __all__ = [
     "get_num_threads",
     "gradcheck",
     "hinge",
+    "hinge_embedding",
     "huber",
     "jaccard",
     "js_divergence",
@@ -112,6 +123,7 @@ __all__ = [
     "lovasz",
     "mae",
     "mape",
+    "margin_ranking",
     "mse",
     "msle",
     "multiclass_hinge",
@@ -133,6 +145,7 @@ __all__ = [
     "softmax_focal",
     "squared_emd",
     "squared_hinge",
+    "triplet",
     "tversky",
     "tweedie",
 ]

@@ -849,6 +849,61 @@ def energy(
     return _uniform(values.reshape(shape))
 
 
+# -- Embeddings: rows of D dimensions along the last axis ---------------------------------------------
+
+
+@_quiet
+def contrastive(x1: ArrayLike, x2: ArrayLike, similar: ArrayLike, *, margin: float = 1.0, power: float = 2.0) -> Terms:
+    """d^power / 2 of similar pairs, max(0, margin - d)^power / 2 of the others."""
+    d = np.linalg.norm(_float(x1) - _float(x2), axis=-1)
+    return _uniform(np.where(np.asarray(similar) == 1, d, np.maximum(0.0, margin - d)) ** power / 2)
+
+
+@_quiet
+def triplet(
+    anchor: ArrayLike,
+    positive: ArrayLike,
+    negative: ArrayLike,
+    *,
+    margin: float = 1.0,
+    p: float = 2.0,
+    swap: bool = False,
+    squared: bool = False,
+    eps: float = 1e-6,
+) -> Terms:
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin)."""
+    a, pos, neg = _float(anchor), _float(positive), _float(negative)
+
+    def distance(x: Array, y: Array) -> Array:
+        d: Array = np.linalg.norm(x - y + eps, ord=p, axis=-1)
+        return d**2 if squared else d
+
+    away = np.minimum(distance(a, neg), distance(pos, neg)) if swap else distance(a, neg)
+    return _uniform(np.maximum(0.0, distance(a, pos) - away + margin))
+
+
+@_quiet
+def cosine_embedding(x1: ArrayLike, x2: ArrayLike, target: ArrayLike, *, margin: float = 0.0) -> Terms:
+    """1 - cos where the target is 1, max(0, cos - margin) where it is -1; the cosine with a zero vector is 0."""
+    x, y = _float(x1), _float(x2)
+    lengths = np.linalg.norm(x, axis=-1) * np.linalg.norm(y, axis=-1)
+    cosine = np.where(lengths == 0, 0.0, (x * y).sum(axis=-1) / np.where(lengths == 0, 1.0, lengths))
+    return _uniform(np.where(_float(target) == 1, 1 - cosine, np.maximum(0.0, cosine - margin)))
+
+
+@_quiet
+def margin_ranking(x1: ArrayLike, x2: ArrayLike, target: ArrayLike, *, margin: float = 0.0) -> Terms:
+    """max(0, margin - target (x1 - x2))."""
+    return _uniform(np.maximum(0.0, margin - _float(target) * (_float(x1) - _float(x2))))
+
+
+@_quiet
+def hinge_embedding(distance: ArrayLike, target: ArrayLike, *, margin: float = 1.0) -> Terms:
+    """The distance where the target is 1, max(0, margin - distance) where it is -1."""
+    d = _float(distance)
+    return _uniform(np.where(_float(target) == 1, d, np.maximum(0.0, margin - d)))
+
+
 # -- Sequences: N samples of T frames and C classes, S labels each -----------------------------------
 
 

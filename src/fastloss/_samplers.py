@@ -187,3 +187,37 @@ def two_views(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, A
     common = rng.normal(size=(size, DIMENSIONS))
     first, second = (common + rng.normal(scale=0.5, size=common.shape) for _ in range(2))
     return first.astype(dtype), second.astype(dtype)
+
+
+def _vectors(rng: np.random.Generator, size: int, count: int) -> Array:
+    """`count` times size vectors of CLASSES dimensions, about as far from one another as from 0."""
+    return rng.normal(scale=0.3, size=(count, size, CLASSES))
+
+
+def vectors_and_bits(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array, Array]:
+    """Pairs of vectors whose distances lie on both sides of 1, and 1 where they are similar, else 0."""
+    x1, x2 = _vectors(rng, size, 2).astype(dtype)
+    return x1, x2, rng.integers(0, 2, size)
+
+
+def vectors_and_signs(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array, Array]:
+    """Pairs of vectors in about one direction, and labels -1 or 1."""
+    x1, x2 = _vectors(rng, size, 2)
+    return x1.astype(dtype), (x2 + x1).astype(dtype), rng.choice([-1, 1], size)
+
+
+def vector_triplets(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array, Array]:
+    """Anchors, positives and negatives, none of which is much nearer than another."""
+    anchor, positive, negative = _vectors(rng, size, 3).astype(dtype)
+    return anchor, positive, negative
+
+
+def ranked_scores(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array, Array]:
+    """Pairs of scores, and -1 or 1: which of them should be the larger."""
+    x1, x2 = real_pair(rng, dtype, size)
+    return x1, x2, rng.choice([-1.0, 1.0], size).astype(dtype)
+
+
+def distances_and_signs(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """Distances on both sides of 1, and labels -1 or 1."""
+    return rng.gamma(2.0, 0.5, size).astype(dtype), rng.choice([-1.0, 1.0], size).astype(dtype)

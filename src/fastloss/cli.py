@@ -78,12 +78,12 @@ class Size(click.ParamType[int]):
 
 
 class Value(click.ParamType[Any]):
-    """An option of a loss, read in the type of its default."""
+    """An option of a loss, read in the type of its default; `mixed`: an integer to one loss, any number to another."""
 
-    def __init__(self, default: Any) -> None:
-        self.default = default
+    def __init__(self, default: Any, mixed: bool = False) -> None:
+        self.default, self.mixed = default, mixed
         kinds: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "text"}
-        self.name = kinds.get(type(default), "number|number,...|file.npy")
+        self.name = "number" if mixed else kinds.get(type(default), "number|number,...|file.npy")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse; "none" is None for whatever is not text."""
@@ -101,8 +101,8 @@ class Value(click.ParamType[Any]):
             if text.lower() not in ("true", "false"):
                 raise ValueError
             return text.lower() == "true"
-        if isinstance(self.default, int):
-            return int(text)
+        if isinstance(self.default, int) or self.mixed:
+            return int(text) if not self.mixed or text.strip("+-").isdecimal() else float(text)
         if text.endswith((".npy", ".npz")) or ".npz:" in text:
             return text  # loaded when the command runs: a missing file is bad data
         if "," in text:
@@ -141,6 +141,8 @@ def _own(loss: Loss[Any]) -> Mapping[str, Any]:
 ARRAYS = _union(_arrays)
 REAL = _union(_reals)  # which can be raw bfloat16
 OPTIONS = _union(_own)
+_TYPES = {name: {type(loss.options.get(name)) for loss in LOSSES.values()} for name in OPTIONS}
+MIXED = {name for name, types in _TYPES.items() if {int, float} <= types}
 
 
 def _flag(name: str) -> str:
@@ -163,7 +165,7 @@ def _click_options(arrays: Union, real: Union, own: Union, *, chosen: Container[
     for name, (default, losses) in own.items():
         if name in arrays and name in chosen:
             continue
-        text, kind = f"Default {default}. [{_some(losses)}]", Value(default)
+        text, kind = f"Default {default}. [{_some(losses)}]", Value(default, name in MIXED)
         text += f" A FILE for {_some(arrays[name][1])}." if name in arrays else ""
         options.append(click.Option([_flag(name), name], type=kind, metavar=kind.name.upper(), help=text))
     return options

@@ -1,18 +1,410 @@
-"""Embeddings: vectors that are near one another where what they stand for is alike. Distances, and the losses that such vectors
-are learned with.
+"""Embeddings: vectors that are near one another where what they stand for is alike. Distances between them, and the losses that
+they are learned with: of pairs and triplets that are given, and of those that a batch holds.
 
-Shapes: `N` rows of `D` dimensions. Distances have the unit of the vectors. Imports `_check`, `_loss` and
-plans only.
+Shapes: `N` rows (samples) of `D` dimensions along the last axis; losses of given vectors take any number of leading axes, and
+pointwise losses of scores and distances any shape. Distances have the unit of the vectors. Imports `_check`, `_loss` and plans
+only.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from fastloss._check import Array, named
+import numpy as np
+
+from fastloss import _check
+from fastloss._check import Array, named, refuse
+from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
-from fastloss._plan import Plan
+from fastloss._plan import Plan, Pointwise, split
 from fastloss._plan_pairs import BatchTriplet, pairwise, vectors
+from fastloss._plan_vectors import Vectors, bits, rows, signs
+
+# ---- pairs and triplets of vectors --------------------------------------------------------------------------------------
+
+
+@loss(
+    wrt=("x1", "x2"),
+    max_order=1,
+    pointwise=False,
+    formula="d^power / 2 if similar, else max(0, margin - d)^power / 2; d = |x1 - x2|",
+    range="[0, inf)",
+    citation="Hadsell, Chopra and LeCun, Dimensionality Reduction by Learning an Invariant Mapping, 2006",
+    sampler="vectors_and_bits",
+    row_axis=-1,
+)
+def contrastive(
+    x1: Any,
+    x2: Any,
+    similar: Any,
+    *,
+    margin: float = 1.0,
+    power: float = 2.0,
+    sample_weight: Any = None,
+    reduction: str = "mean",
+) -> Plan:
+    """Contrastive loss of pairs: similar vectors are drawn together, others pushed apart until they are a margin away.
+
+    .. math:: \\ell = \\tfrac{1}{2} \\begin{cases} d^k & \\text{similar} \\\\ \\max(0, m - d)^k & \\text{else} \\end{cases}
+              \\qquad d = \\lVert x_1 - x_2 \\rVert_2
+
+    With k = 2, the default, that of Hadsell, Chopra and LeCun. Libraries differ: pytorch-metric-learning's ``ContrastiveLoss`` is
+    `power` 1 without the half, and averages similar and other pairs apart.
+
+    Parameters
+    ----------
+    x1, x2 : array_like
+        Vectors along the last axis, equal shapes.
+    similar : array_like
+        1 or True for a similar pair, else 0 or False: integers or bools in the shape of the vectors without the last axis.
+    margin : float
+        The distance m beyond which pairs that are not similar cost nothing; >= 0.
+    power : float
+        The exponent k; >= 1.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of `similar` or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of one weighted value per pair.
+
+    Returns
+    -------
+    float or ndarray
+        At least 0, and known to its own last digits also where d is next to 0 or to the margin, or its square has no place in
+        a double. The gradient with respect to x2 is minus that with respect to x1; it is 0 where d is 0, and on the margin's
+        border.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, labels other than 0 and 1, margin < 0, power < 1, bad weights or reduction.
+    TypeError
+        Arrays that are not real numbers, labels that are not integers.
+
+    References
+    ----------
+    Hadsell, Chopra and LeCun, *Dimensionality Reduction by Learning an Invariant Mapping*, CVPR 2006.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> x1, x2 = [[0.0, 0.0], [0.0, 0.0]], [[3.0, 4.0], [0.3, 0.4]]
+    >>> fl.contrastive(x1, x2, [1, 0], reduction="none").round(4)
+    array([12.5  ,  0.125])
+    >>> fl.contrastive.grad(x1, x2, [1, 0], reduction="sum")[0].round(4)
+    array([[-3. , -4. ],
+           [ 0.3,  0.4]])
+    """
+    arrays = rows(("x1", "x2"), (x1, x2))
+    label = bits("similar", similar, "x1", arrays[0].shape)
+    m, k = _check.at_least_zero("margin", margin), _check.number("power", power, "a number >= 1")
+    if k < 1:
+        refuse(ValueError, "power", "a number >= 1", k)
+    return Vectors("contrastive", arrays, label, sample_weight, reduction, margin=m, power=k)
+
+
+@loss(
+    wrt=("anchor", "positive", "negative"),
+    max_order=1,
+    pointwise=False,
+    formula="max(0, d(anchor, positive) - d(anchor, negative) + margin)",
+    range="[0, inf)",
+    citation="Schroff, Kalenichenko and Philbin, FaceNet, 2015",
+    sampler="vector_triplets",
+    row_axis=-1,
+)
+def triplet(
+    anchor: Any,
+    positive: Any,
+    negative: Any,
+    *,
+    margin: float = 1.0,
+    p: float = 2.0,
+    swap: bool = False,
+    squared: bool = False,
+    eps: float = 1e-6,
+    sample_weight: Any = None,
+    reduction: str = "mean",
+) -> Plan:
+    """Triplet loss: an anchor should be nearer to its positive than to its negative, by a margin.
+
+    .. math:: \\ell = \\max(0, d(a, p) - d(a, n) + m) \\qquad d(x, y) = \\lVert x - y + \\epsilon \\rVert_p
+
+    As PyTorch's ``triplet_margin_loss``, `eps` inside the norm included (``eps=0`` for the distance of the textbooks). FaceNet
+    takes squared distances of vectors of length 1, which are the caller's to normalise.
+
+    Parameters
+    ----------
+    anchor : array_like
+        Vectors along the last axis.
+    positive, negative : array_like
+        What should be near the anchor, and what should not; the same shape.
+    margin : float
+        m; >= 0.
+    p : float
+        The norm: >= 1, ``math.inf`` for the largest difference.
+    swap : bool
+        Take d(p, n) for d(a, n) where it is the smaller one.
+    squared : bool
+        Take squared distances; needs ``p=2``.
+    eps : float
+        What is added to each difference; >= 0.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the vectors without the last axis or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of one weighted value per triplet.
+
+    Returns
+    -------
+    float or ndarray
+        At least 0. For p of 1, 2 and infinity known to its own last digits where the distances nearly cancel (down to about
+        2^-100 of them), and also where their squares have no place in a double; for other p to the rounding of the larger
+        distance, in double. The gradient is 0 on the margin's border; that of a distance of 0 is 0. Of several largest
+        differences each gets its share (p of infinity).
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ, margin or eps < 0, p < 1, squared with another p than 2, bad weights or reduction.
+    TypeError
+        Arrays that are not real numbers; swap or squared that are no bools.
+
+    References
+    ----------
+    Schroff, Kalenichenko and Philbin, *FaceNet: A Unified Embedding for Face Recognition and Clustering*, CVPR 2015.
+
+    Balntas, Riba, Ponsa and Mikolajczyk, *Learning local feature descriptors with triplets and shallow convolutional neural
+    networks*, BMVC 2016 (the swap).
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> a, p, n = [[0.0, 0.0]], [[3.0, 4.0]], [[0.0, 4.5]]
+    >>> fl.triplet(a, p, n, eps=0.0)
+    1.5
+    >>> fl.triplet(a, p, n, eps=0.0, swap=True)  # from the positive it is nearer
+    2.9586187348508903
+    >>> fl.triplet.grad(a, p, n, eps=0.0)[2].round(4)
+    array([[ 0., -1.]])
+    """
+    arrays = rows(("anchor", "positive", "negative"), (anchor, positive, negative))
+    norm = _norm("p", p)
+    square = _check.flag("squared", squared)
+    if square and norm != 2:
+        refuse(ValueError, "squared", "False where p is not 2", squared)
+    return Vectors(
+        "triplet", arrays, None, sample_weight, reduction, margin=_check.at_least_zero("margin", margin), p=norm,
+        swap=_check.flag("swap", swap), squared=square, eps=_check.at_least_zero("eps", eps),
+    )  # fmt: skip
+
+
+def _norm(name: str, value: Any) -> float:
+    expected = "a number >= 1, or infinity"
+    if isinstance(value, (float, np.floating)) and value == math.inf:
+        return math.inf
+    p = _check.number(name, value, expected)
+    if p < 1:
+        refuse(ValueError, name, expected, p)
+    return p
+
+
+@loss(
+    wrt=("x1", "x2"),
+    max_order=1,
+    pointwise=False,
+    formula="1 - cos(x1, x2) if target is 1, max(0, cos(x1, x2) - margin) if -1",
+    range="[0, 2]",
+    citation="PyTorch's CosineEmbeddingLoss",
+    sampler="vectors_and_signs",
+    row_axis=-1,
+)
+def cosine_embedding(
+    x1: Any, x2: Any, target: Any, *, margin: float = 0.0, sample_weight: Any = None, reduction: str = "mean"
+) -> Plan:
+    """Cosine embedding loss of pairs: vectors should point in one direction, or not.
+
+    .. math:: \\ell = \\begin{cases} 1 - \\cos(x_1, x_2) & t = 1 \\\\ \\max(0, \\cos(x_1, x_2) - m) & t = -1 \\end{cases}
+
+    Next to 0, 1 - cos is computed from the part of x2 that is not along x1, as :math:`\\sin^2 / (1 + \\cos)`: nearly parallel
+    vectors keep their digits. PyTorch's ``cosine_embedding_loss`` adds 1e-12 to the squared lengths, so that short vectors are
+    never quite parallel; here the cosine with a zero vector is 0, and its gradient too.
+
+    Parameters
+    ----------
+    x1, x2 : array_like
+        Vectors along the last axis, equal shapes; they need not be normalised.
+    target : array_like
+        Labels -1 or 1, in the shape of the vectors without the last axis.
+    margin : float
+        m; in [-1, 1].
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the target or of its leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of one weighted value per pair.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, 2], known to its own last digits where vectors are nearly parallel, where they are nearly at right angles and where
+        their squares have no place in a double. Gradients are at right angles to their vectors; 0 on the margin's border.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, labels other than -1 and 1, a margin outside [-1, 1], bad weights or reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    PyTorch, ``torch.nn.CosineEmbeddingLoss``.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.cosine_embedding([[1.0, 0.0], [2.0, 0.0]], [[0.0, 3.0], [3.0, 4.0]], [1, -1], margin=0.5, reduction="none").round(4)
+    array([1. , 0.1])
+    >>> fl.cosine_embedding([[1.0, 1e-12]], [[1.0, 0.0]], [1])
+    5e-25
+    """
+    arrays = rows(("x1", "x2"), (x1, x2))
+    label = signs("target", target, "x1", arrays[0].shape)
+    return Vectors("cosine", arrays, label, sample_weight, reduction, margin=_check.between("margin", margin, -1.0, 1.0))
+
+
+# ---- scores and distances -----------------------------------------------------------------------------------------------
+
+_SIGNS = (("target", "labels -1 or 1", 1.0, 1.0, True),)
+
+
+@loss(
+    wrt=("x1", "x2"),
+    max_order=2,
+    formula="max(0, margin - target (x1 - x2))",
+    range="[0, inf)",
+    citation="Herbrich, Graepel and Obermayer, Large Margin Rank Boundaries for Ordinal Regression, 2000",
+    sampler="ranked_scores",
+)
+def margin_ranking(
+    x1: Any, x2: Any, target: Any, *, margin: float = 0.0, sample_weight: Any = None, reduction: str = "mean"
+) -> Plan:
+    """Margin ranking loss: of two scores the right one should be the larger, by a margin.
+
+    .. math:: \\ell = \\max(0, m - t (x_1 - x_2))
+
+    As PyTorch's ``margin_ranking_loss``; the hinge loss of the difference.
+
+    Parameters
+    ----------
+    x1, x2 : array_like
+        Scores in one shape; one of the two may be a scalar.
+    target : array_like
+        1 where x1 should rank higher, -1 where x2 should; in the same shape, or a scalar.
+    margin : float
+        m; >= 0.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the scores or of their leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, inf), known to its own last digits where the difference is nearly the margin. Convex; the gradients are -t and t
+        inside the margin, 0 outside and on its border. The Hessian is 0.
+
+    Raises
+    ------
+    ValueError
+        Labels other than -1 and 1, margin < 0, shapes that differ, bad weights or reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    Herbrich, Graepel and Obermayer, *Large Margin Rank Boundaries for Ordinal Regression*, in Advances in Large Margin
+    Classifiers, 2000.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.margin_ranking([0.5, 2.0, 1.0], [1.0, 0.0, 0.0], [1, 1, -1], reduction="none")
+    array([0.5, 0. , 1. ])
+    >>> fl.margin_ranking.grad([0.5], [1.0], [1])
+    (array([-1.]), array([1.]))
+    """
+    a, b, wide, scalar = _check.real_pair(("x1", "x2"), x1, x2)
+    t = _check.array("target", target)
+    if t.shape not in (a.shape, ()):
+        refuse(ValueError, "target", f"the shape of x1 and x2, {a.shape}", f"shape {t.shape}")
+    wide = wide or (not _check.is_weak(target) and _check.is_wide(a.dtype, t.dtype))
+    m, second = split(_check.at_least_zero("margin", margin)), _check.array("x2", x2)
+    pair = a, np.broadcast_to(t, a.shape), wide, scalar
+    return Pointwise(_RANKING, pair, m, sample_weight, reduction, third=b, second=second, domain=_SIGNS)
+
+
+@loss(
+    wrt=("distance",),
+    max_order=2,
+    formula="distance if target is 1, max(0, margin - distance) if -1",
+    range="[0, inf) for distances >= 0",
+    citation="PyTorch's HingeEmbeddingLoss",
+    sampler="distances_and_signs",
+)
+def hinge_embedding(
+    distance: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = None, reduction: str = "mean"
+) -> Plan:
+    """Hinge embedding loss of distances: small between what is alike, else at least a margin.
+
+    .. math:: \\ell = \\begin{cases} d & t = 1 \\\\ \\max(0, m - d) & t = -1 \\end{cases}
+
+    As PyTorch's ``hinge_embedding_loss``. `contrastive` computes the distances too; `hinge` is another loss, of scores.
+
+    Parameters
+    ----------
+    distance : array_like
+        Real numbers, usually distances; they may be negative.
+    target : array_like
+        1 where things are alike, -1 where they are not; in the same shape.
+    margin : float
+        m; >= 0.
+    sample_weight : array_like, optional
+        Weights >= 0, in the shape of the distances or of their leading axes.
+    reduction : {"mean", "sum", "none"}
+        Weighted mean, sum, or the array of weighted values.
+
+    Returns
+    -------
+    float or ndarray
+        The distance or what it lacks of the margin. Convex; the gradient is 1 for t = 1, else -1 inside the margin, 0 outside and
+        on its border. The Hessian is 0.
+
+    Raises
+    ------
+    ValueError
+        Labels other than -1 and 1, margin < 0, shapes that differ, bad weights or reduction.
+    TypeError
+        Arrays that are not real numbers.
+
+    References
+    ----------
+    PyTorch, ``torch.nn.HingeEmbeddingLoss``.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.hinge_embedding([0.25, 0.25, 2.0], [1, -1, -1], reduction="none")
+    array([0.25, 0.75, 0.  ])
+    """
+    pair = _check.real_pair(("distance", "target"), distance, target)
+    m = split(_check.at_least_zero("margin", margin))
+    return Pointwise(_DISTANCES, pair, m, sample_weight, reduction, domain=_SIGNS)
+
+
+_RANKING, _DISTANCES = POINTWISE["margin_ranking"], POINTWISE["hinge_embedding"]
+
+
+# ---- all pairs of a batch ------------------------------------------------------------------------------------------------
 
 
 @named

@@ -254,8 +254,10 @@ enum { FL_X = 1, FL_T = 2, FL_Z = 4, FL_TWO = 8, FL_SIZE_T = 16 };
   LOSS(sigmoid_focal, sigmoid_focal_brief_f64, FL_T)                                                                     \
   LOSS(sigmoid_focal_square, sigmoid_focal_square_brief_f64, FL_T)
 #define FL_ENERGY_LOSSES(LOSS) LOSS(contrastive_divergence, 0, FL_TWO)
+#define FL_EMBEDDING_LOSSES(LOSS) LOSS(margin_ranking, 0, FL_SIZE_T | FL_TWO) LOSS(hinge_embedding, 0, FL_SIZE_T)
 #define FL_POINTWISE_LOSSES(LOSS)                                                                                        \
-  FL_REGRESSION_LOSSES(LOSS) FL_CLASSIFICATION_LOSSES(LOSS) FL_ENERGY_LOSSES(LOSS) FL_DOUBLE_LOSSES(LOSS)
+  FL_REGRESSION_LOSSES(LOSS)                                                                                             \
+  FL_CLASSIFICATION_LOSSES(LOSS) FL_ENERGY_LOSSES(LOSS) FL_EMBEDDING_LOSSES(LOSS) FL_DOUBLE_LOSSES(LOSS)
 
 /* The losses that sum terms along rows, in the same form. */
 #define FL_DIVERGENCE_LOSSES(LOSS)                                                                                       \

@@ -1,4 +1,5 @@
-/* The margin losses as point functions (see pointwise.h): x is the score, t the label, -1 or 1; t x is the margin. */
+/* The margin losses as point functions (see pointwise.h): x is the score, t the label, -1 or 1; t x is the margin. Last, those of
+   pairs: of two scores, and of a distance. */
 
 POINT(hinge) { /* p[0] = margin */
   (void)z;
@@ -29,4 +30,43 @@ POINT(exponential) {
   (void)z, (void)p;
   V e = vexp(-(t * x));
   return (FN(point)){e, -t * e, e};
+}
+
+/* m - t (x - z), with what the difference has dropped: exact next to the border, where all that counts cancels. */
+FL_INLINE vd FN(ranked)(vd x, vd t, vd z, vd m) {
+  vd lost;
+  const vd d = fl_minus(x, z, &lost);
+  return fl_plus(m, -t * d, -t * lost);
+}
+/* m, from what a float holds of it and the rest; m alone in double. */
+FL_INLINE vd FN(margin_of)(vd m, vd rest) { return FL_REAL_BITS == 32 ? m + rest : m; }
+
+POINT(margin_ranking) { /* z is the other score; p[0], p[1] = margin */
+  const V zero = FN(vset)(0);
+#if FL_REAL_BITS == 32
+  const V d = vnarrow(FN(ranked)(vlow(x), vlow(t), vlow(z), FN(margin_of)(vlow(p[0]), vlow(p[1]))),
+                      FN(ranked)(vhigh(x), vhigh(t), vhigh(z), FN(margin_of)(vhigh(p[0]), vhigh(p[1]))));
+#else
+  const V d = FN(ranked)(x, t, z, FN(margin_of)(p[0], p[1]));
+#endif
+  const V slope = FN(unless_nan)(d, vselect(vlt(zero, d), t, zero)), flat = FN(unless_nan)(d, zero);
+  return (FN(point)){vmax(zero, d), zero - slope, flat, slope, flat};
+}
+
+POINT(hinge_embedding) { /* x is a distance; p[0], p[1] = margin */
+  (void)z;
+  const V zero = FN(vset)(0), one = FN(vset)(1);
+#if FL_REAL_BITS == 32
+  const V d =
+      vnarrow(FN(margin_of)(vlow(p[0]), vlow(p[1])) - vlow(x), FN(margin_of)(vhigh(p[0]), vhigh(p[1])) - vhigh(x));
+#else
+  const V d = FN(margin_of)(p[0], p[1]) - x;
+#endif
+  const M near = veq(t, one);
+  const V value = FN(unless_nan)(t, vselect(near, x, vmax(zero, d)));
+  return (FN(point)){
+      value,
+      FN(unless_nan)(value, vselect(near, one, vselect(vlt(zero, d), -one, zero))),
+      FN(unless_nan)(value, zero),
+  };
 }

@@ -1,0 +1,93 @@
+"""Plans of the losses of vectors that _vectors.pyx computes: pairs and triplets of rows along the last axis, one value for each.
+May import what _plan.py may, and _plan.py.
+
+Shapes: `N` rows of `D` elements.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastloss import _check, _vectors
+from fastloss._check import FLOAT64, Array, refuse
+from fastloss._plan import _NO_SLOPES, REDUCTIONS, Plan, Result, Terms, _refuse_outside, _total, unpacked
+from fastloss._threads import get_num_threads
+
+
+def rows(names: tuple[str, ...], values: tuple[Any, ...]) -> tuple[Array, ...]:
+    """Real arrays of one shape, with vectors along the last axis."""
+    arrays = tuple(_check.array(name, value) for name, value in zip(names, values, strict=True))
+    first = arrays[0]
+    if first.ndim == 0:
+        refuse(ValueError, names[0], "vectors along the last axis", "a scalar")
+    for name, a in zip(names[1:], arrays[1:], strict=True):
+        if a.shape != first.shape:
+            refuse(ValueError, name, f"the shape of {names[0]}, {first.shape}", f"shape {a.shape}")
+    return arrays
+
+
+def bits(name: str, value: Any, of: str, shape: tuple[int, ...]) -> Array:
+    """Integers 0 and 1, or bools, one for each row."""
+    a = _check.labels(name, value, shape[:-1], shape, "labels 0 or 1", of)
+    _refuse_outside(name, a, 0.0, 1.0, "labels 0 or 1")
+    return a
+
+
+def signs(name: str, value: Any, of: str, shape: tuple[int, ...]) -> Array:
+    """Labels -1 and 1, one for each row."""
+    a = _check.array(name, value)
+    if a.shape != shape[:-1]:
+        refuse(ValueError, name, f"labels -1 or 1 of shape {shape[:-1]} for {of} of shape {shape}", f"shape {a.shape}")
+    _refuse_outside(name, a, 1.0, 1.0, "labels -1 or 1", size=True)
+    return a
+
+
+class Vectors(Plan):
+    """One value for each row: `loss` of _vectors.vectors on two or three arrays, and perhaps a label for each row. `options`:
+    further arguments of _vectors.vectors."""
+
+    __slots__ = ("arrays", "label", "loss", "options", "sample_weight", "shape", "total_weight")
+
+    def __init__(
+        self, loss: str, arrays: tuple[Array, ...], label: Array | None, sample_weight: Any, reduction: str, **options: Any
+    ) -> None:
+        _check.one_of("reduction", reduction, REDUCTIONS)
+        self.loss, self.arrays, self.label, self.options, self.reduction = loss, arrays, label, options, reduction
+        self.x = arrays[0]
+        self.wide = any(_check.is_wide(self.x.dtype, a.dtype) for a in arrays[1:])
+        self.shape = self.x.shape[:-1]
+        self.sample_weight: Array | None = None
+        self.total_weight = float(math.prod(self.shape))
+        if sample_weight is not None:
+            self.sample_weight = _check.weights("sample_weight", sample_weight, self.shape)
+            self.total_weight = _total(self.sample_weight)
+
+    def _inputs(self) -> Sequence[Array | None]:
+        return *self.arrays, self.label, self.sample_weight
+
+    def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        values = np.empty(self.shape, self._values_dtype()) if value and self.reduction == "none" else None
+        gradients = self._buffers(out, self.arrays) if grad else _NO_SLOPES
+        total = self._kernel(self._scale(self.total_weight), values, gradients)
+        if not value:
+            return None, unpacked(gradients), None
+        return (self._reduced(total, self.total_weight) if values is None else values), unpacked(gradients), None
+
+    def terms(self) -> Terms:
+        values = np.empty(self.shape, FLOAT64)
+        self._kernel(1.0, values, _NO_SLOPES)
+        if self.sample_weight is None:
+            return values, np.broadcast_to(FLOAT64.type(1), self.shape)
+        return values, self.sample_weight.astype(FLOAT64)
+
+    def _kernel(self, scale: float, values: Array | None, gradients: Sequence[Array]) -> float:
+        if math.prod(self.shape) == 0:
+            return 0.0
+        return _vectors.vectors(
+            self.loss, self.arrays, self.label, wide=self.wide, weight=self.sample_weight, scale=scale, values=values,
+            grads=tuple(gradients), threads=get_num_threads(), **self.options,
+        )  # fmt: skip
