@@ -88,6 +88,11 @@ def test_the_table_is_what_python_prints(files):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_loss_from_files(name, tmp_path):
     loss = fl.LOSSES[name]
+    if loss.batchwise:
+        done = run("evaluate", name, *(f"--{array}=x.npy" for array in loss.arrays))
+        assert done.exit_code == 2
+        assert f"fastloss.{name} with the whole batch" in done.stderr
+        return
     arrays, options = loss.sample(np.random.default_rng(0), dtype="float64", size=50)
     arguments = []
     for array_name, array in zip(loss.arrays, arrays, strict=True):

@@ -79,8 +79,8 @@ cdef extern from "pairs.h" nogil:
         void (*mine)(fl_anchor *) noexcept nogil
         Py_ssize_t (*room)(Py_ssize_t) noexcept nogil
         void (*pull)(const fl_vectors *, Py_ssize_t, Py_ssize_t, double, double *) noexcept nogil
-        void (*weigh)(const fl_vectors *, Py_ssize_t, Py_ssize_t, const void *, Py_ssize_t, int, Py_ssize_t, void *, double *,
-                      void *) noexcept nogil
+        void (*weigh)(const fl_vectors *, Py_ssize_t, Py_ssize_t, const void *, const void *, Py_ssize_t, Py_ssize_t, void *,
+                      double *, void *) noexcept nogil
         void (*pulled)(const fl_vectors *, Py_ssize_t, const void *, double, double, void *) noexcept nogil
         int tile_rows
         int tile_columns
@@ -120,7 +120,7 @@ cdef struct RowsCall:
     const fl_pairs_real *loops
     fl_vectors rows  # as given
     fl_view view
-    bint copied
+    double scale
     const void *centre
     char *unit
     double *norm
@@ -132,12 +132,18 @@ cdef struct RowsCall:
 
 cdef void copy_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
-    cdef Py_ssize_t i, size = call.table.size
+    cdef Py_ssize_t i, d, size = call.table.size
     cdef char *row
     for i in range(b * PREPARED, min((b + 1) * PREPARED, call.rows.N)):
         row = <char *>call.rows.rows + i * call.rows.step * size
         call.table.gather(&call.view, i * call.rows.D, call.rows.D, row)
         memset(row + call.rows.D * size, 0, (call.rows.step - call.rows.D) * size)
+        if call.scale != 1:
+            for d in range(call.rows.D):
+                if size == 8:
+                    (<double *>row)[d] *= call.scale
+                else:
+                    (<float *>row)[d] *= <float>call.scale
 
 
 cdef void prepare_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
@@ -168,10 +174,10 @@ cdef class Vectors:
 
     def __init__(
         self, cnp.ndarray x, *, bint wide, bint unit=False, bint centred=False, bint moved=False, Vectors like=None,
-        int threads=1,
+        double scale=1.0, int threads=1,
     ):
         """unit: cosines will be asked for; else (`centred`) rows are packed less their mean, or that of the rows `like`. moved:
-        the gradient will be asked for."""
+        the gradient will be asked for. scale: a power of two that all rows are multiplied by."""
         cdef RowsCall call
         cdef Py_ssize_t N = cnp.PyArray_DIM(x, 0), D = cnp.PyArray_DIM(x, 1), blocks = (N + PREPARED - 1) // PREPARED
         cdef Py_ssize_t size, step
@@ -185,15 +191,15 @@ cdef class Vectors:
         self.columns = up_to(N, call.loops.tile_columns)
         call.rows.N, call.rows.D, call.rows.step, call.rows.norm = N, D, step, NULL
         make_view(&call.view, x)
-        call.copied = not (
-            step == D and call.view.type == (FL_F64 if wide else FL_F32) and cnp.PyArray_IS_C_CONTIGUOUS(x)
+        call.scale = scale
+        if (
+            scale == 1 and step == D and call.view.type == (FL_F64 if wide else FL_F32) and cnp.PyArray_IS_C_CONTIGUOUS(x)
             and <size_t>cnp.PyArray_DATA(x) % size == 0
-        )
-        if call.copied:
+        ):
+            call.rows.rows = cnp.PyArray_DATA(x)
+        else:
             call.rows.rows = self.take(N * step * size)
             run_blocks(copy_block, &call, blocks, cost, threads)
-        else:
-            call.rows.rows = cnp.PyArray_DATA(x)
         call.centre = call.unit = call.norm = NULL
         call.moved = NULL
         if like is not None:
@@ -356,13 +362,13 @@ cdef void mine_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 
 
 cdef void met_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    """What the slab's anchors want of the rows they met."""
+    """What the slab's anchors want of the rows they met; and of themselves, if the slab is the batch."""
     cdef BatchCall *call = <BatchCall *>call_
-    cdef Py_ssize_t i = b * BLOCK, size = call.table.size
+    cdef Py_ssize_t i = b * BLOCK, size = call.table.size, anchors = call.last - call.first
     call.loops.weigh(
-        call.x, call.first, call.last - call.first, call.slopes + i * size, call.columns, False,
-        min(<Py_ssize_t>BLOCK, call.x.N - i), call.products + i * call.x.step * size, call.totals + i,
-        call.scratch + thread * call.scratch_size,
+        call.x, call.first, anchors, call.slopes + i * call.columns * size if anchors == call.x.N else NULL,
+        call.slopes + i * size, call.columns, min(<Py_ssize_t>BLOCK, call.x.N - i),
+        call.products + i * call.x.step * size, call.totals + i, call.scratch + thread * call.scratch_size,
     )
 
 
@@ -371,7 +377,7 @@ cdef void anchors_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef BatchCall *call = <BatchCall *>call_
     cdef Py_ssize_t i = call.first + b * BLOCK, size = call.table.size
     call.loops.weigh(
-        call.x, 0, call.x.N, call.slopes + b * BLOCK * call.columns * size, call.columns, True,
+        call.x, 0, call.x.N, call.slopes + b * BLOCK * call.columns * size, NULL, call.columns,
         min(<Py_ssize_t>BLOCK, call.last - i), call.products + i * call.x.step * size, call.totals + i,
         call.scratch + thread * call.scratch_size,
     )
@@ -508,7 +514,8 @@ cdef class Batch:
             run_blocks(mine_block, call, blocks, 3 * self.block_cost(), self.threads)
             if gradient:
                 run_blocks(met_block, call, (N + BLOCK - 1) // BLOCK, self.block_cost(), self.threads)
-                run_blocks(anchors_block, call, blocks, self.block_cost(), self.threads)
+                if most < N:
+                    run_blocks(anchors_block, call, blocks, self.block_cost(), self.threads)
             call.first = call.last
         return 0
 

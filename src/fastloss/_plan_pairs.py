@@ -6,13 +6,14 @@ Shapes: `N` rows of `D` dimensions, `M` rows to compare with.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastloss import _check, _pairs
+from fastloss import _check, _kernels, _pairs
 from fastloss._check import FLOAT32, FLOAT64, Array, refuse
 from fastloss._plan import REDUCTIONS, Plan, Result, Terms
 from fastloss._threads import get_num_threads
@@ -29,8 +30,6 @@ def vectors(name: str, value: Any) -> Array:
     x = _check.array(name, value)
     if x.ndim != 2:
         refuse(ValueError, name, "two dimensions, (N, D)", f"shape {x.shape}")
-    if x.shape[0] >= MOST_ROWS:
-        refuse(ValueError, name, f"fewer than {MOST_ROWS} rows", f"shape {x.shape}")
     return x
 
 
@@ -48,9 +47,9 @@ def pairwise(x: Array, y: Array | None, metric: str, out: Any) -> Array:
     if x.shape[1] == 0:
         result[...] = 1.0 if metric == "cosine" else 0.0
         return result
-    kind = {"wide": wide, "unit": metric == "cosine", "threads": threads}
-    left = _pairs.Vectors(x, centred=metric != "cosine", **kind)
-    right = left if y is None else _pairs.Vectors(y, like=left, **kind)
+    cosine = metric == "cosine"
+    left = _pairs.Vectors(x, wide=wide, unit=cosine, centred=not cosine, threads=threads)
+    right = left if y is None else _pairs.Vectors(y, wide=wide, unit=cosine, like=left, threads=threads)
     _pairs.distances(left, right, _pairs.METRICS[metric], result, threads=threads)
     return result
 
@@ -58,13 +57,16 @@ def pairwise(x: Array, y: Array | None, metric: str, out: Any) -> Array:
 class BatchTriplet(Plan):
     """Triplets mined in a batch: one value per anchor, the sum over its triplets."""
 
-    __slots__ = ("average", "labels", "margin", "mining", "sample_weight", "squared")
+    __slots__ = ("average", "labels", "margin", "mining", "sample_weight", "squared", "unit")
 
     def __init__(
         self, x: Array, labels: Any, mining: Any, margin: Any, squared: Any, average: Any, sample_weight: Any, reduction: str
     ) -> None:
         _check.one_of("reduction", reduction, REDUCTIONS)
+        if len(x) >= MOST_ROWS:
+            refuse(ValueError, "embeddings", f"fewer than {MOST_ROWS} rows", f"shape {x.shape}")
         self.x, self.reduction, self.wide = x, reduction, _check.is_wide(x.dtype, x.dtype)
+        self.unit = _unit(x, self.wide)
         self.labels = _check.labels("labels", labels, x.shape[:1], x.shape, "class labels", "embeddings")
         self.mining = _check.one_of("mining", mining, MINING)
         self.average = _check.one_of("average", average, AVERAGES)
@@ -78,17 +80,18 @@ class BatchTriplet(Plan):
 
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
         gradient = self._buffer(out) if grad else None
-        batch, values, counts = self._mine(grad)
+        batch, values, counts = self._mine(grad, gradient)
         total = float(counts.sum())
         if gradient is not None:
-            if batch is None or not counts.any():
+            if gradient.size == 0 or not counts.any():
                 gradient[...] = 0
             else:
-                batch.gradient(gradient, self._scale(total))
+                batch.gradient(gradient, self._scale(total) / (self.unit if self.squared else 1.0))
         if not value:
             return None, gradient, None
         if self.reduction == "none":
-            return values.astype(self._values_dtype()), gradient, None
+            with np.errstate(over="ignore"):
+                return values.astype(self._values_dtype()), gradient, None
         return self._reduced(float(values.sum()), total), gradient, None
 
     def terms(self) -> Terms:
@@ -98,23 +101,40 @@ class BatchTriplet(Plan):
         """A batch without triplets has nothing to lose."""
         return super()._reduced(total, weight) if weight else 0.0
 
-    def _mine(self, gradient: bool) -> tuple[Any, Floats, Floats]:
-        """The batch, its weighted values and how many triplets they count for."""
+    def _mine(self, gradient: bool, buffer: Array | None = None) -> tuple[Any, Floats, Floats]:
+        """The batch, its weighted values and how many triplets they count for. buffer: where the gradient will go."""
         threads = get_num_threads()
-        if self.x.size == 0:
-            return None, np.zeros(len(self.x)), np.zeros(len(self.x))
+        if len(self.x) == 0:
+            return None, np.zeros(0), np.zeros(0)
+        x = self.x if self.x.size else np.zeros((len(self.x), 1), self._values_dtype())  # rows without entries are all equal
         ids, members, starts = _classes(self.labels)
         hard = self.mining == "hard"
-        rows = _pairs.Vectors(self.x, wide=self.wide, centred=True, moved=gradient and not hard, threads=threads)
+        if hard and buffer is not None and np.may_share_memory(buffer, x):
+            x = x.copy()  # its rows are read while the gradient is written
+        rows = _pairs.Vectors(x, wide=self.wide, centred=True, moved=gradient and not hard, scale=self.unit, threads=threads)
         batch = _pairs.Batch(
-            rows, ids, members, starts, _pairs.MININGS[self.mining], margin=self.margin, squared=self.squared,
-            weight=self.sample_weight, gradient=gradient, threads=threads,
+            rows, ids, members, starts, _pairs.MININGS[self.mining], margin=self._rescaled(self.margin, self.unit),
+            squared=self.squared, weight=self.sample_weight, gradient=gradient, threads=threads,
         )  # fmt: skip
         counts = batch.active if self.average == "active" else batch.valid
-        if self.sample_weight is None:
-            return batch, batch.value, counts
-        with np.errstate(invalid="ignore"):  # inf x 0 is nan, as elsewhere
-            return batch, batch.value * self.sample_weight, counts * self.sample_weight
+        with np.errstate(over="ignore", invalid="ignore"):  # inf x 0 is nan, as elsewhere
+            values = self._rescaled(batch.value, 1 / self.unit)
+            if self.sample_weight is None:
+                return batch, values, counts
+            return batch, values * self.sample_weight, counts * self.sample_weight
+
+    def _rescaled(self, distance: Any, by: float) -> Any:
+        return distance * by * by if self.squared else distance * by
+
+
+def _unit(x: Array, wide: bool) -> float:
+    """The power of two by which rows are multiplied, so that their squares neither overflow nor underflow; mostly 1."""
+    most = max(map(abs, _kernels.extremes(x, get_num_threads()))) if x.size else 0.0
+    far = 300 if wide else 40
+    exponent = math.frexp(most)[1]
+    if not 0 < most < math.inf or abs(exponent) < far:
+        return 1.0
+    return 2.0 ** -max(exponent, -2 * far)
 
 
 def _classes(labels: Array) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64]]:

@@ -29,7 +29,7 @@ import numpy as np
 import fastloss
 from fastloss import LOSSES, Loss
 from fastloss.evaluation import evaluate
-from fastloss.evaluation._metrics import DERIVED, needs
+from fastloss.evaluation._metrics import DERIVED, needs, resolve
 from fastloss.evaluation._result import table
 from fastloss.evaluation._run import parse_size
 from fastloss.evaluation._sources import load
@@ -113,7 +113,10 @@ class Value(click.ParamType[Any]):
 Union = dict[str, tuple[Any, list[str]]]
 
 
-def _union(of: Callable[[Loss[Any]], Mapping[str, Any]], losses: Iterable[Loss[Any]] = LOSSES.values()) -> Union:
+EVALUATED = tuple(loss for loss in LOSSES.values() if not loss.batchwise)  # those of which `evaluate` makes options
+
+
+def _union(of: Callable[[Loss[Any]], Mapping[str, Any]], losses: Iterable[Loss[Any]] = EVALUATED) -> Union:
     """name -> (the first loss's value for it, the losses that have it)."""
     union: Union = {}
     for loss in losses:
@@ -213,6 +216,8 @@ class EvaluateCommand(click.Command):
         for name, loss in custom.items():
             if clash := taken & {*_arrays(loss), *_own(loss)}:
                 raise click.UsageError(f"{name}: {min(map(str, clash))}: this name belongs to an option of evaluate itself", ctx)
+        if whole := [name for name in named if name in LOSSES and LOSSES[name].batchwise]:
+            _check_usage(ctx, (), whole, {})  # says why they have no options here
         ctx.meta["custom"] = custom
         known = {**LOSSES, **custom}
         ctx.meta["arrays"] = {array for name in named if name in known for array in _arrays(known[name])}
@@ -222,7 +227,7 @@ class EvaluateCommand(click.Command):
         """The command's own parameters, with those of the losses behind LOSS..."""
         own = super().get_params(ctx)
         custom = ctx.meta.get("custom", {})
-        unions = [_union(of, [*LOSSES.values(), *custom.values()]) for of in (_arrays, _reals, _own)]
+        unions = [_union(of, [*EVALUATED, *custom.values()]) for of in (_arrays, _reals, _own)]
         return [own[0], *_click_options(*unions, chosen=ctx.meta.get("arrays", ())), *own[1:]]
 
     def _positional(self, args: list[str]) -> Iterator[str]:
@@ -263,7 +268,7 @@ def evaluate_command(ctx: click.Context, /, losses: tuple[str, ...], style: str,
     """
     custom: Mapping[str, Loss[Any]] = ctx.meta["custom"]
     chosen = [custom.get(name, name) for name in losses]
-    options = _union(_own, [*LOSSES.values(), *custom.values()])
+    options = _union(_own, [*EVALUATED, *custom.values()])
     given = {name: value for name, value in arguments.items() if _is_given(ctx, name)}
     _check_usage(ctx, losses, chosen, given)
     own = needs(chosen).options
@@ -336,7 +341,7 @@ def show_command(ctx: click.Context, loss: str) -> None:
         click.echo(describe(custom_loss(loss)))
         return
     try:
-        needs([loss])
+        resolve(loss)
     except ValueError as error:
         raise click.UsageError(str(error).partition("losses: ")[2], ctx) from None
     click.echo(describe(loss))

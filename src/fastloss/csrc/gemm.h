@@ -42,6 +42,22 @@ static void FN(tile)(ptrdiff_t K, const R *a, ptrdiff_t a_step, const R *b, ptrd
   }
 }
 
+#if FL_REAL_BITS == 32
+/* Four rows of D, a multiple of four, turned: to[d][row], steps of `width`. */
+FL_INLINE void turn_four(ptrdiff_t D, const float *row, ptrdiff_t step, ptrdiff_t width, float *to) {
+  typedef float quad __attribute__((vector_size(16)));
+  for (ptrdiff_t d = 0; d < D; d += 4) {
+    quad x[4], y[4];
+    for (int r = 0; r < 4; r++) memcpy(&x[r], row + r * step + d, sizeof(quad));
+    y[0] = FL_SHUFFLE(x[0], x[1], 0, 4, 1, 5), y[1] = FL_SHUFFLE(x[0], x[1], 2, 6, 3, 7);
+    y[2] = FL_SHUFFLE(x[2], x[3], 0, 4, 1, 5), y[3] = FL_SHUFFLE(x[2], x[3], 2, 6, 3, 7);
+    x[0] = FL_SHUFFLE(y[0], y[2], 0, 1, 4, 5), x[1] = FL_SHUFFLE(y[0], y[2], 2, 3, 6, 7);
+    x[2] = FL_SHUFFLE(y[1], y[3], 0, 1, 4, 5), x[3] = FL_SHUFFLE(y[1], y[3], 2, 3, 6, 7);
+    for (int r = 0; r < 4; r++) memcpy(to + (d + r) * width, &x[r], sizeof(quad));
+  }
+}
+#endif
+
 /* n rows of D, `step` numbers apart, as panels of `width` rows: out[panel][d][row], zeros where there is no row. If `centre` is
    given it is subtracted. */
 static void FN(pack)(ptrdiff_t n, ptrdiff_t D, const R *x, ptrdiff_t step, const R *centre, ptrdiff_t width, R *out) {
@@ -49,6 +65,15 @@ static void FN(pack)(ptrdiff_t n, ptrdiff_t D, const R *x, ptrdiff_t step, const
     const ptrdiff_t rows = n - first < width ? n - first : width;
     for (ptrdiff_t r = 0; r < width; r++) {
       const R *row = x + (first + r) * step;
+#if FL_REAL_BITS == 32
+      if (r + 4 <= rows && !centre) {
+        turn_four(D / 4 * 4, row, step, width, out + r);
+        for (ptrdiff_t d = D / 4 * 4; d < D; d++)
+          for (int q = 0; q < 4; q++) out[d * width + r + q] = row[q * step + d];
+        r += 3;
+        continue;
+      }
+#endif
       if (r >= rows)
         for (ptrdiff_t d = 0; d < D; d++) out[d * width + r] = 0;
       else if (centre)

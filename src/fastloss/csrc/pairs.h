@@ -59,10 +59,10 @@ typedef struct {
   ptrdiff_t (*room)(ptrdiff_t columns); /* that `mine` and `weigh` need */
   /* sum += w (x_i - x_j), in double. */
   void (*pull)(const fl_vectors *x, ptrdiff_t i, ptrdiff_t j, double w, double *sum);
-  /* out[i] += sum over k of slopes(k, i) y_k, for K rows of y from the `first` one on, as they were packed, and n rows i, up to
-     FL_PULLED; total[i] += the sum of the slopes. slopes(k, i) is slopes[k][i], or, if `across`, slopes[i][k]. */
-  void (*weigh)(const fl_vectors *y, ptrdiff_t first, ptrdiff_t K, const void *slopes, ptrdiff_t slopes_step, int across,
-                ptrdiff_t n, void *out, double *total, void *room);
+  /* out[i] += sum over k of (across[i][k] + along[k][i]) y_k, for K rows of y from the `first` one on, as they were packed, and n
+     rows i, up to FL_PULLED; total[i] += the sum of those slopes. across or along may be NULL. */
+  void (*weigh)(const fl_vectors *y, ptrdiff_t first, ptrdiff_t K, const void *across, const void *along,
+                ptrdiff_t slopes_step, ptrdiff_t n, void *out, double *total, void *room);
   void (*pulled)(const fl_vectors *x, ptrdiff_t i, const void *sum, double total, double scale, void *out);
   int tile_rows, tile_columns, size;
 } fl_pairs_real;

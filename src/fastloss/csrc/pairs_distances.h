@@ -18,7 +18,7 @@
 
 FL_INLINE const R *FN(row_of)(const fl_vectors *x, ptrdiff_t i) { return (const R *)x->rows + i * x->step; }
 
-/* Sum of squared differences of two rows, in double, each multiplied by `unit`. */
+/* Sum of squared differences of two rows, in double, each multiplied by `unit`: before they are taken if they may overflow. */
 FL_INLINE double FN(squares)(ptrdiff_t step, const R *x, const R *y, double unit) {
   vd sum[2] = {vset_f64(0), vset_f64(0)};
   for (ptrdiff_t d = 0; d < step; d += 2 * LANES_F64)
@@ -26,7 +26,8 @@ FL_INLINE double FN(squares)(ptrdiff_t step, const R *x, const R *y, double unit
 #if FL_REAL_BITS == 32
       const vd gap = (vwiden(x + d + h * LANES_F64) - vwiden(y + d + h * LANES_F64)) * unit;
 #else
-      const vd gap = vload(x + d + h * LANES_F64) * unit - vload(y + d + h * LANES_F64) * unit;
+      const vd a = vload(x + d + h * LANES_F64), b = vload(y + d + h * LANES_F64);
+      const vd gap = unit < 1 ? a * unit - b * unit : (a - b) * unit;
 #endif
       sum[h] = vfma(gap, gap, sum[h]);
     }
@@ -53,19 +54,37 @@ static double FN(pair_distance)(const fl_vectors *x, ptrdiff_t i, ptrdiff_t j, i
   return FN(gap)(x->step, FN(row_of)(x, i), FN(row_of)(x, j), squared);
 }
 
-/* As the tile's sums would have been, had nothing cancelled. */
-FL_INLINE R FN(again)(const fl_vectors *x, const fl_vectors *y, ptrdiff_t i, ptrdiff_t j, int metric) {
-  const R *a = FN(row_of)(x, i), *b = FN(row_of)(y, j);
-  if (metric == FL_COSINE) { /* half the squared distance of the unit vectors */
-    const double left = x->norm[i], right = y->norm[j];
+/* One less the cosine: half the squared distance of the unit vectors, which does not cancel. */
+static double FN(angle)(const fl_vectors *x, const fl_vectors *y, ptrdiff_t i, ptrdiff_t j) {
+  const int turn = x->norm[i] < y->norm[j]; /* the longer one first: the other way round it is the same number */
+  const R *a = turn ? FN(row_of)(y, j) : FN(row_of)(x, i), *b = turn ? FN(row_of)(x, i) : FN(row_of)(y, j);
+  const double left = turn ? y->norm[j] : x->norm[i], right = turn ? x->norm[i] : y->norm[j], ratio = left / right;
+  if (!(left > 0) || !(right > 0)) return 1 + 0 * (left + right); /* nothing is similar to 0 */
+  if (!(left > 0x1p-900 && left < 0x1p+900 && right > 0x1p-900 && right < 0x1p+900)) {
     double sum = 0;
-    if (!(left > 0) || !(right > 0)) return (R)(1 + 0 * (left + right)); /* nothing is similar to 0 */
     for (ptrdiff_t d = 0; d < x->D; d++) {
       const double gap = (double)a[d] / left - (double)b[d] / right;
       sum += gap * gap;
     }
-    return (R)(sum / 2);
+    return sum / 2;
   }
+  const vd shrink = vset_f64(1 / left);
+  vd sum = vset_f64(0);
+  for (ptrdiff_t d = 0; d < x->step; d += LANES_F64) {
+#if FL_REAL_BITS == 32
+    const vd gap = vfma(vwiden(b + d), vset_f64(-ratio), vwiden(a + d)) * shrink;
+#else
+    const vd gap = vfma(vload(b + d), vset_f64(-ratio), vload(a + d)) * shrink;
+#endif
+    sum = vfma(gap, gap, sum);
+  }
+  return vsum_f64(sum) / 2;
+}
+
+/* As the tile's sums would have been, had nothing cancelled. */
+FL_INLINE R FN(again)(const fl_vectors *x, const fl_vectors *y, ptrdiff_t i, ptrdiff_t j, int metric) {
+  if (metric == FL_COSINE) return (R)FN(angle)(x, y, i, j);
+  const R *a = FN(row_of)(x, i), *b = FN(row_of)(y, j);
 #if FL_REAL_BITS == 32
   V part[2] = {FN(vset)(0), FN(vset)(0)};
   for (ptrdiff_t d = 0; d < x->step; d += 2 * LANES)
@@ -112,23 +131,30 @@ FL_INLINE void FN(finish_tile)(const fl_vectors *x, const fl_vectors *y, int met
   }
 }
 
-/* Panels of y stay in the first cache while all of x's pass by. */
+/* A stretch of a panel of y stays in the first cache while all of x's pass by. */
 static void FN(distances)(const fl_vectors *x, const fl_vectors *y, int metric, ptrdiff_t first, ptrdiff_t n,
                           ptrdiff_t from, ptrdiff_t to, void *out_, ptrdiff_t step) {
-  R *out = out_;
-  for (ptrdiff_t j = from; j < to; j += FN(FL_TILE_COLUMNS))
-    for (ptrdiff_t i = 0; i < n; i += FL_TILE_ROWS) {
-      const ptrdiff_t rows = n - i < FL_TILE_ROWS ? n - i : FL_TILE_ROWS;
-      R *at = out + i * step + (j - from);
-      FN(tile)(x->D, (const R *)x->left + (first + i) * x->D, FL_TILE_ROWS, (const R *)y->right + j * x->D,
-               FN(FL_TILE_COLUMNS), at, step, 0);
-      if (metric == FL_EUCLIDEAN)
-        FN(finish_tile)(x, y, FL_EUCLIDEAN, first + i, rows, j, at, step);
-      else if (metric == FL_SQUARED)
-        FN(finish_tile)(x, y, FL_SQUARED, first + i, rows, j, at, step);
-      else
-        FN(finish_tile)(x, y, FL_COSINE, first + i, rows, j, at, step);
-    }
+  for (ptrdiff_t j = from; j < to; j += FN(FL_TILE_COLUMNS)) {
+    R *out = (R *)out_ + (j - from);
+    ptrdiff_t k = 0;
+    do {
+      const ptrdiff_t steps = x->D - k < 2 * FL_K_BLOCK ? x->D - k : 2 * FL_K_BLOCK, done = k + steps;
+      for (ptrdiff_t i = 0; i < n; i += FL_TILE_ROWS) {
+        const ptrdiff_t rows = n - i < FL_TILE_ROWS ? n - i : FL_TILE_ROWS;
+        R *at = out + i * step;
+        FN(tile)(steps, (const R *)x->left + (first + i) * x->D + k * FL_TILE_ROWS, FL_TILE_ROWS,
+                 (const R *)y->right + j * x->D + k * FN(FL_TILE_COLUMNS), FN(FL_TILE_COLUMNS), at, step, k > 0);
+        if (done < x->D) continue;
+        if (metric == FL_EUCLIDEAN)
+          FN(finish_tile)(x, y, FL_EUCLIDEAN, first + i, rows, j, at, step);
+        else if (metric == FL_SQUARED)
+          FN(finish_tile)(x, y, FL_SQUARED, first + i, rows, j, at, step);
+        else
+          FN(finish_tile)(x, y, FL_COSINE, first + i, rows, j, at, step);
+      }
+      k = done;
+    } while (k < x->D);
+  }
 }
 
 /* ---- preparing rows ------------------------------------------------------------------------------------------------ */

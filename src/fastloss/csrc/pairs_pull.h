@@ -5,29 +5,34 @@ static void FN(pull)(const fl_vectors *x, ptrdiff_t i, ptrdiff_t j, double w, do
   for (ptrdiff_t d = 0; d < x->D; d++) sum[d] += w * ((double)a[d] - (double)b[d]);
 }
 
-/* Slopes(k, i) of `steps` k and n rows i as the panels of tile(), panel after panel. */
-static void FN(pack_slopes)(ptrdiff_t steps, const R *slopes, ptrdiff_t slopes_step, int across, ptrdiff_t n, R *out) {
+/* Slopes of `steps` k in n rows i as the panels of tile(), one after the other: across[i][k] + along[k][i], either may be NULL. */
+static void FN(pack_slopes)(ptrdiff_t steps, const R *across, const R *along, ptrdiff_t slopes_step, ptrdiff_t n,
+                            R *out) {
   for (ptrdiff_t i = 0; i < n; i += FL_TILE_ROWS, out += steps * FL_TILE_ROWS) {
     const ptrdiff_t rows = n - i < FL_TILE_ROWS ? n - i : FL_TILE_ROWS;
     if (across)
-      FN(pack)(rows, steps, slopes + i * slopes_step, slopes_step, NULL, FL_TILE_ROWS, out);
-    else if (rows == FL_TILE_ROWS)
-      for (ptrdiff_t k = 0; k < steps; k++)
-        memcpy(out + k * FL_TILE_ROWS, slopes + k * slopes_step + i, FL_TILE_ROWS * sizeof(R));
+      FN(pack)(rows, steps, across + i * slopes_step, slopes_step, NULL, FL_TILE_ROWS, out);
     else
-      for (ptrdiff_t k = 0; k < steps; k++)
-        for (ptrdiff_t r = 0; r < FL_TILE_ROWS; r++)
-          out[k * FL_TILE_ROWS + r] = r < rows ? slopes[k * slopes_step + i + r] : 0;
+      memset(out, 0, (size_t)(steps * FL_TILE_ROWS) * sizeof(R));
+    if (!along) continue;
+    for (ptrdiff_t k = 0; k < steps; k++) {
+      R *to = out + k * FL_TILE_ROWS;
+      const R *from = along + k * slopes_step + i;
+      if (rows == FL_TILE_ROWS)
+        for (int r = 0; r < FL_TILE_ROWS; r++) to[r] += from[r];
+      else
+        for (ptrdiff_t r = 0; r < rows; r++) to[r] += from[r];
+    }
   }
 }
 
-static void FN(weigh)(const fl_vectors *y, ptrdiff_t first, ptrdiff_t K, const void *slopes_, ptrdiff_t slopes_step,
-                      int across, ptrdiff_t n, void *out_, double *total, void *room) {
-  const R *slopes = slopes_;
+static void FN(weigh)(const fl_vectors *y, ptrdiff_t first, ptrdiff_t K, const void *across_, const void *along_,
+                      ptrdiff_t slopes_step, ptrdiff_t n, void *out_, double *total, void *room) {
+  const R *across = across_, *along = along_;
   R *out = out_, product[FL_TILE_ROWS * 2 * LANES];
   for (ptrdiff_t k = 0; k < K; k += FL_K_BLOCK) {
     const ptrdiff_t steps = K - k < FL_K_BLOCK ? K - k : FL_K_BLOCK;
-    FN(pack_slopes)(steps, across ? slopes + k : slopes + k * slopes_step, slopes_step, across, n, room);
+    FN(pack_slopes)(steps, across ? across + k : NULL, along ? along + k * slopes_step : NULL, slopes_step, n, room);
     for (ptrdiff_t i = 0; i < n; i += FL_TILE_ROWS) {
       const R *a = (const R *)room + i * steps;
       double sum[FL_TILE_ROWS] = {0};

@@ -1,8 +1,9 @@
 /* Where numbers would be inserted among sorted ones. Included once per type (pairs_real.h).
  *
  * Keys are sorted through buckets of equal width, and the same buckets tell a query nearly where it belongs: it has but to pass the
- * few keys of its bucket. Where the keys lie so unevenly that many share a bucket, a binary search does that. All arithmetic that
- * finds buckets is monotone, so that rounding cannot put a key and a query in the wrong order.
+ * few keys of its bucket. Where the keys lie so unevenly that many share a bucket, a binary search does that; where there are
+ * hardly any keys, a query is compared with them all. The arithmetic that finds buckets is monotone, so that rounding cannot put
+ * a key and a query in the wrong order.
  */
 
 #if FL_REAL_BITS == 32
@@ -51,7 +52,10 @@ typedef struct {
   int steps; /* of a binary search in the fullest bucket; 0 if it is better to pass its keys */
 } FN(fl_ranks);
 
-enum { FN(FL_FEW) = 8 };
+enum {
+  FN(FL_FEW) = 8,               /* keys of a bucket that are passed one by one */
+  FN(FL_HARDLY_ANY) = 2 * LANES /* keys that every query is compared with */
+};
 
 FL_INLINE VI FN(bucket)(V x, R low, R scale, ptrdiff_t buckets) { /* vmax, vmin: nan, which inf x 0 gives, to the first */
   const V at = vmin(FN(vset)((R)(buckets - 1)), vmax((x - low) * scale, FN(vset)(0)));
@@ -87,6 +91,7 @@ static void FN(rank_among)(FN(fl_ranks) *ranks, ptrdiff_t n, R *key, I *start) {
   const ptrdiff_t buckets = FN(bucket_count)(n);
   ranks->key = key, ranks->n = n, ranks->start = start, ranks->buckets = buckets;
   key[n] = (R)NAN;
+  if (n <= FN(FL_HARDLY_ANY)) return;
   FN(set_scale)(ranks, n ? key[0] : 0, n ? key[n - 1] : 0);
   memset(start, 0, (size_t)(buckets + 1) * sizeof *start);
   for (ptrdiff_t k = 0; k < n; k++) start[FN(bucket_of)(key[k], ranks->low, ranks->scale, buckets) + 1]++;
@@ -98,6 +103,14 @@ static void FN(rank_among)(FN(fl_ranks) *ranks, ptrdiff_t n, R *key, I *start) {
 
 /* How many keys are below x, or (`equal`) not above it. nan is above none. */
 FL_INLINE VI FN(rank)(const FN(fl_ranks) *ranks, V x, int equal) {
+  if (ranks->n <= FN(FL_HARDLY_ANY)) {
+    V below = FN(vset)(0);
+    for (ptrdiff_t k = 0; k < ranks->n; k++) {
+      const V key = FN(vset)(ranks->key[k]);
+      below = vtally(below, equal ? vle(key, x) : vlt(key, x));
+    }
+    return __builtin_convertvector(below, VI);
+  }
   const VI b = FN(bucket)(x, ranks->low, ranks->scale, ranks->buckets);
   VI low = VPICK_I(ranks->start, b);
   if (ranks->steps == 0) {

@@ -88,7 +88,7 @@ class Metrics:
     def of(cls, losses: Losses, options: Mapping[str, Any]) -> Metrics:
         """Each option goes to the losses that have it; one that none has is an error."""
         arrays, beside, known = needs(losses)
-        chosen = [_resolve(item) for item in as_list(losses)]
+        chosen = [resolve(item) for item in as_list(losses)]
         if unknown := sorted(set(options) - known):
             names = ", ".join(name for name, _, _, _ in chosen)
             all_names = ", ".join([*arrays, *beside, *sorted(known)])
@@ -173,10 +173,16 @@ class Needs(NamedTuple):
 
 def needs(losses: Losses) -> Needs:
     """What some losses read and take."""
-    chosen = [_resolve(item) for item in as_list(losses)]
+    chosen = [resolve(item) for item in as_list(losses)]
     if not chosen:
         raise ValueError("evaluate: losses: expected at least one loss, got none")
     names = [name for name, _, _, _ in chosen]
+    for name, loss, _, _ in chosen:
+        if loss.batchwise:  # chunks of the data would be batches of their own
+            raise ValueError(
+                f"evaluate: losses: expected losses whose samples stand alone, got {name!r}, which compares all samples of a "
+                f"batch: call fastloss.{name} with the whole batch"
+            )
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"evaluate: losses: expected each loss once, got {name!r} twice")
@@ -197,8 +203,8 @@ def _options(loss: Loss[Any]) -> frozenset[str]:
     return frozenset((*loss.options, *loss.shared)) - set(loss.beside)
 
 
-def _resolve(item: Any) -> tuple[str, Loss[Any], frozenset[str], str | None]:
-    """(name, loss, the options it takes, the function of the mean)."""
+def resolve(item: Any) -> tuple[str, Loss[Any], frozenset[str], str | None]:
+    """(name, loss, the options it takes, the function of the mean) of a loss or of the name of one."""
     if isinstance(item, Loss):
         return item.name, item, _options(item), None
     name = item if isinstance(item, str) else getattr(item, "__name__", repr(item))
