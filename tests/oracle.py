@@ -1177,6 +1177,15 @@ def _shares(scores: np.ndarray, among: np.ndarray, field: Field) -> tuple[np.nda
     return e / total[:, None], _log(total)[:, None] + top[:, None] - scores
 
 
+def _missed(share: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """share - target, at a lone target as minus the others, for it may be next to nothing; and the sizes that are subtracted."""
+    at = np.greater(target, 0).astype(bool)
+    lone = at & (at.sum(axis=1, keepdims=True) == 1)
+    others = np.where(at, 0 * share, share).sum(axis=1)[:, None]
+    slope = np.where(lone, -others, share - target)
+    return slope, np.where(at & ~lone, _table(share) + _table(target), _table(slope))
+
+
 def contrast(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], factor: np.ndarray, field: Field) -> Batch:
     """nt_xent, supcon and info_nce, from the scores of rows against rows: sum over t of target x -log softmax."""
     default = {"nt_xent": 0.5}.get(name, 0.07)
@@ -1204,20 +1213,22 @@ def contrast(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], fa
     target = field.lift(target) / field.lift(np.maximum(target.sum(axis=1), 1))[:, None]
     share, loss = _shares(scores, among, field)
     value = (target * np.where(among, loss, 0 * loss)).sum(axis=1)
-    slope = field.lift(factor * weight)[:, None] * (share - target)
+    each = field.lift(factor * weight)[:, None]
+    slope, pulls = (each * part for part in _missed(share, target))
     if o["symmetric"]:
         share, loss = _shares(scores.T, among, field)
         value = (value + (target * loss).sum(axis=1)) / 2
-        slope = (slope + (field.lift(factor)[:, None] * (share - target)).T) / 2
+        slope, pulls = ((a + (each * b).T) / 2 for a, b in zip((slope, pulls), _missed(share, target), strict=True))
+    pulls = _table(pulls)
     reach = max((r.size.max(initial=0.0) for r in rows), default=0.0) if o["normalize"] else _table(scores).max(initial=0.0)
     reach = reach / float(t) if o["normalize"] else reach
     if queue is None:
         slopes = [slope @ right / t, slope.T @ left / t]
-        terms = [_table(slope) @ _norms(right), _table(slope).T @ _norms(left)]
+        terms = [pulls @ _norms(right), pulls.T @ _norms(left)]
     else:
-        own = slope[:, :1]
+        own, size = slope[:, :1], pulls[:, 0]
         slopes = [(own * right + slope[:, 1:] @ queue) / t, own * left / t]
-        terms = [_table(own)[:, 0] * _norms(right) + _table(slope[:, 1:]) @ _norms(queue), _table(own)[:, 0] * _norms(left)]
+        terms = [size * _norms(right) + pulls[:, 1:] @ _norms(queue), size * _norms(left)]
     if name != "info_nce":  # both sides are the same rows
         parts = np.array([0, *np.cumsum([len(r.unit) for r in rows])])
         whole, size = slopes[0] + slopes[1], terms[0] + terms[1]
