@@ -21,12 +21,13 @@ from setuptools.modified import newer_group
 
 PACKAGE = Path("src/fastloss")
 CSRC = PACKAGE / "csrc"
-EXTENSIONS = ("_kernels", "_rows", "_scores", "_digits", "_ctc", "_regions")
+EXTENSIONS = ("_kernels", "_rows", "_scores", "_digits", "_ctc", "_regions", "_contrast")
 LOOPS = {  # their inner loops: compiled once per CPU level
     "_kernels": "level.c",
     "_digits": "digits.c",
     "_ctc": "ctc.c",
     "_regions": "regions.c",
+    "_contrast": "contrast.c",
 }
 LEVEL_FLAGS = {
     "baseline": [],

@@ -36,6 +36,7 @@ from fastloss.classification import (
     squared_hinge,
 )
 from fastloss.divergence import gaussian_kl, js_divergence, kl_div, kl_div_with_logits
+from fastloss.embedding import info_nce, nt_xent, supcon
 from fastloss.energy import contrastive_divergence, energy
 from fastloss.functional import log_softmax, logsumexp, softmax
 from fastloss.ordinal import coral, corn, cumulative_link, squared_emd
@@ -100,6 +101,7 @@ __all__ = [
     "gradcheck",
     "hinge",
     "huber",
+    "info_nce",
     "jaccard",
     "js_divergence",
     "kl_div",
@@ -114,6 +116,7 @@ __all__ = [
     "msle",
     "multiclass_hinge",
     "nll",
+    "nt_xent",
     "num_threads",
     "perceptron",
     "perplexity",
@@ -130,6 +133,7 @@ __all__ = [
     "softmax_focal",
     "squared_emd",
     "squared_hinge",
+    "supcon",
     "tversky",
     "tweedie",
 ]

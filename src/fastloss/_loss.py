@@ -48,6 +48,8 @@ class Loss(Generic[P]):
         Those of `arrays` that all samples share: they are not cut where a batch is.
     beside : tuple of str
         Those of `options` that are arrays with an entry for each sample, such as lengths: they are cut where a batch is.
+    batchwise : bool
+        Values depend on the whole batch: it cannot be cut.
     formula, range, citation : str
         One line each.
     ulp : Mapping
@@ -74,6 +76,7 @@ class Loss(Generic[P]):
         shared: tuple[str, ...] = (),
         beside: tuple[str, ...] = (),
         row_axis: int | None = None,
+        batchwise: bool = False,
         sample_options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         functools.update_wrapper(self, body)
@@ -88,7 +91,7 @@ class Loss(Generic[P]):
         )
         self.wrt, self.max_order, self.pointwise = wrt, max_order, pointwise
         self.shared, self.beside = shared, beside
-        self.row_axis = row_axis
+        self.row_axis, self.batchwise = row_axis, batchwise
         self.formula, self.range, self.citation = formula, range, citation
         self.ulp: Mapping[str, float] = MappingProxyType(dict(ulp))
         self._body = body
@@ -201,6 +204,7 @@ def loss(
     shared: tuple[str, ...] = (),
     beside: tuple[str, ...] = (),
     row_axis: int | None = None,
+    batchwise: bool = False,
     sample_options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Callable[[Callable[P, Plan]], Loss[P]]:
     """Turn the function that checks a loss's arguments and plans its computation into a registered Loss."""
@@ -210,7 +214,8 @@ def loss(
             raise ValueError(f"a loss named {body.__name__!r} exists")
         made = Loss(
             body, wrt=wrt, max_order=max_order, pointwise=pointwise, formula=formula, range=range, citation=citation,
-            sampler=sampler, ulp=ulp, shared=shared, beside=beside, row_axis=row_axis, sample_options=sample_options,
+            sampler=sampler, ulp=ulp, shared=shared, beside=beside, row_axis=row_axis, batchwise=batchwise,
+            sample_options=sample_options,
         )  # fmt: skip
         _registry[made.name] = made
         return made

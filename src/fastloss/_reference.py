@@ -910,6 +910,64 @@ def ctc(
     return _uniform(values)
 
 
+# -- Embeddings: rows of D, compared with all others of a batch ---------------------------------------------------------
+
+
+def _unit(x: ArrayLike, normalize: bool = True) -> Array:
+    """Rows divided by their norms; zero vectors stay zero."""
+    z = _float(x)
+    if not normalize:
+        return z
+    top = np.abs(z).max(axis=1, keepdims=True)
+    z = z / np.where(top == 0, 1.0, top)
+    norm = np.sqrt((z * z).sum(axis=1, keepdims=True))
+    return z / np.where(norm == 0, 1.0, norm)
+
+
+def _log_sum(s: Array) -> Array:
+    return np.logaddexp.reduce(s, axis=1, initial=-np.inf)
+
+
+@_quiet
+def supcon(embeddings: ArrayLike, labels: ArrayLike, *, temperature: float = 0.07, normalize: bool = True) -> Terms:
+    """Mean over an anchor's positives of -log softmax of its similarities to all other rows."""
+    z, y = _unit(embeddings, normalize), np.asarray(labels)
+    s = z @ z.T / temperature
+    others = ~np.eye(len(z), dtype=bool)
+    positive = (y[:, None] == y) & others
+    count = positive.sum(axis=1)
+    log_sum = _log_sum(np.where(others, s, -np.inf))
+    mean = np.where(positive, s, 0.0).sum(axis=1) / np.maximum(count, 1)
+    one = np.logaddexp(0.0, _log_sum(np.where(others & ~positive, s, -np.inf)) - mean)
+    values = np.where(count == 1, one, log_sum - mean)
+    return np.where(count > 0, values, 0.0), (count > 0).astype(float)
+
+
+def nt_xent(z1: ArrayLike, z2: ArrayLike, *, temperature: float = 0.5) -> Terms:
+    """The same where every class is a pair."""
+    return supcon(np.concatenate([_float(z1), _float(z2)]), np.tile(np.arange(len(_float(z1))), 2), temperature=temperature)
+
+
+@_quiet
+def info_nce(
+    query: ArrayLike,
+    key: ArrayLike,
+    *,
+    negatives: ArrayLike | None = None,
+    temperature: float = 0.07,
+    symmetric: bool = False,
+    normalize: bool = True,
+) -> Terms:
+    """Cross-entropy of each query's similarities against its own key."""
+    q, k = _unit(query, normalize), _unit(key, normalize)
+    own = (q * k).sum(axis=1) / temperature
+    if negatives is not None:
+        return _uniform(np.logaddexp(0.0, _log_sum(q @ _unit(negatives, normalize).T / temperature) - own))
+    s = np.where(np.eye(len(q), dtype=bool), -np.inf, q @ k.T / temperature)
+    values = np.logaddexp(0.0, _log_sum(s) - own)
+    return _uniform((values + np.logaddexp(0.0, _log_sum(s.T) - own)) / 2 if symmetric else values)
+
+
 def perplexity(
     logits: ArrayLike,
     target: ArrayLike,

@@ -131,3 +131,20 @@ def box_pairs(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, A
     corner[1] = corner[0] + rng.uniform(-3, 5, (size, 2))
     first, second = np.concatenate([corner, corner + sides], axis=-1)
     return first.astype(dtype), second.astype(dtype)
+
+
+def embedding_pairs(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """size pairs of rows of 5 numbers, near to each other and not."""
+    first = rng.normal(size=(size, 5))
+    return first.astype(dtype), (first + rng.normal(size=(size, 5))).astype(dtype)
+
+
+def queries_and_keys(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """size queries, and keys that lie near to their own."""
+    return embedding_pairs(rng, dtype, size)
+
+
+def labelled_embeddings(rng: np.random.Generator, dtype: str, size: int) -> tuple[Array, Array]:
+    """size rows of 5 numbers around the centres of CLASSES classes, and the class of each."""
+    labels = rng.integers(0, CLASSES, size)
+    return (rng.normal(size=(CLASSES, 5))[labels] + rng.normal(size=(size, 5))).astype(dtype), labels
