@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastloss import _check, _contrast
-from fastloss._check import FLOAT32, FLOAT64, Array, refuse
+from fastloss._check import FLOAT64, Array, refuse
 from fastloss._plan import REDUCTIONS, Plan, Result, Terms, unpacked
 from fastloss._threads import get_num_threads
 
@@ -117,9 +117,9 @@ class Contrast(Plan):
         values = self._compute(weight * self._scale(total), tuple(gradients)) if weight.size else weight
         if not value:
             return None, unpacked(gradients), None
-        weighted = weight * np.where(weight > 0, values, values - values)  # a weight of 0 does not hide nan
-        if self.reduction == "none":
-            with np.errstate(over="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):  # inf x 0 is nan, as elsewhere
+            weighted = weight * values
+            if self.reduction == "none":
                 return weighted.astype(self._values_dtype()), unpacked(gradients), None
         return self._reduced(float(weighted.sum()), total), unpacked(gradients), None
 
