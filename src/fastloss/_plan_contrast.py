@@ -61,7 +61,7 @@ class Classes:
     def of(cls, labels: Array) -> Classes:
         order = np.argsort(labels, kind="stable")
         ordered = labels[order]
-        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]]))
+        starts = np.flatnonzero(np.concatenate([[True] * (ordered.size > 0), ordered[1:] != ordered[:-1], [True]]))
         return cls(order, starts, np.repeat(np.diff(starts), np.diff(starts)))
 
     @classmethod
@@ -165,12 +165,12 @@ class Contrast(Plan):
 
 def _gap(compared: _contrast.Comparison, sums: Floats, tops: Array | None, own: Floats, factor: float, of_own: float) -> Floats:
     """log(sum of e^s) - s_p from sums, tops and the products with positives."""
-    logarithm = np.log(sums)
     if tops is None:
-        return logarithm + (compared.exponent * math.log(2) - own * of_own)
+        part, exponent = np.frexp(sums)  # the logarithm of the power of two that all share would drown the sum's
+        return np.log(part) + ((exponent + compared.exponent) * math.log(2) - own * of_own)
     if factor == of_own:
-        return logarithm + (tops.astype(FLOAT64) - own) * factor
-    return logarithm + (tops.astype(FLOAT64) * factor - own * of_own)
+        return np.log(sums) + (tops.astype(FLOAT64) - own) * factor
+    return np.log(sums) + (tops.astype(FLOAT64) * factor - own * of_own)
 
 
 def _softplus(gap: Floats) -> tuple[Floats, Floats]:
@@ -263,7 +263,7 @@ class Queries(Contrast):
             nothing = self._lanes(np.zeros(len(self.negatives)))
             compared.slopes(
                 (gradients[0],), unit * factor, lane, nothing, top, self._no_tops(len(self.negatives)), nothing, partners=keys,
-                partner=-pull * (of_own / factor),
+                partner=-pull * math.ldexp(1.0, min(1023, keys.exponent - queue.exponent)),
             )  # fmt: skip
             alone = self._compare(keys, self._rows((self.arguments[1][:0],), True), None, None, False)
             alone.slopes((gradients[1],), unit * of_own, lane, nothing, top, top, nothing, partners=queries, partner=-pull)

@@ -142,9 +142,9 @@ def info_nce(
     Returns
     -------
     float or ndarray
-        In [0, inf) nats; 0 where there is nothing but the own key. Not convex. With `normalize` a zero vector stays zero, as its
-        gradient. A nan in a query or a key makes all values nan (with `negatives` one in query or key `i` only that sample's); one in
-        the queue, all.
+        In [0, inf) nats; 0 where there is nothing but the own key. Not convex. With `normalize` a zero vector stays zero, and its
+        gradient is 0. A nan or an infinity makes the values of all who meet it nan: one in a query that sample's (with `symmetric`
+        all), one in a key all (with `negatives` that sample's), one in the queue all.
 
     Raises
     ------
@@ -233,7 +233,7 @@ def supcon(
     float or ndarray
         In [0, inf) nats, and at least log |P(i)|. Not convex. An anchor without a positive is 0 and is not counted, but its row is a
         negative of the others; if no anchor is counted the mean is nan and the gradient 0. With `normalize` a zero vector stays zero,
-        as its gradient. A nan or an infinity makes the values of all counted anchors nan.
+        and its gradient is 0. A nan or an infinity makes the values of all counted anchors nan.
 
     Raises
     ------
