@@ -1,12 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Contrastive losses: every anchor's similarities to all candidates, sums of their exponentials, and the gradient, which is a weighted
-sum of candidates.
+"""Contrastive losses: every anchor's similarities to all candidates, sums of their exponentials, and the gradient, which is a
+weighted sum of candidates.
 
 Design:
-- Rows are read once, from any type and layout, normalised in double, and copied twice in the computation type: as panels for the
-  similarities (csrc/gemm.h's left operand) and as panels for the gradient (its right one).
-- A block is FL_ANCHORS anchors, side by side in the vector lanes; their candidates go by in chunks. Sums run down the lanes, and a
-  chunk of weights is, as it lies, the left operand of the gradient's product. A block writes what is its own and nothing else.
+- Rows are read once, from any type and layout, normalised in double, and copied twice in the computation type: as panels for
+  the similarities (csrc/gemm.h's left operand) and as panels for the gradient (its right one).
+- A block is FL_ANCHORS anchors, side by side in the vector lanes; their candidates go by in chunks. Sums run down the lanes, and
+  a chunk of weights is, as it lies, the left operand of the gradient's product. A block writes what is its own and nothing else.
 - Where anchors are the candidates, similarities are symmetric: a block meets the rows from its own on, and leaves the sums of the
   others' exponentials as partial sums, which are added in block order.
 - The gradient needs all sums first. Exponentials are kept until then if they fit in KEPT_BYTES, else computed again: memory is
@@ -193,10 +193,11 @@ cdef void pack_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 
 
 cdef class Rows:
-    """Rows of one array, or of two, copied for products. `order` (int64): which of the rows of both comes where; None: as they come.
+    """Rows of one array, or of two, copied for products. `order` (int64): which of the rows of both comes where; None: as they
+    come.
 
-    Each is divided by its norm (`normalize`), or all are multiplied by 2**-exponent, which makes the longest at most 1. `gradient`:
-    whether sums of rows are going to be asked for.
+    Each is divided by its norm (`normalize`), or all are multiplied by 2**-exponent, which makes the longest at most 1.
+    `gradient`: whether sums of rows are going to be asked for.
     """
 
     cdef RowsCall call
@@ -237,14 +238,13 @@ cdef class Rows:
 
     cdef int choose_exponent(self) except -1:
         """All rows get one power of two, so that the longest is at most 1."""
-        cdef double most = -5000, length, share
+        cdef double most = -5000
         cdef int exponent
         cdef Py_ssize_t row
         for row in range(self.call.n):
             if self.call.inverse[row] > 0:  # neither 0 nor nan
-                share = frexp(self.call.power[row], &exponent)
-                length = -log2(self.call.inverse[row]) - (exponent - 1)
-                most = max(most, length)
+                frexp(self.call.power[row], &exponent)  # a power of two: 0.5 times two to its exponent
+                most = max(most, -log2(self.call.inverse[row]) - (exponent - 1))
         if most > -5000:
             self.exponent = <Py_ssize_t>max(-1000.0, ceil(most + 1e-9))
         self.power[:] = ldexp(1.0, <int>-self.exponent)
@@ -314,8 +314,9 @@ cdef void class_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 
 
 def own_products(Rows a, Rows b=None, *, cnp.ndarray starts=None, int threads=1):
-    """Products of each row with its positive, in double (float64, one per row): row i of `b`; or of `a` itself, whose rows are sorted
-    by class (`starts`: where each begins, and the number of rows; int64): the mean with those of its class, 0 if there is none.
+    """Products of each row with its positive, in double (float64, one per row): with row i of `b`; or within `a`, whose rows are
+    sorted by class (`starts`: where each begins, and the number of rows; int64), the mean over the others of its class, 0 if
+    there are none.
     """
     cdef OwnCall call
     cdef cnp.ndarray own = np.zeros(a.call.n)
@@ -518,7 +519,7 @@ cdef class Comparison:
     cdef readonly bint bounded  # whether exponentials share one power of two, 2**exponent; else each anchor has its top
     cdef readonly double exponent
     cdef cnp.ndarray low, high
-    cdef Workspace memory
+    cdef Workspace kept, scratch
     cdef double factor
     cdef int threads
 
@@ -536,25 +537,24 @@ cdef class Comparison:
             if anchors is candidates:
                 rows = (rows + FL_ANCHORS * <double>anchors.call.padded) / 2
             if rows * anchors.call.table.size <= KEPT_BYTES:
-                self.memory = Workspace(<Py_ssize_t>rows * anchors.call.table.size, 1)
+                self.kept = Workspace(<Py_ssize_t>rows * anchors.call.table.size, 1)
 
-    cdef Workspace prepare(self, Call *call, bint turned):
-        """What sums and slopes share; returns the threads' workspace."""
+    cdef int prepare(self, Call *call, bint turned) except -1:
+        """What sums and slopes share."""
         cdef Desk desk
-        cdef Workspace scratch
         cdef Rows anchors = self.candidates if turned else self.anchors, candidates = self.anchors if turned else self.candidates
         memset(call, 0, sizeof(Call))
         call.anchors, call.candidates = &anchors.call, &candidates.call
         call.table, call.loops = anchors.call.table, anchors.call.loops
         call.itself, call.bounded, call.turned = anchors is candidates, self.bounded, turned
-        call.kept = self.memory.base() if self.memory is not None else NULL
+        call.kept = self.kept.base() if self.kept is not None else NULL
         call.job.D, call.job.factor, call.job.exponent = anchors.call.width, self.factor, self.exponent
         if self.low is not None:
             call.job.low = <const int64_t *>cnp.PyArray_DATA(self.low)
             call.job.high = <const int64_t *>cnp.PyArray_DATA(self.high)
-        scratch = Workspace(lay_desk(call, NULL, &desk), self.threads_for(call))
-        call.scratch, call.scratch_size = scratch.base(), scratch.size
-        return scratch
+        self.scratch = Workspace(lay_desk(call, NULL, &desk), self.threads_for(call))
+        call.scratch, call.scratch_size = self.scratch.base(), self.scratch.size
+        return 0
 
     cdef int threads_for(self, const Call *call) noexcept:
         return <int>max(<Py_ssize_t>1, min(<Py_ssize_t>self.threads, call.anchors.padded // FL_ANCHORS))
@@ -569,7 +569,7 @@ cdef class Comparison:
         Returns (sums, tops, candidates' sums or None).
         """
         cdef Call call
-        cdef Workspace scratch = self.prepare(&call, False)
+        self.prepare(&call, False)
         cdef Py_ssize_t blocks = call.anchors.padded // FL_ANCHORS, group, b, j, M = call.candidates.n
         cdef bint partial = self.bounded and (both or call.itself)
         cdef cnp.ndarray sums = np.zeros(call.anchors.padded), tops = None, partials = None
@@ -602,17 +602,17 @@ cdef class Comparison:
         self, tuple grads, double factor, cnp.ndarray lane, cnp.ndarray row, cnp.ndarray lane_top, cnp.ndarray row_top,
         cnp.ndarray own, *, bint turned=False, Rows partners=None, cnp.ndarray partner=None,
     ):
-        """The gradient with respect to the anchors (`turned`: the candidates), times `factor`, into arrays like those the rows come
-        from.
+        """The gradient with respect to the anchors (`turned`: the candidates), times `factor`, into arrays like those the rows
+        come from.
 
-        lane, row (anchors', candidates'): what their exponentials are multiplied by; own: what is subtracted at positives, if candidates
-        are the anchors. lane_top, row_top: as for `sums`, infinite where no exponentials are meant; unused if bounded. All in the
-        computation type, contiguous, the anchors' padded to a multiple of LANES. partner (float64): row i of `partners` is added
-        to anchor i's weighted sum so many times.
+        lane, row (anchors', candidates'): what their exponentials are multiplied by; own: what is subtracted at positives, if
+        candidates are the anchors. lane_top, row_top: as for `sums`, infinite where no exponentials are meant; unused if bounded.
+        All in the computation type, contiguous, the anchors' padded to a multiple of LANES. partner (float64): row i of
+        `partners` is added to anchor i's weighted sum so many times.
         """
         cdef Call call
-        cdef Workspace scratch = self.prepare(&call, turned)
         cdef cnp.ndarray a
+        self.prepare(&call, turned)
         call.weigh.lane, call.weigh.row = cnp.PyArray_DATA(lane), cnp.PyArray_DATA(row)
         call.weigh.lane_top, call.weigh.row_top = cnp.PyArray_DATA(lane_top), cnp.PyArray_DATA(row_top)
         call.weigh.lane_own = call.weigh.row_own = cnp.PyArray_DATA(own)
@@ -621,5 +621,5 @@ cdef class Comparison:
             call.partners, call.partner = &partners.call, <const double *>cnp.PyArray_DATA(partner)
         for k, a in enumerate(grads):
             make_view(&call.grad[<int>k], a)
-        run_blocks(slopes_block, &call, call.anchors.padded // FL_ANCHORS, 2 * self.cost(&call) + 1000.0, self.threads_for(&call))
-
+        cost = 2 * self.cost(&call) + 1000.0
+        run_blocks(slopes_block, &call, call.anchors.padded // FL_ANCHORS, cost, self.threads_for(&call))

@@ -1,9 +1,9 @@
-"""Plans of the contrastive losses, which _contrast.pyx computes: every row of a batch against all others, or queries against keys.
-May import what _plan.py may, and _plan.py.
+"""Plans of the contrastive losses, which _contrast.pyx computes: rows of a batch against one another, queries against keys. May
+import what _plan.py may, and _plan.py.
 
-Shapes: `N` anchors, `M` candidates, `D` numbers of a row. s is a similarity, the product of two rows (divided by their norms) over the
-temperature. An anchor with one positive p loses softplus(gap), gap = log(sum over the others of e^s) - s_p; one with several
-loses gap, where the sum takes in the positives and s_p is their mean.
+Shapes: `N` anchors, `M` candidates, `D` numbers of a row. s is a similarity: two rows' product (divided by their norms) over the
+temperature. An anchor with one positive p loses softplus(gap), gap = log(sum over the others of e^s) - s_p; one with
+several loses gap, where the sum takes in the positives and s_p is their mean.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class Classes:
 
 
 class Contrast(Plan):
-    """A loss of rows that are compared with one another. `arguments`: those it is differentiated by; `watched`: other inputs."""
+    """A loss of rows that are compared with one another. `arguments`: those it is differentiated by; `others`: rows too, that it
+    is not; `watched`: what else `out` must not overlap."""
 
     __slots__ = ("arguments", "normalize", "sample_weight", "shape", "temperature", "watched")
 
@@ -95,12 +96,13 @@ class Contrast(Plan):
         normalize: Any,
         sample_weight: Any,
         reduction: str,
+        others: tuple[Array, ...] = (),
         watched: tuple[Array, ...] = (),
     ) -> None:
         _check.one_of("reduction", reduction, REDUCTIONS)
         self.temperature, self.normalize = _check.positive("temperature", temperature), _check.flag("normalize", normalize)
-        self.arguments, self.watched, self.x, self.reduction = arguments, watched, arguments[0], reduction
-        self.wide, self.shape = wide((*arguments, *watched)), (count,)
+        self.arguments, self.watched, self.x, self.reduction = arguments, (*others, *watched), arguments[0], reduction
+        self.wide, self.shape = wide((*arguments, *others)), (count,)
         self.sample_weight: Array | None = None
         if sample_weight is not None:
             self.sample_weight = _check.weights("sample_weight", sample_weight, self.shape)
@@ -192,7 +194,8 @@ class Together(Contrast):
         self, arguments: tuple[Array, ...], classes: Classes, temperature: Any, normalize: Any, sample_weight: Any,
         reduction: str, watched: tuple[Array, ...] = (),
     ) -> None:  # fmt: skip
-        super().__init__(arguments, len(classes.order), temperature, normalize, sample_weight, reduction)
+        count = len(classes.order)
+        super().__init__(arguments, count, temperature, normalize, sample_weight, reduction, watched=watched)
         self.classes = classes
 
     def _weights(self) -> Floats:
@@ -234,8 +237,8 @@ class Queries(Contrast):
         self, query: Array, key: Array, negatives: Array | None, temperature: Any, symmetric: bool, normalize: Any,
         sample_weight: Any, reduction: str,
     ) -> None:  # fmt: skip
-        watched = () if negatives is None else (negatives,)
-        super().__init__((query, key), len(query), temperature, normalize, sample_weight, reduction, watched)
+        others = () if negatives is None else (negatives,)
+        super().__init__((query, key), len(query), temperature, normalize, sample_weight, reduction, others)
         self.negatives, self.symmetric = negatives, symmetric
 
     def _compute(self, scale: Floats, gradients: tuple[Array, ...]) -> Floats:

@@ -1,7 +1,7 @@
 """Embeddings: rows of numbers that are to be near to one another or apart, whatever their single numbers mean.
 
-Shapes: `N` rows of a batch, `M` rows of a queue, `D` numbers of a row. Units: nats. Imports `_check`, `_plan`, `_plan_contrast` and
-`_loss` only.
+Shapes: `N` rows of a batch, `M` rows of a queue, `D` numbers of a row. Units: nats. Imports `_check`, `_plan`, `_plan_contrast`
+and `_loss` only.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def nt_xent(z1: Any, z2: Any, *, temperature: float = 0.5, sample_weight: Any = 
     Returns
     -------
     float or ndarray
-        In [0, inf) nats; 0 for a single pair, which has no negatives. Not convex. The gradient is with respect to the rows as they
-        were passed, through the normalisation: it is at right angles to its row. A zero vector stays zero: its similarities and its
-        gradient are 0. A nan or an infinity makes all values nan, because all rows meet.
+        In [0, inf) nats; 0 for a single pair, which has no negatives. Not convex. The gradient is with respect to the rows as
+        they were passed, through the normalisation: it is at right angles to its row. A zero vector stays zero: its similarities
+        and its gradient are 0. A nan or an infinity makes all values nan, because all rows meet.
 
     Raises
     ------
@@ -70,8 +70,9 @@ def nt_xent(z1: Any, z2: Any, *, temperature: float = 0.5, sample_weight: Any = 
     double. The other similarities have the rounding of a product of the computation type, about 1e-7 for float32 (of the 1 that a
     similarity is at most), times 1 / `T` in the exponent: that is the relative error of a small loss.
 
-    Memory is linear in `N`: beside the rows' copies, a block of similarities for each thread, and for the gradient at most 64 MiB
-    that save computing them again. The result has the same bits for any number of threads.
+    Memory is linear in `N`: beside the rows' copies, a block of similarities for each thread, and at most 64 MiB each of partial
+    sums and, for the gradient, of similarities that need not be computed again. The result has the same bits for any number of
+    threads.
 
     References
     ----------
@@ -82,11 +83,11 @@ def nt_xent(z1: Any, z2: Any, *, temperature: float = 0.5, sample_weight: Any = 
     >>> import fastloss as fl
     >>> z1, z2 = [[1.0, 0.0], [0.0, 1.0]], [[2.0, 0.5], [-0.5, 2.0]]
     >>> fl.nt_xent(z1, z2, reduction="none").round(4)
-    array([0.2019, 0.347 , 0.3355, 0.2099])
+    array([0.2087, 0.3199, 0.3199, 0.2087])
     >>> g1, g2 = fl.nt_xent.grad(z1, z2)
     >>> g1.round(3)
-    array([[ 0.   , -0.061],
-           [ 0.192,  0.   ]])
+    array([[0.   , 0.124],
+           [0.331, 0.   ]])
     """
     first = rows("z1", z1)
     second = like("z2", z2, first, "z1")
@@ -143,8 +144,8 @@ def info_nce(
     -------
     float or ndarray
         In [0, inf) nats; 0 where there is nothing but the own key. Not convex. With `normalize` a zero vector stays zero, and its
-        gradient is 0. A nan or an infinity makes the values of all who meet it nan: one in a query that sample's (with `symmetric`
-        all), one in a key all (with `negatives` that sample's), one in the queue all.
+        gradient is 0. A nan or an infinity makes the values of all who meet it nan: one in a query that sample's (with
+        `symmetric` all), one in a key all (with `negatives` that sample's), one in the queue all.
 
     Raises
     ------
@@ -158,8 +159,8 @@ def info_nce(
     Errors and memory are those of `nt_xent`; without `normalize` the error of a similarity is relative to the product of the
     longest query and the longest key.
 
-    `info-nce-pytorch` has the default temperature 0.1, MoCo and CLIP start from 0.07. CLIP's temperature is learned: its logits are
-    ``1 / temperature`` times the cosines.
+    CLIP learns its temperature: there the logits are ``1 / temperature`` times the cosines. PyTorch has no such loss; what is
+    computed is ``cross_entropy(q @ k.T / temperature, arange(N))``.
 
     References
     ----------
@@ -172,9 +173,9 @@ def info_nce(
     >>> import fastloss as fl
     >>> query, key = [[1.0, 0.0], [0.0, 1.0]], [[2.0, 0.5], [-0.5, 2.0]]
     >>> fl.info_nce(query, key, temperature=0.5, reduction="none").round(4)
-    array([0.0848, 0.2098])
+    array([0.0848, 0.2097])
     >>> fl.info_nce(query, key, temperature=0.5, negatives=[[0.0, -1.0], [1.0, 1.0]], reduction="none").round(4)
-    array([0.5365, 0.4836])
+    array([0.5508, 0.4765])
     """
     q = rows("query", query)
     k = like("key", key, q, "query")
@@ -231,9 +232,9 @@ def supcon(
     Returns
     -------
     float or ndarray
-        In [0, inf) nats, and at least log |P(i)|. Not convex. An anchor without a positive is 0 and is not counted, but its row is a
-        negative of the others; if no anchor is counted the mean is nan and the gradient 0. With `normalize` a zero vector stays zero,
-        and its gradient is 0. A nan or an infinity makes the values of all counted anchors nan.
+        In [0, inf) nats, and at least log |P(i)|. Not convex. An anchor without a positive is 0 and is not counted, but its row
+        is a negative of the others; if no anchor is counted the mean is nan and the gradient 0. With `normalize` a zero vector
+        stays zero, and its gradient is 0. A nan or an infinity makes the values of all counted anchors nan.
 
     Raises
     ------
@@ -258,7 +259,7 @@ def supcon(
     >>> import fastloss as fl
     >>> x = [[1.0, 0.0], [2.0, 0.5], [0.0, 1.0], [-0.5, 2.0], [1.0, 1.0]]
     >>> fl.supcon(x, [0, 0, 1, 1, 2], temperature=0.5, reduction="none").round(4)
-    array([0.5763, 0.7298, 0.6589, 0.4714, 0.    ])
+    array([0.6005, 0.7772, 0.677 , 0.4911, 0.    ])
     """
     x = rows("embeddings", embeddings)
     y = _check.labels("labels", labels, x.shape[:1], x.shape, "labels", "embeddings")

@@ -1,7 +1,7 @@
-/* Similarities of rows, their exponentials, and the gradient as a weighted sum of rows. Included by contrast.c once per type (R, V,
- * LANES, FN as in twice.h). Rows are z = x / |x|, or x times a power of two, so that no product exceeds 1: then, unless the factor
- * (1 / temperature) is large, all exponentials of a batch can share one power of two and still be normal numbers (`terms`);
- * where it is large, each anchor's are relative to its largest (`products`, `online`).
+/* Similarities of rows, their exponentials, and the gradient as a weighted sum of rows. Included by contrast.c once per type (R,
+ * V, LANES, FN as in twice.h). Rows are z = x / |x|, or x times a power of two, so that no product exceeds 1: then, unless the
+ * factor (1 / temperature) is large, all exponentials of a batch can share one power of two and still be normal numbers
+ * (`terms`); where it is large, each anchor's are relative to its largest (`products`, `online`).
  */
 #include "scaling.h"
 #include "gemm.h"
@@ -132,8 +132,7 @@ static void FN(contrast_terms)(const fl_contrast *job) {
         const V x0 = vload(at) * factor, x1 = vload(at + LANES) * factor;
         vstore(at, vexp_scaled(x0, exponent)), vstore(at + LANES, vexp_scaled(x1, exponent));
       }
-      for (ptrdiff_t i = rows; i < FL_TILE_ROWS; i++)
-        memset(e + i * FL_ANCHORS, 0, FN(FL_TILE_COLUMNS) * sizeof(R));
+      for (ptrdiff_t i = rows; i < FL_TILE_ROWS; i++) memset(e + i * FL_ANCHORS, 0, FN(FL_TILE_COLUMNS) *sizeof(R));
       if (lanes < FN(FL_TILE_COLUMNS))
         for (ptrdiff_t i = 0; i < rows; i++)
           for (ptrdiff_t a = lanes > 0 ? lanes : 0; a < FN(FL_TILE_COLUMNS); a++) e[i * FL_ANCHORS + a] = 0;
@@ -258,7 +257,7 @@ static void FN(contrast_gather)(ptrdiff_t rows, ptrdiff_t D, const void *w_, con
     for (ptrdiff_t d = 0; d < D; d += FN(FL_TILE_COLUMNS))
       for (ptrdiff_t i = 0; i < FL_ANCHORS; i += FL_TILE_ROWS)
         FN(tile)(steps, w + k * FL_ANCHORS + i, FL_ANCHORS,
-                 z + d / FN(FL_TILE_COLUMNS) * panel_step + k * FN(FL_TILE_COLUMNS), FN(FL_TILE_COLUMNS), g + i * D + d, D,
+                 z + d / FN(FL_TILE_COLUMNS) *panel_step + k * FN(FL_TILE_COLUMNS), FN(FL_TILE_COLUMNS), g + i * D + d, D,
                  add || k > 0);
   }
 }
