@@ -925,7 +925,8 @@ def _unit(x: ArrayLike, normalize: bool = True) -> Array:
 
 
 def _log_sum(s: Array) -> Array:
-    return np.logaddexp.reduce(s, axis=1, initial=-np.inf)
+    total: Array = np.logaddexp.reduce(s, axis=1, initial=-np.inf)
+    return total
 
 
 @_quiet

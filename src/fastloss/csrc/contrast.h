@@ -1,5 +1,5 @@
 /* What _contrast.pyx sees of the loops for rows that are compared with rows: the jobs it fills in and the table that each CPU
- * level offers. An anchor is a row whose similarities to many candidates go into one loss; anchors lie side by side, one per lane.
+ * level offers. An anchor is a row whose similarities to many candidates go into one loss; anchors lie in lanes, side by side.
  * Letters: D numbers of a row, padded with zeros to whole tiles of a product.
  */
 #ifndef FASTLOSS_CONTRAST_H

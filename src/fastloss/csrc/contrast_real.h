@@ -250,15 +250,14 @@ static void FN(contrast_weigh_products)(const fl_contrast *job, const fl_contras
 
 static void FN(contrast_gather)(ptrdiff_t rows, ptrdiff_t D, const void *w_, const void *z_, ptrdiff_t panel_step,
                                 void *g_, int add) {
-  const R *w = w_, *z = z_;
+  const R *w = w_;
   R *g = g_;
   for (ptrdiff_t k = 0; k < rows; k += FL_K_BLOCK) {
     const ptrdiff_t steps = rows - k < FL_K_BLOCK ? rows - k : FL_K_BLOCK;
-    for (ptrdiff_t d = 0; d < D; d += FN(FL_TILE_COLUMNS))
+    const R *z = (const R *)z_ + k * FN(FL_TILE_COLUMNS);
+    for (ptrdiff_t d = 0; d < D; d += FN(FL_TILE_COLUMNS), z += panel_step)
       for (ptrdiff_t i = 0; i < FL_ANCHORS; i += FL_TILE_ROWS)
-        FN(tile)(steps, w + k * FL_ANCHORS + i, FL_ANCHORS,
-                 z + d / FN(FL_TILE_COLUMNS) *panel_step + k * FN(FL_TILE_COLUMNS), FN(FL_TILE_COLUMNS), g + i * D + d, D,
-                 add || k > 0);
+        FN(tile)(steps, w + k * FL_ANCHORS + i, FL_ANCHORS, z, FN(FL_TILE_COLUMNS), g + i * D + d, D, add || k > 0);
   }
 }
 
