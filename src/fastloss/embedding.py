@@ -67,8 +67,8 @@ def nt_xent(z1: Any, z2: Any, *, temperature: float = 0.5, sample_weight: Any = 
     Notes
     -----
     A loss near 0 keeps its digits: it is log1p of the negatives' sum relative to the positive, whose similarity is computed in
-    double. The other similarities have the rounding of a product of the computation type, about 1e-7 for float32 (of the 1 that a
-    similarity is at most), times 1 / `T` in the exponent: that is the relative error of a small loss.
+    double. The other similarities have the rounding of a product of the computation type, and 1 / `T` stands in the exponent: the
+    relative error of a small loss is up to about 4 eps / `T` (eps is 1.2e-7 for float32), that of a loss of a few nats about eps.
 
     Memory is linear in `N`: beside the rows' copies, a block of similarities for each thread, and at most 64 MiB each of partial
     sums and, for the gradient, of similarities that need not be computed again. The result has the same bits for any number of
