@@ -21,7 +21,7 @@ from setuptools.modified import newer_group
 
 PACKAGE = Path("src/fastloss")
 CSRC = PACKAGE / "csrc"
-EXTENSIONS = ("_kernels", "_rows", "_scores", "_digits", "_ctc", "_regions", "_vectors", "_pairs")
+EXTENSIONS = ("_kernels", "_rows", "_scores", "_digits", "_ctc", "_regions", "_vectors", "_pairs", "_contrast")
 LOOPS = {  # their inner loops: compiled once per CPU level
     "_kernels": "level.c",
     "_digits": "digits.c",
@@ -29,6 +29,7 @@ LOOPS = {  # their inner loops: compiled once per CPU level
     "_regions": "regions.c",
     "_vectors": "vectors.c",
     "_pairs": "pairs.c",
+    "_contrast": "contrast.c",
 }
 LEVEL_FLAGS = {
     "baseline": [],
