@@ -99,8 +99,7 @@ class Metrics:
             given = {option: value for option, value in options.items() if option in has}
             if missing := [shared for shared in loss.shared if shared not in given]:
                 raise TypeError(f"{loss.name}: {missing[0]}: expected an array, got none")
-            full = {**loss.options, **given}
-            full = {option: value for option, value in full.items() if option not in loss.beside}
+            full = {option: value for option, value in {**loss.options, **given}.items() if option not in loss.beside}
             described = {option: describe(value) for option, value in sorted(full.items())}
             term = Term(loss, given, described)
             keys = [(t.loss, t.description) for t in terms]  # a custom loss may share its name with another
