@@ -25,7 +25,7 @@ LOSSES = tuple(fl.LOSSES.values())
 POINTWISE = tuple(loss for loss in LOSSES if loss.pointwise)
 SEQUENCES = tuple(loss for loss in LOSSES if loss.family == "sequence")  # a sample is a matrix of frames and a list of labels
 ROWWISE = tuple(loss for loss in LOSSES if loss.options.get("axis") == -1)
-REGIONS = tuple(loss for loss in LOSSES if loss.family == "segmentation" and "axis" in loss.options)
+REGIONS = tuple(loss for loss in LOSSES if loss.regions)
 SHAPED = tuple(loss for loss in LOSSES if loss not in (*SEQUENCES, *REGIONS))  # whose samples may lie in several axes
 IGNORING = tuple(loss for loss in ROWWISE if "ignore_index" in loss.options)
 LABELLED = tuple(  # whose targets can be class indices or levels

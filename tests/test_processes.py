@@ -178,7 +178,7 @@ LONG_CALL = """
     loss = fl.LOSSES[NAME]
     args, options = loss.sample(np.random.default_rng(0), size=4096)
     def longer(a):  # one page read over and over; items of regions grow in space
-        if loss.family == "segmentation" and "axis" in loss.options:
+        if loss.regions:
             return np.broadcast_to(np.expand_dims(a, a.ndim - 2), (*a.shape[:-2], 40_000_000, *a.shape[-2:]))
         return np.broadcast_to(a, (40_000_000, *a.shape))
     if loss.family == "sequence":  # few labels, many frames

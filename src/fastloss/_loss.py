@@ -44,6 +44,10 @@ class Loss(Generic[P]):
         The loss's own keywords and their defaults.
     pointwise : bool
         One value per element; otherwise one per row along ``axis``.
+    regions : bool
+        Not one per row: positions of an item are added up, for each class along ``axis`` or for all of them.
+    copies : int
+        Arrays of the size of the first one that a call works with besides.
     shared : tuple of str
         Those of `arrays` that all samples share: they are not cut where a batch is.
     beside : tuple of str
@@ -74,6 +78,8 @@ class Loss(Generic[P]):
         shared: tuple[str, ...] = (),
         beside: tuple[str, ...] = (),
         row_axis: int | None = None,
+        regions: bool = False,
+        copies: int = 0,
         sample_options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         functools.update_wrapper(self, body)
@@ -88,7 +94,7 @@ class Loss(Generic[P]):
         )
         self.wrt, self.max_order, self.pointwise = wrt, max_order, pointwise
         self.shared, self.beside = shared, beside
-        self.row_axis = row_axis
+        self.row_axis, self.regions, self.copies = row_axis, regions, copies
         self.formula, self.range, self.citation = formula, range, citation
         self.ulp: Mapping[str, float] = MappingProxyType(dict(ulp))
         self._body = body
@@ -201,6 +207,8 @@ def loss(
     shared: tuple[str, ...] = (),
     beside: tuple[str, ...] = (),
     row_axis: int | None = None,
+    regions: bool = False,
+    copies: int = 0,
     sample_options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Callable[[Callable[P, Plan]], Loss[P]]:
     """Turn the function that checks a loss's arguments and plans its computation into a registered Loss."""
@@ -210,7 +218,8 @@ def loss(
             raise ValueError(f"a loss named {body.__name__!r} exists")
         made = Loss(
             body, wrt=wrt, max_order=max_order, pointwise=pointwise, formula=formula, range=range, citation=citation,
-            sampler=sampler, ulp=ulp, shared=shared, beside=beside, row_axis=row_axis, sample_options=sample_options,
+            sampler=sampler, ulp=ulp, shared=shared, beside=beside, row_axis=row_axis, regions=regions,
+            copies=copies, sample_options=sample_options,
         )  # fmt: skip
         _registry[made.name] = made
         return made
