@@ -61,7 +61,6 @@ class Loss(Generic[P]):
     __name__: str
     __qualname__: str
     __wrapped__: Callable[P, Plan]
-    row_axis: int | None = None  # along which a sample lies, where no option `axis` says it
 
     def __init__(
         self,
@@ -94,7 +93,8 @@ class Loss(Generic[P]):
         )
         self.wrt, self.max_order, self.pointwise = wrt, max_order, pointwise
         self.shared, self.beside = shared, beside
-        self.row_axis, self.regions, self.copies = row_axis, regions, copies
+        self.row_axis = row_axis  # along which a sample lies, where no option `axis` says it
+        self.regions, self.copies = regions, copies
         self.formula, self.range, self.citation = formula, range, citation
         self.ulp: Mapping[str, float] = MappingProxyType(dict(ulp))
         self._body = body

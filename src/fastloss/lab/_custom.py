@@ -71,9 +71,9 @@ class CustomLoss(Loss[...]):
         formula, range, citation = texts
         super().__init__(
             body, wrt=chosen, max_order=2, pointwise=pointwise, formula=formula, range=range, citation=citation,
-            sampler="", ulp={},
+            sampler="", ulp={}, row_axis=None if pointwise else -1,
         )  # fmt: skip
-        self.family, self.row_axis = "custom", None if pointwise else -1
+        self.family = "custom"
         self.functions: Mapping[str, Function | None] = MappingProxyType({"value": value, "grad": grad, "hess": hess})
         self.numeric = tuple(order for order in _ORDER if self.functions[order] is None)
         self._draw = sampler
