@@ -647,8 +647,8 @@ def test_a_region_loss_is_evaluated_item_by_item() -> None:
 def test_evaluation_estimates_the_memory_of_items(
     name: str, options: dict[str, Any], bytes_per_item: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not one value per position: chunks are as large as the memory allows beside 32 bytes for each item and class, and the errors
-    that Lovasz's extension keeps."""
+    """Not one value per position: chunks are as large as memory allows beside 32 bytes for each item and class, and the errors
+    of Lovasz's extension."""
     x, y = (np.repeat(a, 10, axis=0) for a in volume((4, 3, 64, 64), "float32"))
     if "axis" in options:
         x, y = x[:, 0], (y == 0)
