@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fastloss import _check, _regions
 from fastloss._check import FLOAT32, FLOAT64, Array, refuse
-from fastloss._plan import REDUCTIONS, Plan, Result, Terms, _refuse_outside, _total
+from fastloss._plan import REDUCTIONS, Plan, Result, Terms, _refuse_outside, weighed, weights_of_terms
 from fastloss._threads import get_num_threads
 
 Floats = npt.NDArray[np.float64]
@@ -404,11 +404,7 @@ class Boxes(Plan):
             refuse(ValueError, "target", f"the shape of boxes, {self.x.shape}", f"shape {self.t.shape}")
         self.wide = _check.is_wide(self.x.dtype, self.t.dtype)
         self.eps, self.reduction, self.shape = eps, reduction, self.x.shape[:-1]
-        self.sample_weight: Array | None = None
-        self.total_weight = float(self.x.size // 4)
-        if sample_weight is not None:
-            self.sample_weight = _check.weights("sample_weight", sample_weight, self.shape)
-            self.total_weight = _total(self.sample_weight)
+        self.sample_weight, self.total_weight = weighed(sample_weight, self.shape)
 
     def _inputs(self) -> tuple[Array | None, ...]:
         return self.x, self.t, self.sample_weight
@@ -426,9 +422,7 @@ class Boxes(Plan):
     def terms(self) -> Terms:
         values = np.empty(self.shape, FLOAT64)
         self._kernel(1.0, values, None)
-        if self.sample_weight is None:
-            return values, np.broadcast_to(FLOAT64.type(1), self.shape)
-        return values, self.sample_weight.astype(FLOAT64)
+        return values, weights_of_terms(self.sample_weight, self.shape)
 
     def _kernel(self, scale: float, values: Array | None, grad: Array | None) -> float:
         if self.x.size == 0:
