@@ -52,6 +52,12 @@ class Sequences:
     def batch_major(self, a: Array) -> Array:
         return np.swapaxes(a, 0, 1) if self.time_major else a
 
+    @property
+    def starts(self) -> npt.NDArray[np.int64]:
+        """Where the labels of each sample begin."""
+        starts: npt.NDArray[np.int64] = np.cumsum(self.counts) - self.counts
+        return starts
+
     def run(
         self,
         scale: npt.NDArray[np.float64] | None = None,
@@ -62,11 +68,10 @@ class Sequences:
         """The loss of each sample, nothing weighed or normalized, and which of them were done with logarithms."""
         samples = len(self.x)
         losses, redone = np.empty(samples, FLOAT64), np.zeros(samples, np.bool_)
-        starts = np.cumsum(self.counts) - self.counts
         order = np.argsort(-self.frames * (self.counts + 8), kind="stable")
         _ctc.ctc(
-            self.x, self.labels, self.frames, self.counts, starts, order, blank=self.blank, log_probs=self.log_probs,
-            wide=self.wide, zero_infinity=self.zero_infinity, losses=losses, redone=redone, scale=scale,
+            self.x, self.labels, self.frames, self.counts, self.starts, order, blank=self.blank,
+            log_probs=self.log_probs, wide=self.wide, zero_infinity=self.zero_infinity, losses=losses, redone=redone, scale=scale,
             grad=None if grad is None else self.batch_major(grad), posteriors=posteriors, paths=paths,
             threads=get_num_threads(),
         )  # fmt: skip
