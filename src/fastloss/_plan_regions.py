@@ -63,7 +63,12 @@ class Regions:
     def class_weights(self, value: Any) -> Floats | None:
         return None if value is None else _check.class_weights("class_weight", value, self.classes)
 
+    def arguments(self) -> tuple[Any, ...]:
+        """What every function of _regions takes first."""
+        return self.x, self.axis, self.target, _regions.TARGETS[self.kind], self.activation
+
     def options(self) -> dict[str, Any]:
+        """And the keywords."""
         return {"pooled": self.pooled, "ignore_index": self.ignore, "wide": self.wide, "threads": get_num_threads()}
 
     def judge(self, found: Any) -> None:
@@ -322,7 +327,7 @@ class Overlap(Plan):
         table = np.zeros((r.groups, r.classes, _regions.SUMS))
         if self.x.size:
             table, self.plain, *found = _regions.sums(
-                r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, squared=self.squared, entropy=self.entropy,
+                *r.arguments(), squared=self.squared, entropy=self.entropy,
                 by_class=self.entropy and self.class_weight is not None, **r.options(),
             )  # fmt: skip
             r.judge(found)
@@ -341,8 +346,8 @@ class Overlap(Plan):
         if not self.entropy:
             slopes[:, : r.first] = 0.0
         _regions.slopes(
-            r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, self._coefficients(slopes), gradient,
-            plain=self.plain, squared=self.squared, entropy=self.entropy, **r.options(),
+            *r.arguments(), self._coefficients(slopes), gradient, plain=self.plain, squared=self.squared, entropy=self.entropy,
+            **r.options(),
         )  # fmt: skip
 
     def _coefficients(self, slopes: Floats) -> Array:
@@ -371,9 +376,8 @@ class Lovasz(Overlap):
             refuse(ValueError, "logits", f"fewer than {MOST_SORTED} positions to be sorted at once", f"shape {self.x.shape}")
         if self.x.size:
             table, given, *found = _regions.lovasz(
-                r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, only_present=self.only_present,
-                with_slopes=slopes, **r.options(),
-            )  # fmt: skip
+                *r.arguments(), only_present=self.only_present, with_slopes=slopes, **r.options()
+            )
             r.judge(found)
         values, volume, counted = (table[:, r.first :, k] for k in range(3))
         return values, (volume if self.only_present else counted) > 0, given
@@ -382,10 +386,7 @@ class Lovasz(Overlap):
         r = self.r
         slopes = np.zeros((*weight.shape, _regions.SLOPES))
         slopes[..., 0] = weight
-        _regions.slopes(
-            r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, self._coefficients(slopes), gradient, given=backward,
-            **r.options(),
-        )  # fmt: skip
+        _regions.slopes(*r.arguments(), self._coefficients(slopes), gradient, given=backward, **r.options())
 
 
 class Boxes(Plan):
