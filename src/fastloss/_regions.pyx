@@ -135,7 +135,7 @@ cdef enum:
     BLOCK_POSITIONS = 4096  # positions of a block at the most
     FUSED_CLASSES = 4096  # to the power of 8 it is still a float
     PARTIALS = 524288  # partial sums that are kept at once
-    SORTED = 4194304  # elements that are read, moved or added until a long sort looks for Ctrl-C: about 30 ms
+    SORTED = 2097152  # elements that are read, moved or added until a long sort looks for Ctrl-C: about 15 ms
     BOX_BLOCK = 512
     CORNERS, CORNER_AND_SIZE, CENTRE_AND_SIZE
 
