@@ -146,19 +146,7 @@ def _inputs(loss: Any, arrays: tuple[Any, ...]) -> dict[str, list[tuple[str, lis
                 if name_k not in loss.shared and arrays[k].dtype.kind == "f":
                     cases[f"{name} in {name_k}"] = [("", [*arrays[:k], _with(arrays[k], 0, special), *arrays[k + 1 :]], 0)]
         else:
-            if loss.family == "sequence":
-                label, last = int(target[0, 0]), x.shape[-1] - 1  # the last class is nobody's label
-                at_frame = {"a label": (0, 3, label), "a class that is no label": (0, 3, last), "every class": (0, 3)}
-                places = {f"at {what} in one frame": place for what, place in at_frame.items()}
-                places["at a label in every frame"] = (0, slice(None), label)
-                for where, place in places.items():
-                    cases[f"{name} {where}"] = [("", [_with(x, place, special), *arrays[1:]], place)]
-                continue
-            if target.ndim > 1 and target.dtype.kind in "iu":  # a label map
-                label = int(target[0, 0, 0])
-                places = {"at a position's label": (0, label, 0, 0)}
-                places["at another of its classes"] = (0, (label + 1) % x.shape[1], 0, 0)
-                places["at all of its classes"] = (0, slice(None), 0, 0)
+            if places := _places_of_many(loss, x, target):
                 for where, place in places.items():
                     cases[f"{name} {where}"] = [("", [_with(x, place, special), *arrays[1:]], place)]
                 continue
@@ -179,6 +167,23 @@ def _inputs(loss: Any, arrays: tuple[Any, ...]) -> dict[str, list[tuple[str, lis
             for where, place in places.items():
                 cases[f"{name} {where}"] = [("", with_target(target, _with(x, place, special)), place)]
     return cases
+
+
+def _places_of_many(loss: Any, x: Any, target: Any) -> dict[str, Any]:
+    """Where to look in a sample that has many labels: a sequence, or a map of them; nowhere if it has one."""
+    if loss.family == "sequence":
+        label, last = int(target[0, 0]), x.shape[-1] - 1  # the last class is nobody's label
+        at_frame = {"a label": (0, 3, label), "a class that is no label": (0, 3, last), "every class": (0, 3)}
+        places: dict[str, Any] = {f"at {what} in one frame": place for what, place in at_frame.items()}
+        return places | {"at a label in every frame": (0, slice(None), label)}
+    if loss.regions:
+        label = int(target[0, 0, 0])
+        return {
+            "at a position's label": (0, label, 0, 0),
+            "at another of its classes": (0, (label + 1) % x.shape[1], 0, 0),
+            "at all of its classes": (0, slice(None), 0, 0),
+        }
+    return {}
 
 
 def _accepts(loss: Any, arrays: list[Any]) -> bool:

@@ -26,7 +26,7 @@ POINTWISE = tuple(loss for loss in LOSSES if loss.pointwise)
 SEQUENCES = tuple(loss for loss in LOSSES if loss.family == "sequence")  # a sample is a matrix of frames and a list of labels
 ROWWISE = tuple(loss for loss in LOSSES if loss.options.get("axis") == -1)
 VECTORS = (fl.contrastive, fl.triplet, fl.cosine_embedding)  # rows of two or three arrays, and a label for each, or none
-REGIONS = tuple(loss for loss in LOSSES if loss.family == "segmentation" and "axis" in loss.options)
+REGIONS = tuple(loss for loss in LOSSES if loss.regions)
 BATCHWISE = tuple(loss for loss in LOSSES if loss.batchwise)  # whose samples are compared with one another
 SEPARABLE = tuple(loss for loss in LOSSES if loss not in BATCHWISE)  # whose samples have the same values in any company
 SHAPED = tuple(loss for loss in SEPARABLE if loss not in (*SEQUENCES, *REGIONS))  # whose samples may lie in several axes

@@ -191,6 +191,8 @@ def _valid(rng: np.random.Generator, subject: Any, dtype: str, size: int) -> tup
     """Arguments that are right."""
     if "targets" in inspect.signature(subject).parameters:
         return _sequences(rng, dtype, min(size, 200))
+    if isinstance(subject, fl.Loss) and subject.regions and rng.random() < 0.8:
+        return _volumes(rng, subject, dtype, min(size, 9))
     if isinstance(subject, fl.Loss):
         args, kwargs = subject.sample(rng, dtype, size)
         return list(args), dict(kwargs)
@@ -218,6 +220,27 @@ def _sequences(rng: np.random.Generator, dtype: str, size: int) -> tuple[list[An
     if rng.random() < 0.3:
         x, kwargs["time_major"] = np.ascontiguousarray(x.swapaxes(0, 1)), True
     return [x, y], kwargs
+
+
+def _volumes(rng: np.random.Generator, loss: fl.Loss, dtype: str, size: int) -> tuple[list[Any], dict[str, Any]]:
+    """Items of any number of classes, wherever their axis is (or of none), and label maps, masks or probabilities."""
+    classes, axes = int(rng.choice([1, 2, 3, 4, 5, 21, 70])), int(rng.integers(1, 4))
+    space = tuple(int(n) for n in rng.choice([0, 1, 2, 5, 7, 16, 33], axes, p=[0.02, 0.08, 0.2, 0.2, 0.2, 0.2, 0.1]))
+    y = rng.integers(0, classes, (size, *space))
+    x = rng.choice([0.1, 3.0, 200.0]) * rng.normal(size=(size, classes, *space))
+    masks = (y[:, None] == np.arange(classes).reshape(-1, *(1,) * axes)).astype(np.uint8)
+    axis = None if rng.random() < 0.1 else int(rng.integers(-axes - 2, axes + 2))
+    activation = str(rng.choice(["softmax", "sigmoid"] if axis is not None else ["sigmoid"]))
+    kwargs: dict[str, Any] = {"axis": axis, "activation": activation}
+    if "ignore_index" in loss.options and rng.random() < 0.3:
+        kwargs["ignore_index"] = int(rng.choice([0, 1, 255]))
+    if rng.random() < 0.2 and loss.name != "dice_cross_entropy":
+        x, kwargs["activation"] = np.exp(-np.logaddexp(0, -x)), None
+    if axis is None:
+        return [x[:, 0].astype(dtype), masks[:, 0]], kwargs
+    x, masks = np.moveaxis(x, 1, axis), np.moveaxis(masks, 1, axis)
+    target = (y, masks, masks * rng.random(masks.shape))[rng.choice(3, p=[0.6, 0.25, 0.15])]
+    return [np.ascontiguousarray(x).astype(dtype), np.ascontiguousarray(target)], kwargs
 
 
 def _keywords(function: Callable[..., Any]) -> dict[str, Any]:
@@ -313,6 +336,8 @@ def _option(rng: np.random.Generator, name: str, default: Any, args: list[Any], 
         return bool(rng.random() < 0.5)
     if name == "blank" and rng.random() < 0.8:
         return int(rng.integers(-1, 9))
+    if name == "activation" and rng.random() < 0.9:
+        return [None, "softmax", "sigmoid"][rng.integers(3)]
     if name == "length_normalize" and rng.random() < 0.8:
         return [None, "target", "input"][rng.integers(3)]
     if name in ("input_lengths", "target_lengths") and rng.random() < 0.8:

@@ -15,6 +15,7 @@ from cases import REGIONS, THREADS, every_dtype
 from test_errors import refused
 
 import fastloss as fl
+from fastloss.evaluation import _run
 
 RTOL = {"float32": 3e-6, "float64": 1e-12}
 GRAD_TOL = {"float32": 1e-5, "float64": 1e-11}
@@ -635,3 +636,41 @@ def test_a_region_loss_is_evaluated_item_by_item() -> None:
     x, y = volume((5, 3, 8, 8), "float32")
     result = fl.evaluate("dice", logits=x, target=y)
     assert result["dice"].mean == pytest.approx(fl.dice(x, y), rel=1e-7)
+
+
+@pytest.mark.parametrize(("name", "options", "bytes_per_item"), [
+    ("dice", {}, 3 * 32),
+    ("generalized_dice", {}, 3 * 32),
+    ("dice", {"axis": None, "activation": "sigmoid"}, 32),
+    ("lovasz", {"per_image": True}, 3 * 32 + 3 * 64 * 64 * 4),
+])  # fmt: skip
+def test_evaluation_estimates_the_memory_of_items(
+    name: str, options: dict[str, Any], bytes_per_item: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one value per position: chunks are as large as memory allows beside 32 bytes for each item and class, and the errors
+    of Lovasz's extension."""
+    x, y = (np.repeat(a, 10, axis=0) for a in volume((4, 3, 64, 64), "float32"))
+    if "axis" in options:
+        x, y = x[:, 0], (y == 0)
+    y = y.astype(np.uint8)
+    seen, compute = [], _run._compute
+
+    def noted(state: Any, chunk: Any, axes: Any) -> Any:
+        seen.append(chunk.stop - chunk.start)
+        return compute(state, chunk, axes)
+
+    monkeypatch.setattr(_run, "_compute", noted)
+    fl.evaluate(name, logits=x, target=y, max_memory=10**6, threads=1, **options)
+    most = 750_000 // (x[0].nbytes + y[0].nbytes + bytes_per_item)
+    assert seen == [min(most, 40 - at) for at in range(0, 40, most)]
+
+
+@every_region
+def test_pooled_items_are_no_samples_of_an_evaluation(loss: fl.Loss) -> None:
+    """Their value would depend on the chunks."""
+    x, y = volume((5, 3, 8, 8), "float32")
+    option, own = next(iter(pooling(loss, False).items()))
+    with refused(ValueError, loss.name, option, str(own)):
+        fl.evaluate(loss, logits=x, target=y, **pooling(loss, True))
+    result = fl.evaluate(loss, logits=x, target=y, max_memory=3000, **pooling(loss, False))
+    assert result[loss.name].mean == pytest.approx(loss(x, y, **pooling(loss, False)), rel=1e-7)

@@ -61,7 +61,7 @@ def array(name: str, value: Any) -> Array:
     """A real array: floats of 16 to 64 bits, bfloat16, integers or bools, in the machine's byte order."""
     if type(value) is np.ndarray and (value.dtype is FLOAT32 or value.dtype is FLOAT64):
         return value
-    a = _as_array(name, value)
+    a = value if type(value) is np.ndarray else _as_array(name, value)
     kind = a.dtype.kind
     if (kind not in _REAL_KINDS or (kind == "f" and a.dtype.itemsize > 8)) and not is_bfloat16(a.dtype):
         refuse(TypeError, name, "real numbers (float16, bfloat16, float32, float64, integers or bools)", _dtype_text(a))

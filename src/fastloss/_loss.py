@@ -44,6 +44,10 @@ class Loss(Generic[P]):
         The loss's own keywords and their defaults.
     pointwise : bool
         One value per element; otherwise one per row along ``axis``.
+    regions : bool
+        Not one per row: positions of an item are added up, for each class along ``axis`` or for all of them.
+    copies : int
+        Arrays of the size of the first one that a call works with besides.
     shared : tuple of str
         Those of `arrays` that all samples share: they are not cut where a batch is.
     beside : tuple of str
@@ -59,7 +63,6 @@ class Loss(Generic[P]):
     __name__: str
     __qualname__: str
     __wrapped__: Callable[P, Plan]
-    row_axis: int | None = None  # along which a sample lies, where no option `axis` says it
 
     def __init__(
         self,
@@ -77,6 +80,8 @@ class Loss(Generic[P]):
         beside: tuple[str, ...] = (),
         row_axis: int | None = None,
         batchwise: bool = False,
+        regions: bool = False,
+        copies: int = 0,
         sample_options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         functools.update_wrapper(self, body)
@@ -91,7 +96,9 @@ class Loss(Generic[P]):
         )
         self.wrt, self.max_order, self.pointwise = wrt, max_order, pointwise
         self.shared, self.beside = shared, beside
-        self.row_axis, self.batchwise = row_axis, batchwise
+        self.row_axis = row_axis  # along which a sample lies, where no option `axis` says it
+        self.regions, self.copies = regions, copies
+        self.batchwise = batchwise
         self.formula, self.range, self.citation = formula, range, citation
         self.ulp: Mapping[str, float] = MappingProxyType(dict(ulp))
         self._body = body
@@ -205,6 +212,8 @@ def loss(
     beside: tuple[str, ...] = (),
     row_axis: int | None = None,
     batchwise: bool = False,
+    regions: bool = False,
+    copies: int = 0,
     sample_options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Callable[[Callable[P, Plan]], Loss[P]]:
     """Turn the function that checks a loss's arguments and plans its computation into a registered Loss."""
@@ -215,7 +224,7 @@ def loss(
         made = Loss(
             body, wrt=wrt, max_order=max_order, pointwise=pointwise, formula=formula, range=range, citation=citation,
             sampler=sampler, ulp=ulp, shared=shared, beside=beside, row_axis=row_axis, batchwise=batchwise,
-            sample_options=sample_options,
+            regions=regions, copies=copies, sample_options=sample_options,
         )  # fmt: skip
         _registry[made.name] = made
         return made

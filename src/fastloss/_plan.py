@@ -51,6 +51,19 @@ def _total(weights: Array) -> float:
     )[0]
 
 
+def weighed(sample_weight: Any, shape: tuple[int, ...]) -> tuple[Array | None, float]:
+    """The weights of samples, spread over their shape (None: all weigh 1), and their sum."""
+    if sample_weight is None:
+        return None, float(math.prod(shape))
+    weights = _check.weights("sample_weight", sample_weight, shape)
+    return weights, _total(weights)
+
+
+def weights_of_terms(sample_weight: Array | None, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """What `Plan.terms` gives beside the values; ones take no memory."""
+    return np.broadcast_to(FLOAT64.type(1), shape) if sample_weight is None else sample_weight.astype(FLOAT64)
+
+
 def _refuse_outside(name: str, a: Array, low: float, high: float, expected: str, size: bool = False) -> None:
     """Refuse entries (`size`: absolute values) outside [low, high]; the kernel looks, and only if it finds any are they
     searched for."""
@@ -175,11 +188,7 @@ class Pointwise(Plan):
         self.reduction = reduction
         self.third = third
         self.domain = domain
-        self.sample_weight: Array | None = None
-        self.total_weight = float(self.x.size)
-        if sample_weight is not None:
-            self.sample_weight = _check.weights("sample_weight", sample_weight, self.x.shape)
-            self.total_weight = _total(self.sample_weight)
+        self.sample_weight, self.total_weight = weighed(sample_weight, self.x.shape)
 
     def _inputs(self) -> Sequence[Array | None]:
         return self.x, self.t, self.third, self.sample_weight
@@ -211,9 +220,7 @@ class Pointwise(Plan):
     def terms(self) -> Terms:
         values = np.empty(self.x.shape, FLOAT64)
         self._kernel(VALUE, True, 1.0, values, _NO_SLOPES, _NO_SLOPES)
-        if self.sample_weight is None:
-            return values, np.broadcast_to(FLOAT64.type(1), self.x.shape)
-        return values, self.sample_weight.astype(FLOAT64)
+        return values, weights_of_terms(self.sample_weight, self.x.shape)
 
     def _kernel(
         self, want: int, wide: bool, scale: float, values: Array | None, grads: Sequence[Array], hesses: Sequence[Array]
@@ -284,11 +291,7 @@ class Summed(Plan):
         self.two, self.others = two, others
         self.domain = domain  # (argument, what is expected, low, high) of x and t, or of t alone
         self.shape = self.x.shape[: self.axis] + self.x.shape[self.axis + 1 :]
-        self.sample_weight: Array | None = None
-        self.total_weight = float(math.prod(self.shape))
-        if sample_weight is not None:
-            self.sample_weight = _check.weights("sample_weight", sample_weight, self.shape)
-            self.total_weight = _total(self.sample_weight)
+        self.sample_weight, self.total_weight = weighed(sample_weight, self.shape)
 
     def _inputs(self) -> Sequence[Array | None]:
         return self.x, self.t, *self.others, self.sample_weight
@@ -313,9 +316,7 @@ class Summed(Plan):
     def terms(self) -> Terms:
         values = np.empty(self.shape, FLOAT64)
         self._kernel(VALUE, 1.0, values, _NO_SLOPES)
-        if self.sample_weight is None:
-            return values, np.broadcast_to(FLOAT64.type(1), self.shape)
-        return values, self.sample_weight.astype(FLOAT64)
+        return values, weights_of_terms(self.sample_weight, self.shape)
 
     def _kernel(self, want: int, scale: float, values: Array | None, gradients: Sequence[Array]) -> float:
         if self.x.size == 0:
@@ -368,11 +369,7 @@ class Rows(Plan):
         self.class_weight = None
         if class_weight is not None:
             self.class_weight = _check.class_weights("class_weight", class_weight, x.shape[axis])
-        self.sample_weight: Array | None = None
-        self.total_weight = float(math.prod(self.shape))
-        if sample_weight is not None:
-            self.sample_weight = _check.weights("sample_weight", sample_weight, self.shape)
-            self.total_weight = _total(self.sample_weight)
+        self.sample_weight, self.total_weight = weighed(sample_weight, self.shape)
 
     def _inputs(self) -> Sequence[Array | None]:
         return self.x, self.target, self.sample_weight

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fastloss import _check, _ctc
 from fastloss._check import FLOAT64, Array, refuse
-from fastloss._plan import REDUCTIONS, Plan, Result, Terms, _total
+from fastloss._plan import REDUCTIONS, Plan, Result, Terms, weighed, weights_of_terms
 from fastloss._threads import get_num_threads
 
 NORMALIZATIONS = ("target", "input")
@@ -52,6 +52,12 @@ class Sequences:
     def batch_major(self, a: Array) -> Array:
         return np.swapaxes(a, 0, 1) if self.time_major else a
 
+    @property
+    def starts(self) -> npt.NDArray[np.int64]:
+        """Where the labels of each sample begin."""
+        starts: npt.NDArray[np.int64] = np.cumsum(self.counts) - self.counts
+        return starts
+
     def run(
         self,
         scale: npt.NDArray[np.float64] | None = None,
@@ -62,11 +68,10 @@ class Sequences:
         """The loss of each sample, nothing weighed or normalized, and which of them were done with logarithms."""
         samples = len(self.x)
         losses, redone = np.empty(samples, FLOAT64), np.zeros(samples, np.bool_)
-        starts = np.cumsum(self.counts) - self.counts
         order = np.argsort(-self.frames * (self.counts + 8), kind="stable")
         _ctc.ctc(
-            self.x, self.labels, self.frames, self.counts, starts, order, blank=self.blank, log_probs=self.log_probs,
-            wide=self.wide, zero_infinity=self.zero_infinity, losses=losses, redone=redone, scale=scale,
+            self.x, self.labels, self.frames, self.counts, self.starts, order, blank=self.blank,
+            log_probs=self.log_probs, wide=self.wide, zero_infinity=self.zero_infinity, losses=losses, redone=redone, scale=scale,
             grad=None if grad is None else self.batch_major(grad), posteriors=posteriors, paths=paths,
             threads=get_num_threads(),
         )  # fmt: skip
@@ -89,12 +94,7 @@ class Ctc(Plan):
         if length_normalize is not None:
             by = _check.one_of("length_normalize", length_normalize, NORMALIZATIONS)
             self.divisor = np.maximum(sequences.counts if by == "target" else sequences.frames, 1).astype(FLOAT64)
-        samples = sequences.counts.shape
-        self.sample_weight: npt.NDArray[np.float64] | None = None
-        self.total_weight = float(samples[0])
-        if sample_weight is not None:
-            self.sample_weight = _check.weights("sample_weight", sample_weight, samples).astype(FLOAT64)
-            self.total_weight = _total(self.sample_weight)
+        self.sample_weight, self.total_weight = weighed(sample_weight, sequences.counts.shape)
         self.watched = tuple(a for a in (*watched, sample_weight) if isinstance(a, np.ndarray))
 
     def _inputs(self) -> Sequence[Array | None]:
@@ -115,8 +115,7 @@ class Ctc(Plan):
         return self._reduced(float(values.sum()), self.total_weight), gradient, None
 
     def terms(self) -> Terms:
-        weights = np.ones(self.sequences.counts.shape) if self.sample_weight is None else self.sample_weight
-        return self._weighed(self.sequences.run()[0]), weights
+        return self._weighed(self.sequences.run()[0]), weights_of_terms(self.sample_weight, self.sequences.counts.shape)
 
     def redone(self) -> npt.NDArray[np.bool_]:
         """Computes the losses and tells of which samples linear space might have lost something, so that they were done again

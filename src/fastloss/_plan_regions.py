@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from fastloss import _check, _regions
 from fastloss._check import FLOAT32, FLOAT64, Array, refuse
-from fastloss._plan import REDUCTIONS, Plan, Result, Terms, _refuse_outside, _total
+from fastloss._plan import REDUCTIONS, Plan, Result, Terms, _refuse_outside, weighed, weights_of_terms
 from fastloss._threads import get_num_threads
 
 Floats = npt.NDArray[np.float64]
 MOST_CLASSES = 2**24  # which a float32 still tells apart
 MOST_SORTED = 2**32
+LEAST = 5e-324  # of the numbers above 0
 
 
 # ---- the arguments ------------------------------------------------------------------------------------------------------
@@ -63,7 +64,12 @@ class Regions:
     def class_weights(self, value: Any) -> Floats | None:
         return None if value is None else _check.class_weights("class_weight", value, self.classes)
 
+    def arguments(self) -> tuple[Array, int, Array, int, str | None]:
+        """What every function of _regions takes first."""
+        return self.x, self.axis, self.target, _regions.TARGETS[self.kind], self.activation
+
     def options(self) -> dict[str, Any]:
+        """And the keywords."""
         return {"pooled": self.pooled, "ignore_index": self.ignore, "wide": self.wide, "threads": get_num_threads()}
 
     def judge(self, found: Any) -> None:
@@ -148,9 +154,8 @@ def _target(target: Any, shape: tuple[int, ...], kept: tuple[int, ...], soft: bo
 # ---- losses as functions of the sums ------------------------------------------------------------------------------------
 
 
-@dataclass
-class Sums:
-    """What predictions p and targets t add up to, (G, C) each."""
+class Sums(NamedTuple):
+    """What predictions p and targets t add up to, (G, C) each, in the order of _regions.SUMS."""
 
     tp: Floats  # p t
     fp: Floats  # p (1 - t)
@@ -161,38 +166,50 @@ class Sums:
 
     @classmethod
     def of(cls, table: Floats) -> Sums:
-        return cls(*(table[..., k] for k in range(_regions.SUMS)))
+        return cls._make(table.transpose(2, 0, 1))
 
 
 Backward = Callable[[Floats], Floats]  # weights of the values -> slopes with respect to the sums, (G, C, SLOPES)
-Form = Callable[[Sums], tuple[Floats, Backward]]  # values, (G, C) or (G,)
+Form = Callable[[Sums], tuple[Floats, Backward]]  # values, (G, C) or (G,), 0 where all sums are
 
 
-def _ratio(wrong: Floats, right: Floats, smooth: float) -> tuple[Floats, Floats, Floats]:
-    """wrong / (wrong + right + smooth), and its slopes with respect to the first two; 0 where all are 0.
+def _over(a: Floats | float, b: Floats) -> Floats:
+    """a / b, 0 where b is 0."""
+    return np.divide(a, b, out=np.zeros(b.shape), where=b != 0)
 
-    That is 1 - (right + smooth) / (wrong + right + smooth), but no difference of nearly equal numbers.
+
+def _times(factor: float, a: Floats) -> Floats:
+    return a if factor == 1.0 else factor * a  # each operation on ten numbers is a twentieth of a call
+
+
+def _ratio(wrong: Floats, right: Floats) -> tuple[Floats, Callable[[], tuple[Floats, Floats]]]:
+    """wrong / (wrong + right), and its slopes with respect to both; 0 where both are 0.
+
+    That is 1 - right / (wrong + right), but no difference of nearly equal numbers.
     """
-    whole = wrong + right + smooth
-    safe = np.where(whole == 0, 1.0, whole)
-    return wrong / safe, (right + smooth) / safe / safe, -wrong / safe / safe
+    whole = np.maximum(wrong + right, LEAST)
+
+    def slopes() -> tuple[Floats, Floats]:
+        return right / whole / whole, -wrong / whole / whole
+
+    return wrong / whole, slopes
 
 
 def overlap(hits: float, alpha: float, beta: float, smooth: float, gamma: float = 1.0) -> Form:
     """((alpha FP + beta FN) / (hits TP + alpha FP + beta FN + smooth)) ** gamma."""
 
     def form(s: Sums) -> tuple[Floats, Backward]:
-        value, wrong, right = _ratio(alpha * s.fp + beta * s.fn, hits * s.tp, smooth)
-        power, slope = value, np.ones_like(value)
-        if gamma != 1.0:
-            power = value**gamma
-            slope = np.where(value > 0, gamma * np.where(value > 0, value, 1.0) ** (gamma - 1), 0.0) + (value - value)
+        right = _times(hits, s.tp)
+        value, slopes = _ratio(_times(alpha, s.fp) + _times(beta, s.fn), right + smooth if smooth else right)
 
         def backward(weight: Floats) -> Floats:
-            w = weight * slope
-            return np.stack([w * right * hits, w * wrong * alpha, w * wrong * beta, np.zeros_like(w)], axis=-1)
+            if gamma != 1.0:
+                outer = np.where(value > 0, gamma * np.where(value > 0, value, 1.0) ** (gamma - 1), 0.0)
+                weight = weight * (outer + (value - value))  # nan stays
+            miss, hit = (weight * slope for slope in slopes())
+            return np.stack([hit * hits, miss * alpha, miss * beta, np.zeros_like(hit)], axis=-1)
 
-        return power, backward
+        return value if gamma == 1.0 else value**gamma, backward
 
     return form
 
@@ -208,9 +225,10 @@ def generalized(first: int, smooth: float) -> Form:
         w = np.where(present, w, np.where(most > 0, most, 1.0))
         w[:, :first] = 0.0
         wrong, right = ((w * x)[:, first:].sum(axis=1) for x in (s.fp + s.fn, 2 * s.tp))
-        value, d_wrong, d_right = _ratio(wrong, right, smooth)
+        value, slopes = _ratio(wrong, right + smooth)
 
         def backward(weight: Floats) -> Floats:
+            d_wrong, d_right = slopes()
             miss, hit = (weight * d_wrong)[:, None] * w, (weight * d_right)[:, None] * 2 * w
             return np.stack([hit, miss, miss, np.zeros_like(w)], axis=-1)
 
@@ -224,30 +242,25 @@ def with_entropy(dice: Form, r: Regions, dice_weight: float, entropy_weight: flo
 
     def form(s: Sums) -> tuple[Floats, Backward]:
         value, dice_backward = dice(s)
+        w = 1.0 if class_weight is None else class_weight
         if r.activation == "sigmoid":
-            entropy, share = _quotient(s.entropy, s.counted)
+            w, of = 1.0, s.counted
+            total = s.entropy
         else:
-            w = np.ones(r.classes) if class_weight is None else class_weight
-            weight = s.counted[:, 0] if class_weight is None else (s.volume * w).sum(axis=1)
-            mean, each = _quotient((s.entropy * w).sum(axis=1), weight)
-            entropy, share = np.broadcast_to(mean[:, None], value.shape), each[:, None] * w
+            of = s.counted[:, :1] if class_weight is None else (s.volume * w).sum(axis=1, keepdims=True)
+            total = np.add.reduce(s.entropy * w, axis=1, keepdims=True)
+        each = _over(1.0, of)
 
         def backward(weight: Floats) -> Floats:
             slopes = dice_backward(dice_weight * weight)
             slopes[:, : r.first, :] = 0.0
             upstream = weight if r.activation == "sigmoid" else weight[:, r.first :].sum(axis=1, keepdims=True)
-            slopes[..., 3] = entropy_weight * upstream * share
+            slopes[..., 3] = entropy_weight * upstream * each * w
             return slopes
 
-        return dice_weight * value + entropy_weight * entropy, backward
+        return dice_weight * value + entropy_weight * (total * each), backward
 
     return form
-
-
-def _quotient(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """a / b and 1 / b, 0 where b is 0."""
-    each = np.where(b == 0, 0.0, 1 / np.where(b == 0, 1.0, b))
-    return a * each, each
 
 
 # ---- plans --------------------------------------------------------------------------------------------------------------
@@ -285,30 +298,31 @@ class Overlap(Plan):
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
         gradient = self._buffer(out) if grad else None
         values, counted, backward = self._measure(grad)
-        weight = self._weights(counted)
-        total = float(weight.sum())
+        weight, total = self._weights(counted)
         if gradient is not None and self.x.size:
             self._slopes(backward, self._full(weight * self._scale(total)), gradient)
         if not value:
             return None, gradient, None
-        weighted = weight * np.where(counted, values, 0.0)
+        weighted = values if weight is counted else weight * values
         if self.reduction == "none":
             return weighted.reshape(self.shape).astype(self._values_dtype()), gradient, None
-        return self._reduced(float(weighted.sum()), total), gradient, None
+        return self._reduced(float(np.add.reduce(weighted, axis=None)), total), gradient, None
 
     def terms(self) -> Terms:
         values, counted, _ = self._measure(False)
-        weight = self._weights(counted)
-        return (weight * np.where(counted, values, 0.0)).reshape(self.shape), weight.reshape(self.shape)
+        weight = self._weights(counted)[0].astype(FLOAT64)
+        return (weight * values).reshape(self.shape), weight.reshape(self.shape)
 
-    def _weights(self, counted: npt.NDArray[np.bool_]) -> Floats:
-        """Of the values, (G, K) or (G,); 0 where nothing counts."""
+    def _weights(self, counted: npt.NDArray[np.bool_]) -> tuple[Array, float]:
+        """Of the values, (G, K) or (G,), 0 where nothing counts; and their sum. `counted` itself if none were given."""
+        if self.class_weight is None and self.sample_weight is None:
+            return counted, float(np.count_nonzero(counted))
         weight = counted.astype(FLOAT64)
         if self.class_weight is not None:
             weight *= self.class_weight[self.r.first :]
         if self.sample_weight is not None:
             weight *= self.sample_weight.astype(FLOAT64).reshape(weight.shape)
-        return weight
+        return weight, float(weight.sum())
 
     def _full(self, weight: Floats) -> Floats:
         """Weights of all classes."""
@@ -317,15 +331,16 @@ class Overlap(Plan):
         return np.concatenate([np.zeros_like(weight[:, : self.r.first]), weight], axis=1)
 
     def _measure(self, slopes: bool) -> tuple[Floats, npt.NDArray[np.bool_], Any]:
-        """Values, which of them count, and what the gradient is made with."""
+        """Values, 0 where nothing counts; which of them do; and what the gradient is made with."""
         r = self.r
-        table = np.zeros((r.groups, r.classes, _regions.SUMS))
         if self.x.size:
             table, self.plain, *found = _regions.sums(
-                r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, squared=self.squared, entropy=self.entropy,
+                *r.arguments(), squared=self.squared, entropy=self.entropy,
                 by_class=self.entropy and self.class_weight is not None, **r.options(),
             )  # fmt: skip
             r.judge(found)
+        else:
+            table = np.zeros((r.groups, r.classes, _regions.SUMS))
         s = Sums.of(table)
         assert self.form is not None
         with np.errstate(all="ignore"):  # nan and infinity are answers
@@ -341,8 +356,8 @@ class Overlap(Plan):
         if not self.entropy:
             slopes[:, : r.first] = 0.0
         _regions.slopes(
-            r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, self._coefficients(slopes), gradient,
-            plain=self.plain, squared=self.squared, entropy=self.entropy, **r.options(),
+            *r.arguments(), self._coefficients(slopes), gradient, plain=self.plain, squared=self.squared, entropy=self.entropy,
+            **r.options(),
         )  # fmt: skip
 
     def _coefficients(self, slopes: Floats) -> Array:
@@ -371,9 +386,8 @@ class Lovasz(Overlap):
             refuse(ValueError, "logits", f"fewer than {MOST_SORTED} positions to be sorted at once", f"shape {self.x.shape}")
         if self.x.size:
             table, given, *found = _regions.lovasz(
-                r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, only_present=self.only_present,
-                with_slopes=slopes, **r.options(),
-            )  # fmt: skip
+                *r.arguments(), only_present=self.only_present, with_slopes=slopes, **r.options()
+            )
             r.judge(found)
         values, volume, counted = (table[:, r.first :, k] for k in range(3))
         return values, (volume if self.only_present else counted) > 0, given
@@ -382,10 +396,7 @@ class Lovasz(Overlap):
         r = self.r
         slopes = np.zeros((*weight.shape, _regions.SLOPES))
         slopes[..., 0] = weight
-        _regions.slopes(
-            r.x, r.axis, r.target, _regions.TARGETS[r.kind], r.activation, self._coefficients(slopes), gradient, given=backward,
-            **r.options(),
-        )  # fmt: skip
+        _regions.slopes(*r.arguments(), self._coefficients(slopes), gradient, given=backward, **r.options())
 
 
 class Boxes(Plan):
@@ -404,11 +415,7 @@ class Boxes(Plan):
             refuse(ValueError, "target", f"the shape of boxes, {self.x.shape}", f"shape {self.t.shape}")
         self.wide = _check.is_wide(self.x.dtype, self.t.dtype)
         self.eps, self.reduction, self.shape = eps, reduction, self.x.shape[:-1]
-        self.sample_weight: Array | None = None
-        self.total_weight = float(self.x.size // 4)
-        if sample_weight is not None:
-            self.sample_weight = _check.weights("sample_weight", sample_weight, self.shape)
-            self.total_weight = _total(self.sample_weight)
+        self.sample_weight, self.total_weight = weighed(sample_weight, self.shape)
 
     def _inputs(self) -> tuple[Array | None, ...]:
         return self.x, self.t, self.sample_weight
@@ -426,9 +433,7 @@ class Boxes(Plan):
     def terms(self) -> Terms:
         values = np.empty(self.shape, FLOAT64)
         self._kernel(1.0, values, None)
-        if self.sample_weight is None:
-            return values, np.broadcast_to(FLOAT64.type(1), self.shape)
-        return values, self.sample_weight.astype(FLOAT64)
+        return values, weights_of_terms(self.sample_weight, self.shape)
 
     def _kernel(self, scale: float, values: Array | None, grad: Array | None) -> float:
         if self.x.size == 0:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastloss import _check, _scores
 from fastloss._check import FLOAT64, Array, refuse
-from fastloss._plan import REDUCTIONS, Plan, Result, Rows, Terms, _total, unpacked
+from fastloss._plan import REDUCTIONS, Plan, Result, Rows, Terms, unpacked, weighed
 from fastloss._threads import get_num_threads
 
 
@@ -94,11 +94,7 @@ class CumulativeLink(Plan):
         self.wide = _check.is_wide(score.dtype, thresholds.dtype)
         self.cuts = np.array(thresholds, dtype=FLOAT64)  # a copy: out may be the thresholds themselves
         self.reduction = reduction
-        self.sample_weight: Array | None = None
-        self.total_weight = float(score.size)
-        if sample_weight is not None:
-            self.sample_weight = _check.weights("sample_weight", sample_weight, score.shape)
-            self.total_weight = _total(self.sample_weight)
+        self.sample_weight, self.total_weight = weighed(sample_weight, score.shape)
 
     def _inputs(self) -> Sequence[Array | None]:
         return self.x, self.thresholds, self.target, self.sample_weight

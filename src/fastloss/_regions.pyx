@@ -18,7 +18,7 @@ import numpy as np
 
 cimport numpy as cnp
 from libc.math cimport INFINITY
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -33,6 +33,7 @@ from fastloss._kernels cimport (
     fl_real_table,
     fl_view,
     fl_view_at,
+    interrupted,
     isa,
     make_view,
     real_table,
@@ -70,6 +71,18 @@ cdef extern from "regions.h" nogil:
         char *grad
         Py_ssize_t grad_step
 
+    ctypedef struct fl_lovasz:
+        Py_ssize_t n
+        void *error
+        void *from_ "from"
+        void *to
+        uint32_t *count
+        int slopes
+        int pass_ "pass"
+        Py_ssize_t counted
+        Py_ssize_t own
+        double value
+
     ctypedef struct fl_region_real:
         Py_ssize_t (*labels)(int, const char *, Py_ssize_t, Py_ssize_t, int64_t, int, int64_t, void *,
                              Py_ssize_t *) noexcept nogil
@@ -84,7 +97,12 @@ cdef extern from "regions.h" nogil:
         void (*sigmoid_sums)(const fl_region *, Py_ssize_t, int, double *) noexcept nogil
         void (*sigmoid_grad)(const fl_region *, Py_ssize_t, int) noexcept nogil
         void (*errors)(Py_ssize_t, const void *, const void *, const void *, double, void *) noexcept nogil
-        double (*lovasz)(Py_ssize_t, void *, void *, int, int, double *, double *) noexcept nogil
+        void (*lovasz_begin)(fl_lovasz *) noexcept nogil
+        void (*lovasz_read)(fl_lovasz *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        int (*lovasz_turn)(fl_lovasz *) noexcept nogil
+        void (*lovasz_move)(fl_lovasz *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*lovasz_add)(fl_lovasz *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        int passes
         Py_ssize_t key_bytes
         Py_ssize_t pair_bytes
         Py_ssize_t register_bytes
@@ -117,6 +135,7 @@ cdef enum:
     BLOCK_POSITIONS = 4096  # positions of a block at the most
     FUSED_CLASSES = 4096  # to the power of 8 it is still a float
     PARTIALS = 524288  # partial sums that are kept at once
+    SORTED = 2097152  # elements that are read, moved or added until a long sort looks for Ctrl-C: about 15 ms
     BOX_BLOCK = 512
     CORNERS, CORNER_AND_SIZE, CENTRE_AND_SIZE
 
@@ -624,20 +643,58 @@ cdef int run_slopes(RegionCall *call, int threads) except -1:
 cdef struct SortCall:
     const fl_region_real *loops
     Py_ssize_t n, step  # positions of a group; bytes of one class's errors
-    bint slopes, only_present
+    bint slopes, only_present, stop
     char *errors
     double *results  # per group and class: value, volume, how many positions count
     char *scratch
-    Py_ssize_t scratch_size
+    Py_ssize_t scratch_size, element  # element: bytes of what is sorted
+
+
+ctypedef void (*sort_step)(fl_lovasz *, Py_ssize_t, Py_ssize_t) noexcept nogil
+
+
+cdef bint in_stretches(SortCall *call, fl_lovasz *job, sort_step work, Py_ssize_t n, int thread) noexcept nogil:
+    """Do the work on n elements; whether it was finished."""
+    cdef Py_ssize_t start = 0
+    while start < n:
+        if start and interrupted(&call.stop, thread):
+            return False
+        work(job, start, min(<Py_ssize_t>SORTED, n - start))
+        start += SORTED
+    return True
+
+
+cdef bint sort_digits(SortCall *call, fl_lovasz *job, int thread) noexcept nogil:
+    """From the least significant one on; whether it was finished."""
+    cdef int k
+    cdef void *moved
+    for k in range(call.loops.passes):
+        job.pass_ = k
+        if call.loops.lovasz_turn(job):
+            if not in_stretches(call, job, call.loops.lovasz_move, job.counted, thread):
+                return False
+            moved = job.to
+            job.to, job.from_ = job.from_, moved
+    return True
 
 
 cdef void sort_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    cdef const SortCall *call = <const SortCall *>call_
+    """One class of one group."""
+    cdef SortCall *call = <SortCall *>call_
+    cdef char *scratch = call.scratch + thread * call.scratch_size
     cdef double *result = call.results + 3 * b
-    result[0] = call.loops.lovasz(
-        call.n, call.errors + b * call.step, call.scratch + thread * call.scratch_size, call.slopes, call.only_present,
-        &result[1], &result[2],
-    )
+    cdef fl_lovasz job
+    job.n, job.error, job.slopes = call.n, call.errors + b * call.step, call.slopes
+    job.count, job.from_ = <uint32_t *>scratch, scratch + FL_COUNT_BYTES
+    job.to = scratch + FL_COUNT_BYTES + call.n * call.element
+    call.loops.lovasz_begin(&job)
+    if not in_stretches(call, &job, call.loops.lovasz_read, call.n, thread):
+        return
+    result[1], result[2] = <double>job.own, <double>job.counted
+    if call.only_present and job.own == 0:
+        memset(job.error, 0, call.step if call.slopes else 0)
+    elif sort_digits(call, &job, thread) and in_stretches(call, &job, call.loops.lovasz_add, job.counted, thread):
+        result[0] = job.value
 
 
 def lovasz(
@@ -664,12 +721,11 @@ def lovasz(
     findings = run_spans(errors_block, &call, NULL, threads)
     if findings.position < 0:
         sort.loops, sort.errors, sort.results = call.loops, call.given, <double *>cnp.PyArray_DATA(results)
-        sort.step, sort.slopes, sort.only_present = sort.n * call.table.size, with_slopes, only_present
+        sort.step, sort.slopes, sort.only_present, sort.stop = sort.n * call.table.size, with_slopes, only_present, False
+        sort.element = call.loops.pair_bytes if with_slopes else call.loops.key_bytes
         most = groups * call.job.C
         threads = <int>max(1, min(threads, most))
-        workspace = Workspace(
-            FL_COUNT_BYTES + 2 * sort.n * (call.loops.pair_bytes if with_slopes else call.loops.key_bytes), threads
-        )
+        workspace = Workspace(FL_COUNT_BYTES + 2 * sort.n * sort.element, threads)
         sort.scratch, sort.scratch_size = workspace.base(), workspace.size
         run_blocks(sort_block, &sort, most, 1000.0 + 10.0 * sort.n, threads)
     return results, errors if with_slopes else None, *findings.told()

@@ -909,27 +909,19 @@ cdef void pick_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 
 cdef int set_plane(Plane *plane, cnp.ndarray a, int axis, const fl_real_table *table) except -1:
     cdef int k
+    cdef bint own  # numbers of the computation type, where they may be read as such
     plane.given = a is not None
     if not plane.given:
         return 0
     make_view(&plane.rows, a, axis)
     plane.step = cnp.PyArray_STRIDE(a, axis)
-    plane.direct = (
-        plane.rows.type == (FL_F64 if table.size == 8 else FL_F32)
-        and (plane.step == table.size or cnp.PyArray_DIM(a, axis) == 1)
-        and <size_t>plane.rows.data % <size_t>table.size == 0
-    )
+    own = plane.rows.type == (FL_F64 if table.size == 8 else FL_F32) and <size_t>plane.rows.data % <size_t>table.size == 0
     for k in range(plane.rows.ndim):
         if plane.rows.stride[k] % table.size:
-            plane.direct = False
+            own = False
+    plane.direct = own and (plane.step == table.size or cnp.PyArray_DIM(a, axis) == 1)
     plane.halves = cnp.PyArray_ITEMSIZE(a) == 2 and plane.step == 2
-    plane.runs = (
-        plane.rows.type == (FL_F64 if table.size == 8 else FL_F32) and plane.rows.stride[plane.rows.ndim - 1] == table.size
-        and plane.step % table.size == 0 and <size_t>plane.rows.data % <size_t>table.size == 0
-    )
-    for k in range(plane.rows.ndim):
-        if plane.rows.stride[k] % table.size:
-            plane.runs = False
+    plane.runs = own and plane.rows.stride[plane.rows.ndim - 1] == table.size and plane.step % table.size == 0
     return 0
 
 

@@ -22,6 +22,7 @@ from fastloss._plan_regions import Boxes, Lovasz, Overlap, generalized, overlap,
     range="[0, 1]",
     citation="Milletari, Navab and Ahmadi, V-Net, 2016",
     sampler="class_volumes",
+    regions=True,
 )
 def dice(
     logits: Any,
@@ -122,6 +123,7 @@ def dice(
     range="[0, 1]",
     citation="Rahman and Wang, Optimizing Intersection-Over-Union in Deep Neural Networks for Image Segmentation, 2016",
     sampler="class_volumes",
+    regions=True,
 )
 def jaccard(
     logits: Any,
@@ -210,6 +212,7 @@ def jaccard(
     range="[0, 1]",
     citation="Salehi, Erdogmus and Gholipour, Tversky loss function for image segmentation, 2017",
     sampler="class_volumes",
+    regions=True,
 )
 def tversky(
     logits: Any,
@@ -302,6 +305,7 @@ def tversky(
     range="[0, 1]",
     citation="Abraham and Khan, A Novel Focal Tversky Loss Function With Improved Attention U-Net, 2019",
     sampler="class_volumes",
+    regions=True,
 )
 def focal_tversky(
     logits: Any,
@@ -394,6 +398,7 @@ def focal_tversky(
     range="[0, 1]",
     citation="Sudre et al., Generalised Dice overlap as a deep learning loss function for highly unbalanced segmentations, 2017",
     sampler="class_volumes",
+    regions=True,
 )
 def generalized_dice(
     logits: Any,
@@ -478,6 +483,7 @@ def generalized_dice(
     range="[0, inf)",
     citation="Isensee et al., nnU-Net: a self-configuring method for deep learning-based biomedical image segmentation, 2021",
     sampler="class_volumes",
+    regions=True,
 )
 def dice_cross_entropy(
     logits: Any,
@@ -581,6 +587,8 @@ def dice_cross_entropy(
     range="[0, 1]",
     citation="Berman, Triki and Blaschko, The Lovasz-Softmax loss, 2018",
     sampler="class_volumes",
+    regions=True,
+    copies=1,
     sample_options={"per_image": True},
 )
 def lovasz(

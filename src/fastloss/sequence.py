@@ -188,8 +188,7 @@ def ctc_align(
 
 def _name_classes(paths: Array, sequences: Sequences) -> None:
     """Places among the extended labels become classes, in place."""
-    starts = np.cumsum(sequences.counts) - sequences.counts
-    for path, first in zip(paths, starts, strict=True):
+    for path, first in zip(paths, sequences.starts, strict=True):
         is_label = path % 2 == 1
         is_label &= path >= 0
         path[(path >= 0) & ~is_label] = sequences.blank

@@ -27,7 +27,12 @@
       .sigmoid_sums = region_sigmoid_sums_##suffix,                                                                      \
       .sigmoid_grad = region_sigmoid_grad_##suffix,                                                                      \
       .errors = region_errors_##suffix,                                                                                  \
-      .lovasz = region_lovasz_##suffix,                                                                                  \
+      .lovasz_begin = region_lovasz_begin_##suffix,                                                                      \
+      .lovasz_read = region_lovasz_read_##suffix,                                                                        \
+      .lovasz_turn = region_lovasz_turn_##suffix,                                                                        \
+      .lovasz_move = region_lovasz_move_##suffix,                                                                        \
+      .lovasz_add = region_lovasz_add_##suffix,                                                                          \
+      .passes = FL_SORT_PASSES_##suffix,                                                                                 \
       .key_bytes = sizeof(((union {                                                                                      \
                             float f32;                                                                                   \
                             double f64;                                                                                  \

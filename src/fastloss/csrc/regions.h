@@ -38,6 +38,19 @@ typedef struct {
   ptrdiff_t grad_step;
 } fl_region;
 
+/* Lovasz's extension of one class. It is made in stretches, so that a long class can be given up: begin; read all errors; for each
+   digit by which elements differ, move all of them; add all up. */
+typedef struct {
+  ptrdiff_t n;     /* positions, fewer than 2^32 */
+  void *error;     /* as `errors` wrote them; they become slopes if wanted */
+  void *from, *to; /* the elements that are sorted, and where they are moved to */
+  uint32_t *count; /* how many have which digit, for each pass; then where the next of them is to be */
+  int slopes, pass;
+  ptrdiff_t counted, own;     /* how many positions are not hidden, and how many belong to the class */
+  double intersection, unite; /* of what is left of the class when errors are added, and of what is predicted */
+  double value, run, lost;    /* a compensated sum */
+} fl_lovasz;
+
 #define FL_REGION_WORK 10
 #define FL_HIDDEN 2.0             /* among the errors, which are at most 1 */
 #define FL_COUNT_BYTES (6 * 8192) /* of a sort's workspace, before its elements */
@@ -60,8 +73,12 @@ typedef struct {
   void (*sigmoid_sums)(const fl_region *block, ptrdiff_t c, int hidden, double *sums);
   void (*sigmoid_grad)(const fl_region *block, ptrdiff_t c, int hidden);
   void (*errors)(ptrdiff_t P, const void *p, const void *rest, const void *label, double own, void *error);
-  double (*lovasz)(ptrdiff_t n, void *error, void *scratch, int slopes, int only_present, double *volume,
-                   double *counted);
+  void (*lovasz_begin)(fl_lovasz *job);
+  void (*lovasz_read)(fl_lovasz *job, ptrdiff_t start, ptrdiff_t n);
+  int (*lovasz_turn)(fl_lovasz *job); /* before a pass; 0: all elements have the same digit */
+  void (*lovasz_move)(fl_lovasz *job, ptrdiff_t start, ptrdiff_t n);
+  void (*lovasz_add)(fl_lovasz *job, ptrdiff_t start, ptrdiff_t n);
+  int passes;
   ptrdiff_t key_bytes, pair_bytes; /* of an element that is sorted, for a value and for slopes */
   ptrdiff_t register_bytes, block;
 } fl_region_real;

@@ -25,28 +25,22 @@ FL_INLINE uint64_t fl_key_f64(fl_pair_f64 e) { return e.key; }
 FL_INLINE ptrdiff_t fl_place_f64(fl_pair_f64 e) { return e.place; }
 #endif
 FL_INLINE U FN(fl_alone)(U key) { return key; }
+enum { FN(FL_SORT_PASSES) = FL_PASSES };
 
 #define FL_DIGIT_BITS 11
 #define FL_DIGIT(key, pass) ((size_t)((key) >> ((pass) * FL_DIGIT_BITS)) & ((1 << FL_DIGIT_BITS) - 1))
 
-/* Sorts n elements of a by their keys, through b; returns where they end up. count: FL_PASSES x 2^FL_DIGIT_BITS. */
-#define FL_SORT(E, name, KEY)                                                                                            \
-  static E *name(ptrdiff_t n, E *a, E *b, uint32_t *count) {                                                             \
-    for (int pass = 0; pass < FL_PASSES; pass++, count += 1 << FL_DIGIT_BITS) {                                          \
-      if (n == 0 || count[FL_DIGIT(KEY(a[0]), pass)] == n) continue;                                                     \
-      uint32_t start = 0;                                                                                                \
-      for (size_t d = 0; d < (size_t)1 << FL_DIGIT_BITS; d++) {                                                          \
-        const uint32_t here = count[d];                                                                                  \
-        count[d] = start, start += here;                                                                                 \
-      }                                                                                                                  \
-      for (ptrdiff_t i = 0; i < n; i++) b[count[FL_DIGIT(KEY(a[i]), pass)]++] = a[i];                                    \
-      E *other = a;                                                                                                      \
-      a = b, b = other;                                                                                                  \
-    }                                                                                                                    \
-    return a;                                                                                                            \
+/* One pass over some elements: each goes where its digit's next one is to be. */
+#define FL_MOVE(E, name, KEY)                                                                                            \
+  static void name(fl_lovasz *job, ptrdiff_t start, ptrdiff_t n) {                                                       \
+    const int pass = job->pass;                                                                                          \
+    uint32_t *place = job->count + ((size_t)pass << FL_DIGIT_BITS);                                                      \
+    const E *from = job->from;                                                                                           \
+    E *to = job->to;                                                                                                     \
+    for (ptrdiff_t i = start; i < start + n; i++) to[place[FL_DIGIT(KEY(from[i]), pass)]++] = from[i];                   \
   }
-FL_SORT(U, FN(sort_keys), FN(fl_alone))
-FL_SORT(FN(fl_pair), FN(sort_pairs), FN(fl_key))
+FL_MOVE(U, FN(move_keys), FN(fl_alone))
+FL_MOVE(FN(fl_pair), FN(move_pairs), FN(fl_key))
 
 /* How much the Jaccard loss grows by the next position: `own` if it belongs to the class. */
 FL_INLINE double FN(gain)(int own, double *intersection, double *unite) {
@@ -68,35 +62,31 @@ FL_INLINE double FN(error_of)(U key) { /* from an inverted key */
 /* A sum of many terms >= 0: in runs of 64, which are added with compensation. */
 #ifndef FL_LONG_SUM
 #define FL_LONG_SUM
-typedef struct {
-  double run, total, lost;
-} fl_long_sum;
-static inline double fl_long_total(fl_long_sum *s) {
-  const double x = s->run - s->lost, next = s->total + x;
-  s->lost = (next - s->total) - x, s->total = next, s->run = 0;
-  return next;
-}
-static inline void fl_long_add(fl_long_sum *s, double x, ptrdiff_t i) {
+static inline void fl_long_add(fl_lovasz *s, double x, ptrdiff_t i) {
   s->run += x;
-  if ((i & 63) == 63) fl_long_total(s);
+  if ((i & 63) != 63 && i != s->counted - 1) return;
+  const double y = s->run - s->lost, next = s->value + y;
+  s->lost = (next - s->value) - y, s->value = next, s->run = 0;
 }
 #endif
 
-/* The value for n < 2^32 positions; their errors (as region_errors wrote them) become slopes if wanted. scratch: two elements for
-   each position, and the counts. *volume: how many positions belong to the class; *counted: how many are not hidden.
-   only_present: a class without positions is not looked at. */
-static double FN(region_lovasz)(ptrdiff_t n, void *error_, void *scratch, int slopes, int only_present, double *volume,
-                                double *counted) {
+static void FN(region_lovasz_begin)(fl_lovasz *job) {
+  memset(job->count, 0, FL_COUNT_BYTES);
+  job->counted = job->own = 0;
+  job->value = job->run = job->lost = 0;
+}
+
+static void FN(region_lovasz_read)(fl_lovasz *job, ptrdiff_t start, ptrdiff_t n) {
   const U sign = (U)1 << (FL_REAL_BITS - 1);
   const R hidden_error = (R)FL_HIDDEN;
-  R *error = error_;
-  uint32_t *count = scratch;
-  memset(count, 0, FL_COUNT_BYTES);
-  U hidden, *keys = (U *)((char *)scratch + FL_COUNT_BYTES);
-  FN(fl_pair) *pairs = (FN(fl_pair) *)keys;
+  const int slopes = job->slopes;
+  R *error = job->error;
+  U hidden, *keys = job->from;
+  FN(fl_pair) *pairs = job->from;
+  uint32_t *count = job->count;
+  ptrdiff_t m = job->counted, own = job->own;
   memcpy(&hidden, &hidden_error, sizeof hidden);
-  ptrdiff_t m = 0, own = 0;
-  for (ptrdiff_t i = 0; i < n; i++) {
+  for (ptrdiff_t i = start; i < start + n; i++) {
     U bits;
     memcpy(&bits, error + i, sizeof bits);
     if (bits == hidden) {
@@ -112,32 +102,50 @@ static double FN(region_lovasz)(ptrdiff_t n, void *error_, void *scratch, int sl
     else
       keys[m++] = key;
   }
-  *volume = (double)own, *counted = (double)m;
-  double intersection = *volume, unite = *volume;
-  fl_long_sum sum = {0};
-  if (only_present && own == 0) {
-    for (ptrdiff_t i = 0; slopes && i < n; i++) error[i] = 0;
-    return 0;
+  job->counted = m, job->own = own;
+  job->intersection = job->unite = (double)own;
+}
+
+static int FN(region_lovasz_turn)(fl_lovasz *job) {
+  uint32_t *count = job->count + ((size_t)job->pass << FL_DIGIT_BITS), start = 0;
+  if (job->counted == 0) return 0;
+  const U first = job->slopes ? FN(fl_key)(*(const FN(fl_pair) *)job->from) : *(const U *)job->from;
+  if (count[FL_DIGIT(first, job->pass)] == job->counted) return 0;
+  for (size_t d = 0; d < (size_t)1 << FL_DIGIT_BITS; d++) {
+    const uint32_t here = count[d];
+    count[d] = start, start += here;
   }
-  if (!slopes) {
-    keys = FN(sort_keys)(m, keys, keys + n, count);
-    for (ptrdiff_t i = 0; i < m; i++)
-      fl_long_add(&sum, FN(error_of)(keys[i]) * FN(gain)(!(keys[i] & 1), &intersection, &unite), i);
-    return fl_long_total(&sum);
-  }
-  pairs = FN(sort_pairs)(m, pairs, pairs + n, count);
-  for (ptrdiff_t i = 0; i < m; i++) {
-    const U key = FN(fl_key)(pairs[i]);
-    const int is = !(key & 1);
-    const double gain = FN(gain)(is, &intersection, &unite);
-    fl_long_add(&sum, FN(error_of)(key) * gain, i);
-    error[FN(fl_place)(pairs[i])] = (R)(is ? -gain : gain);
-  }
-  return fl_long_total(&sum);
+  return 1;
+}
+
+static void FN(region_lovasz_move)(fl_lovasz *job, ptrdiff_t start, ptrdiff_t n) {
+  if (job->slopes)
+    FN(move_pairs)(job, start, n);
+  else
+    FN(move_keys)(job, start, n);
+}
+
+static void FN(region_lovasz_add)(fl_lovasz *job, ptrdiff_t start, ptrdiff_t n) {
+  fl_lovasz sum = *job;
+  const U *keys = job->from;
+  const FN(fl_pair) *pairs = job->from;
+  R *error = job->error;
+  if (!sum.slopes)
+    for (ptrdiff_t i = start; i < start + n; i++)
+      fl_long_add(&sum, FN(error_of)(keys[i]) * FN(gain)(!(keys[i] & 1), &sum.intersection, &sum.unite), i);
+  else
+    for (ptrdiff_t i = start; i < start + n; i++) {
+      const U key = FN(fl_key)(pairs[i]);
+      const int is = !(key & 1);
+      const double gain = FN(gain)(is, &sum.intersection, &sum.unite);
+      fl_long_add(&sum, FN(error_of)(key) * gain, i);
+      error[FN(fl_place)(pairs[i])] = (R)(is ? -gain : gain);
+    }
+  *job = sum;
 }
 
 #undef U
 #undef FL_PASSES
 #undef FL_DIGIT_BITS
 #undef FL_DIGIT
-#undef FL_SORT
+#undef FL_MOVE

@@ -99,9 +99,9 @@ class Metrics:
             given = {option: value for option, value in options.items() if option in has}
             if missing := [shared for shared in loss.shared if shared not in given]:
                 raise TypeError(f"{loss.name}: {missing[0]}: expected an array, got none")
-            full = {**loss.options, **given}
-            full = {option: value for option, value in full.items() if option not in loss.beside}
+            full = {option: value for option, value in {**loss.options, **given}.items() if option not in loss.beside}
             described = {option: describe(value) for option, value in sorted(full.items())}
+            _refuse_pooling(loss, described)
             term = Term(loss, given, described)
             keys = [(t.loss, t.description) for t in terms]  # a custom loss may share its name with another
             if (loss, described) not in keys:
@@ -128,6 +128,13 @@ class Metrics:
                         f"got axes {axes[name]} and {axis}; evaluate them one by one"
                     )
         return axes
+
+
+def _refuse_pooling(loss: Loss[Any], described: Mapping[str, Any]) -> None:
+    """Items that are pooled have no values of their own: what they add up to would depend on the chunks."""
+    for option, own in (("batch", False), ("per_image", True)):
+        if loss.regions and described.get(option, own) is not own:
+            raise ValueError(f"{loss.name}: {option}: expected {own} to evaluate items, got {described[option]!r}")
 
 
 def class_axis(term: Term) -> int | None:

@@ -202,9 +202,10 @@ class _Cut:
     def of(cls, metrics: Metrics, reader: Reader, budget: int, *, grouped: bool, alone: bool) -> _Cut:
         """As many rows as fit the budget with all that is computed of them, and no more than help."""
         width = reader.row_bytes()
-        samples = sum(_samples(term, reader.sources[term.loss.arrays[0]]) for term in metrics.terms)
+        firsts = [(term, reader.sources[term.loss.arrays[0]]) for term in metrics.terms]
         # Terms are two float64 per sample; sums, counts and the hardest need as much again.
-        computed = (48 if grouped else 32) * samples
+        computed = (48 if grouped else 32) * sum(_samples(term, first) for term, first in firsts)
+        computed += max(term.loss.copies * first.row_bytes() for term, first in firsts)  # of one call after the other
         allowed = fastloss.get_num_threads()
 
         def rows(workers: int) -> int:
@@ -386,9 +387,12 @@ def _samples(term: Term, first: Source) -> int:
     lead = axes[first.name]
     if lead is None or not shape or term.loss.beside:  # one row, or one sequence
         return 1
-    classes = class_axis(term)
+    axis = class_axis(term)
+    classes = shape[axis] if axis is not None else 1
+    if term.loss.regions:  # at the most
+        return classes
     rest = [n for i, n in enumerate(shape) if i != lead]
-    return math.prod(rest) // (max(shape[classes], 1) if classes is not None else 1)
+    return math.prod(rest) // max(classes, 1)
 
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

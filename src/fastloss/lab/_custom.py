@@ -20,7 +20,7 @@ import numpy.typing as npt
 from fastloss import _check
 from fastloss._check import FLOAT32, FLOAT64, Array, refuse
 from fastloss._loss import Loss
-from fastloss._plan import REDUCTIONS, Plan, Result, Terms, _total, unpacked
+from fastloss._plan import REDUCTIONS, Plan, Result, Terms, unpacked, weighed, weights_of_terms
 
 from . import _numeric
 
@@ -71,9 +71,9 @@ class CustomLoss(Loss[...]):
         formula, range, citation = texts
         super().__init__(
             body, wrt=chosen, max_order=2, pointwise=pointwise, formula=formula, range=range, citation=citation,
-            sampler="", ulp={},
+            sampler="", ulp={}, row_axis=None if pointwise else -1,
         )  # fmt: skip
-        self.family, self.row_axis = "custom", None if pointwise else -1
+        self.family = "custom"
         self.functions: Mapping[str, Function | None] = MappingProxyType({"value": value, "grad": grad, "hess": hess})
         self.numeric = tuple(order for order in _ORDER if self.functions[order] is None)
         self._draw = sampler
@@ -174,11 +174,7 @@ class CustomPlan(Plan):
         self.x = self.given[loss.wrt[0]]
         self.samples = self._elements() if loss.pointwise else self._rows()
         self.wide = self._is_wide(arguments)
-        self.sample_weight: Array | None = None
-        self.total_weight = float(math.prod(self.samples))
-        if sample_weight is not None:
-            self.sample_weight = _check.weights("sample_weight", sample_weight, self.samples)
-            self.total_weight = _total(self.sample_weight)
+        self.sample_weight, self.total_weight = weighed(sample_weight, self.samples)
 
     def _elements(self) -> tuple[int, ...]:
         """The one shape of all arrays that are not scalars; scalars are spread over it."""
@@ -304,10 +300,9 @@ class CustomPlan(Plan):
 
     def terms(self) -> Terms:
         values = np.array(self._values(self._cast(FLOAT64)), FLOAT64)
-        if self.sample_weight is None:
-            return values, np.broadcast_to(FLOAT64.type(1), self.samples)
-        weights = self.sample_weight.astype(FLOAT64)
-        return values * weights, weights
+        weights = weights_of_terms(self.sample_weight, self.samples)
+        values *= weights
+        return values, weights
 
     def _weighed(self, values: Array) -> Any:
         """The call's value: weighted, and reduced in float64."""

@@ -167,6 +167,8 @@ class _Subject:
         for place in self.places:  # an integer argument has no slope until it is real
             self.args[place] = np.asarray(self.args[place], np.float64)
         self.pointwise = getattr(loss, "pointwise", None)
+        options = getattr(loss, "options", None)
+        self.axis = self.params.get("axis", options.get("axis", -1) if isinstance(options, Mapping) else -1)
 
     def _reductions(self) -> list[str]:
         """Those to check: the one asked for, all if there are several, or whatever comes."""
@@ -255,39 +257,46 @@ def _wide(a: Any) -> Array:
 
 @dataclass
 class _Batch:
-    """Entries of one argument, each of a sample of its own: `entries` flat in the argument, `samples` flat in the values."""
+    """Entries of one argument, each of a sample of its own: `entries` flat in the argument, `samples` out of `count`."""
 
     entries: Indices
     samples: Indices | None  # None: a single entry against the total
+    count: int = 1  # samples, of as many values each, which are added
+
+    def of_samples(self, values: Floats) -> Floats:
+        """What the samples add up to."""
+        totals: Floats = values.reshape(self.count, -1).sum(axis=1)
+        return totals
 
 
 def _batches(subject: _Subject, place: int, reduction: str, values: Floats, chosen: Indices) -> list[_Batch]:
     """The chosen entries, as few batches as samples allow."""
-    samples = _samples_of(subject, place, values, chosen)
-    if samples is not None:
+    for samples, count in _samples_of(subject, place, values, chosen):
         rank = _rank_within(samples)
-        batches = [_Batch(chosen[rank == r], samples[rank == r]) for r in range(int(rank.max(initial=-1)) + 1)]
+        batches = [_Batch(chosen[rank == r], samples[rank == r], count) for r in range(int(rank.max(initial=-1)) + 1)]
         if _are_independent(subject, place, reduction, values, batches):
             return batches
     return [_Batch(chosen[i : i + 1], None) for i in range(chosen.size)]
 
 
-def _samples_of(subject: _Subject, place: int, values: Floats, chosen: Indices) -> Indices | None:
-    """The sample that each entry belongs to, by the shapes; None where they do not tell."""
+def _samples_of(subject: _Subject, place: int, values: Floats, chosen: Indices) -> Iterator[tuple[Indices, int]]:
+    """The sample that each entry may belong to, by the shapes, and how many there are: one for each value, or one for each place
+    along the first axis of the values, as where the classes of an image share a softmax."""
     shape = subject.args[place].shape
     if values.ndim == 0 or not values.size:
-        return None
-    if shape == values.shape:
-        return chosen
+        return
     index = np.unravel_index(chosen, shape)
-    axis = subject.params.get("axis", -1)
-    if len(shape) == values.ndim + 1 and isinstance(axis, int) and -len(shape) <= axis < len(shape):
-        axis %= len(shape)
-        if shape[:axis] + shape[axis + 1 :] == values.shape:
-            return np.ravel_multi_index(index[:axis] + index[axis + 1 :], values.shape).astype(np.intp)
-    if shape[: values.ndim] == values.shape:
-        return np.ravel_multi_index(index[: values.ndim], values.shape).astype(np.intp)
-    return None
+    axis = subject.axis
+    beside = axis % len(shape) if isinstance(axis, int) and -len(shape) <= axis < len(shape) else len(shape)
+    kept, at = shape[:beside] + shape[beside + 1 :], index[:beside] + index[beside + 1 :]
+    if shape == values.shape:
+        yield chosen, values.size
+    elif kept == values.shape:
+        yield np.ravel_multi_index(at, values.shape).astype(np.intp), values.size
+    elif shape[: values.ndim] == values.shape:
+        yield np.ravel_multi_index(index[: values.ndim], values.shape).astype(np.intp), values.size
+    if values.ndim > 1 and kept[:1] == values.shape[:1]:
+        yield at[0], values.shape[0]
 
 
 def _rank_within(samples: Indices) -> Indices:
@@ -311,9 +320,12 @@ def _are_independent(subject: _Subject, place: int, reduction: str, values: Floa
                 now = subject.values(subject.moved(place, entries, 2.0**-20 * np.maximum(1.0, np.abs(x))), reduction)
             except ValueError:
                 continue  # out of the domain; the other half may tell
-            still = np.ones(values.size, bool)
+            still = np.ones(batch.count, bool)
             still[batch.samples[part]] = False
-            if now.shape != values.shape or not np.array_equal(now.ravel()[still], values.ravel()[still], equal_nan=True):
+            if now.shape != values.shape:
+                return False
+            before, after = (v.reshape(batch.count, -1)[still] for v in (values, now))
+            if not np.array_equal(before, after, equal_nan=True):
                 return False
     return True
 
@@ -328,8 +340,8 @@ def _measure(
         args = subject.moved(place, batch.entries, by)
         if order == 2:
             return subject.gradients(args, reduction)[which].reshape(-1)[batch.entries]
-        values = subject.values(args, reduction).reshape(-1)
-        return values.sum(keepdims=True) if batch.samples is None else values[batch.samples]
+        values = batch.of_samples(subject.values(args, reduction))
+        return values if batch.samples is None else values[batch.samples]
 
     x = subject.args[place].reshape(-1)[batch.entries]
     x = np.where(np.isfinite(x), x, 0.0)
@@ -450,7 +462,8 @@ def _of_the_reduction(
 ) -> _Comparison:
     """The slope of the reduced number itself: along whole batches, with random signs and lengths, and for a few single entries.
 
-    Each entry moves no farther than it did on its own, so no new kink is met.
+    Each entry moves no farther than it did on its own, so no new kink is met, unless entries hang together: all of them are one
+    batch then.
     """
     which, shape = subject.places.index(place), subject.args[place].shape
     analytic = subject.gradients(subject.args, reduction)[which].reshape(-1)
@@ -469,14 +482,13 @@ def _of_the_reduction(
         unit = float(np.abs(direction).max())
         return replace(found, value=found.value / unit, error=found.error / unit, natural=found.natural / unit)
 
-    offset = 0
-    for batch in batches:
-        part = slice(offset, offset + batch.entries.size)
-        offset += batch.entries.size
-        good = np.flatnonzero(sound[part])
+    hang_together = bool(batches) and batches[0].samples is None
+    ends = [entries.size] if hang_together else np.cumsum([batch.entries.size for batch in batches]).tolist()
+    for start, end in zip([0, *ends], ends, strict=False):
+        good = start + np.flatnonzero(sound[start:end])
         if good.size < 2:
             continue
-        where, far = batch.entries[good], reach[part][good]
+        where, far = entries[good], reach[good]
         for kind, sign in (("aligned", np.sign(analytic[where])), ("random", settings.rng.choice([-1.0, 1.0], good.size))):
             direction = far * np.where(sign == 0, 1.0, sign) * settings.rng.uniform(0.5, 1.0, good.size)
             direction = np.where(np.isfinite(direction), direction, far)
