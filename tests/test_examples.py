@@ -91,6 +91,23 @@ def test_a_network_learns_to_read_lines_without_being_told_where_the_digits_are(
     assert len(picture) > 10_000
 
 
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_an_embedding_tells_digits_apart_that_it_has_never_seen(seed: str, tmp_path: Path) -> None:
+    """Better than their pixels do, whichever digits were kept back; seven of them taught it, by the hardest triplets."""
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("tqdm")
+    printed = run("digit_embeddings.py", tmp_path, "--seed", seed)
+    kept = re.search(r"of 7 digits; (\d), (\d), (\d) are kept back", printed)
+    assert kept is not None
+    found = re.search(r"([\d.]+)% by embedding, ([\d.]+)% by pixels", printed)
+    assert found is not None
+    assert float(found[1]) > float(found[2]) + 5
+    picture = (tmp_path / "digit_embeddings.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 10_000
+
+
 @pytest.mark.parametrize("word", ["hello", "mississippi"])
 def test_letters_are_found_where_they_were_spoken(word: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
