@@ -471,7 +471,7 @@ class MONAI(Peer):
 class MetricLearning(PyTorch):
     """pytorch-metric-learning's miners and losses."""
 
-    LISTED = 10_000_000  # triplets that its lists may hold, eight bytes a number and more for what follows
+    LISTED = 20_000_000  # triplets that its lists may hold, eight bytes a number and more for what follows
 
     def contenders(self, problem: Problem) -> Iterator[Contender]:
         losses, torch = _need("pytorch_metric_learning.losses"), _need("torch")
