@@ -733,11 +733,166 @@ def hinge_embedding_gradient(distance: Array, target: Array) -> tuple[float, Arr
     return float(np.mean(np.where(target == 1, distance, np.maximum(0, lack)))), slope
 
 
+def _squares(x: Array, y: Array) -> Array:
+    """Squared distances between the rows, by a product of matrices."""
+    d = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)
+    d -= 2 * (x @ y.T)
+    return np.maximum(d, 0, out=d)
+
+
+def pairwise_distances(x: Array, y: Array) -> Array:
+    d = _squares(x, y)
+    return np.sqrt(d, out=d)
+
+
+def _triplets(d: Array, positives: Array, negatives: Array, mining: str) -> tuple[Array, Array]:
+    """The pairs (p, n) that an anchor with distances d is compared with."""
+    if mining == "hard":
+        return positives[[d[positives].argmax()]], negatives[[d[negatives].argmin()]]
+    if mining == "semihard":
+        beyond = np.where(d[negatives] > d[positives, None], d[negatives], np.inf)
+        some = np.isfinite(beyond).any(axis=1)
+        return positives[some], negatives[beyond.argmin(axis=1)][some]
+    p, n = np.repeat(positives, negatives.size), np.tile(negatives, positives.size)
+    if mining == "all_semihard":
+        between = (d[n] > d[p]) & (d[n] < d[p] + 0.2)
+        p, n = p[between], n[between]
+    return p, n
+
+
+def batch_triplet_gradient(x: Array, labels: Array, *, mining: str = "hard") -> tuple[float, Array]:
+    """Anchor by anchor, over arrays of its positives and negatives; the mean of the active triplets."""
+    d = pairwise_distances(x, x)
+    total, active, pull = 0.0, 0, np.zeros_like(d)
+    rows = np.arange(len(x))
+    for a in rows:
+        same = labels == labels[a]
+        negatives, same[a] = rows[~same], False
+        positives = rows[same]
+        if not positives.size or not negatives.size:
+            continue
+        p, n = _triplets(d[a], positives, negatives, mining)
+        losses = d[a, p] - d[a, n] + 0.2
+        on = losses > 0
+        total += losses[on].sum()
+        active += int(on.sum())
+        pull[a] = np.bincount(p[on], minlength=len(x)) - np.bincount(n[on], minlength=len(x))
+    pull /= np.maximum(d, 1e-30) * max(1, active)
+    pull += pull.T
+    return total / max(1, active), pull.sum(axis=1)[:, None] * x - pull @ x
+
+
+def batch_triplet(x: Array, labels: Array, *, mining: str = "hard") -> Array:
+    d = pairwise_distances(x, x)
+    total, active = 0.0, 0
+    same = labels == labels[:, None]
+    if mining == "hard":
+        positive = same & ~np.eye(len(x), dtype=bool)
+        losses = np.where(positive, d, -np.inf).max(axis=1) - np.where(same, np.inf, d).min(axis=1) + 0.2
+        return losses[losses > 0]
+    rows = np.arange(len(x))
+    for a in rows:
+        negatives, positives = rows[~same[a]], rows[same[a] & (rows != a)]
+        if mining == "all":
+            losses = d[a, positives, None] - d[a, negatives] + 0.2
+        else:
+            p, n = _triplets(d[a], positives, negatives, mining)
+            losses = d[a, p] - d[a, n] + 0.2
+        active += np.count_nonzero(losses > 0)
+        total += losses[losses > 0].sum()
+    return np.asarray(total / max(1, active))
+
+
+def _unit_rows(x: Array) -> tuple[Array, Array]:
+    length = np.sqrt((x * x).sum(axis=1, keepdims=True))
+    return x / length, length
+
+
+def _through_length(slope: Array, unit: Array, length: Array) -> Array:
+    return (slope - (slope * unit).sum(axis=1, keepdims=True) * unit) / length
+
+
+def _other_log_shares(z: Array, temperature: float) -> Array:
+    """log_softmax of each row's similarities to all other rows."""
+    scores = z @ z.T
+    scores /= temperature
+    np.fill_diagonal(scores, -np.inf)
+    return log_softmax(scores)
+
+
+def _partners(z1: Array, z2: Array) -> tuple[Array, Array, tuple[Array, Array]]:
+    z, length = _unit_rows(np.concatenate([z1, z2]))
+    return z, length, (np.arange(len(z)), np.roll(np.arange(len(z)), len(z1)))
+
+
+def nt_xent(z1: Array, z2: Array) -> Array:
+    z, _, partner = _partners(z1, z2)
+    return -_other_log_shares(z, 0.5)[partner]
+
+
+def nt_xent_gradient(z1: Array, z2: Array) -> tuple[float, tuple[Array, Array]]:
+    z, length, partner = _partners(z1, z2)
+    log_p = _other_log_shares(z, 0.5)
+    value = -log_p[partner].mean()
+    p = np.exp(log_p, out=log_p)
+    p[partner] -= 1
+    p /= 0.5 * len(z)
+    slope = _through_length(p @ z + p.T @ z, z, length)
+    return float(value), (slope[: len(z1)], slope[len(z1) :])
+
+
+def supcon(x: Array, labels: Array) -> Array:
+    positive = labels == labels[:, None]
+    np.fill_diagonal(positive, False)
+    count = positive.sum(axis=1)
+    losses = np.where(positive, -_other_log_shares(_unit_rows(x)[0], 0.07), 0).sum(axis=1)
+    return losses[count > 0] / count[count > 0]
+
+
+def supcon_gradient(x: Array, labels: Array) -> tuple[float, Array]:
+    z, length = _unit_rows(x)
+    positive = labels == labels[:, None]
+    np.fill_diagonal(positive, False)
+    count = positive.sum(axis=1)
+    log_p = _other_log_shares(z, 0.07)
+    share = positive / np.maximum(count, 1)[:, None].astype(x.dtype)
+    value = -np.where(positive, share * log_p, 0).sum() / (count > 0).sum()
+    p = np.exp(log_p, out=log_p)
+    p[count == 0] = 0
+    p -= share
+    p /= 0.07 * (count > 0).sum()
+    return float(value), _through_length(p @ z + p.T @ z, z, length)
+
+
+def info_nce(query: Array, key: Array, *, symmetric: bool = False) -> Array:
+    scores = _unit_rows(query)[0] @ _unit_rows(key)[0].T
+    scores /= 0.07
+    values = -log_softmax(scores).diagonal()
+    return (values - log_softmax(scores, axis=0).diagonal()) / 2 if symmetric else values
+
+
+def info_nce_gradient(query: Array, key: Array, *, symmetric: bool = False) -> tuple[float, tuple[Array, Array]]:
+    (q, of_query), (k, of_key) = _unit_rows(query), _unit_rows(key)
+    scores = q @ k.T
+    scores /= 0.07
+    log_p = log_softmax(scores)
+    value, p = -log_p.diagonal().mean(), np.exp(log_p)
+    if symmetric:
+        log_p = log_softmax(scores, axis=0)
+        value = (value - log_p.diagonal().mean()) / 2
+        p += np.exp(log_p)
+        p /= 2
+    p[np.diag_indices(len(p))] -= 1
+    p /= 0.07 * len(p)
+    return float(value), (_through_length(p @ k, q, of_query), _through_length(p.T @ q, k, of_key))
+
+
 _FURTHER = (
     *("softmax_focal", "poly1_cross_entropy", "generalized_cross_entropy", "kl_div_with_logits"),
     *("pseudo_huber", "log_cosh", "quantile", "expectile", "mape", "msle", "poisson_nll", "gamma", "tweedie"),
     *("dice", "dice_cross_entropy", "lovasz"),
     *("triplet", "contrastive", "cosine_embedding", "margin_ranking", "hinge_embedding"),
+    *("batch_triplet", "nt_xent", "supcon", "info_nce"),
     *("sigmoid_focal", "hinge", "squared_hinge", "perceptron", "soft_margin", "exponential"),
 )
 
@@ -747,7 +902,7 @@ VALUES: dict[str, Callable[..., Array]] = {
         *(mse, mae, huber, nll, cross_entropy, logsumexp, softmax, log_softmax),
         *(binary_cross_entropy, binary_cross_entropy_with_logits),
         *(gaussian_nll, contrastive_divergence, kl_div, js_divergence, gaussian_kl),
-        *(multiclass_hinge, coral, cumulative_link, squared_emd, energy, ctc),
+        *(multiclass_hinge, coral, cumulative_link, squared_emd, energy, ctc, pairwise_distances),
     )
 } | {"smooth_l1": huber}  # equal at delta = beta = 1, the defaults
 VALUES |= {name: globals()[name] for name in _FURTHER}

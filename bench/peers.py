@@ -132,6 +132,7 @@ class SciPy(Peer):
             "logsumexp": partial(special.logsumexp, axis=-1),
             "softmax": partial(special.softmax, axis=-1),
             "huber": lambda p, t: special.huber(np.float32(1), p - t).mean(),
+            "pairwise_distances": lambda x, y: _need("scipy.spatial.distance").cdist(x, y),
             "binary_cross_entropy_with_logits": binary_cross_entropy,
             "kl_div": lambda x, t: special.rel_entr(t, np.exp(x)).sum(axis=-1).mean(),
             "js_divergence": lambda p, q: (
@@ -269,6 +270,40 @@ class PyTorch(Peer):
             d = torch.linalg.vector_norm(x1 - x2, dim=-1)
             return (torch.where(similar == 1, d, (1 - d).clamp(min=0)) ** 2).mean() / 2
 
+        def others(rows: Any, temperature: float) -> Any:
+            """Similarities to all other rows, over the temperature."""
+            z = functional.normalize(rows)
+            return (z @ z.T / temperature).masked_fill(torch.eye(len(z), dtype=torch.bool), -torch.inf)
+
+        def nt_xent(z1: Any, z2: Any) -> Any:
+            n = len(z1)
+            return functional.cross_entropy(others(torch.cat([z1, z2]), 0.5), torch.arange(2 * n).roll(n))
+
+        def supcon(x: Any, y: Any) -> Any:
+            positive = (y == y[:, None]) & ~torch.eye(len(y), dtype=torch.bool)
+            log_p = torch.log_softmax(others(x, 0.07), 1)
+            count = positive.sum(1)
+            each = -log_p.masked_fill(~positive, 0).sum(1) / count.clamp(min=1)
+            return each.sum() / (count > 0).sum()
+
+        def info_nce(q: Any, k: Any) -> Any:
+            scores, own = functional.normalize(q) @ functional.normalize(k).T / 0.07, torch.arange(len(q))
+            both = functional.cross_entropy(scores, own) + functional.cross_entropy(scores.T, own)
+            return both / 2 if problem.options.get("symmetric") else functional.cross_entropy(scores, own)
+
+        def batch_triplet(x: Any, y: Any) -> Any:
+            """The hardest, or each positive with the nearest negative beyond it, on the matrix of distances."""
+            d, same = torch.cdist(x, x), y == y[:, None]
+            positive = same & ~torch.eye(len(y), dtype=torch.bool)
+            if problem.options["mining"] == "hard":
+                losses = d.masked_fill(~positive, -torch.inf).amax(1) - d.masked_fill(same, torch.inf).amin(1) + 0.2
+            else:
+                anchor, p = positive.nonzero(as_tuple=True)
+                near = d[anchor, p]
+                beyond = d[anchor].masked_fill(same[anchor] | (d[anchor] <= near[:, None]), torch.inf)
+                losses = near - beyond.amin(1) + 0.2
+            return losses.clamp(min=0).sum() / (losses > 0).sum()
+
         def transformed(function: Callable[[Any], Any]) -> Callable[..., Any]:
             """A function of the label's log-probability."""
             return lambda x, y: function(-functional.cross_entropy(x, y, reduction="none")).mean()
@@ -292,7 +327,13 @@ class PyTorch(Peer):
             "perceptron": lambda s, t: (-t * s).clamp(min=0).mean(),
             "exponential": lambda s, t: torch.exp(-t * s).mean(),
             "contrastive": contrastive,
+            "nt_xent": nt_xent,
+            "supcon": supcon,
+            "info_nce": info_nce,
+            "pairwise_distances": torch.cdist,
         }
+        if problem.options.get("mining") in ("hard", "semihard"):  # of all triplets there are too many for a matrix
+            formulas["batch_triplet"] = batch_triplet
         table = formulas | {
             "mse": functional.mse_loss,
             "mae": functional.l1_loss,
@@ -427,6 +468,42 @@ class MONAI(Peer):
         yield Contender(column, both if gradient else forward, partial(_as_arrays, gradient=gradient))
 
 
+class MetricLearning(PyTorch):
+    """pytorch-metric-learning's miners and losses."""
+
+    LISTED = 10_000_000  # triplets that its lists may hold, eight bytes a number and more for what follows
+
+    def contenders(self, problem: Problem) -> Iterator[Contender]:
+        losses, torch = _need("pytorch_metric_learning.losses"), _need("torch")
+        if problem.mode == HESSIAN or problem.task not in ("batch_triplet", "nt_xent", "supcon"):
+            raise AbsentError("has no such function")
+        tensors = [torch.from_numpy(x) for x in problem.arrays]
+        if problem.task == "nt_xent":
+            loss = losses.NTXentLoss(temperature=0.5)
+            pairs = torch.arange(len(tensors[0])).repeat(2)
+            yield self._contender("metric-learning", lambda a, b: loss(torch.cat([a, b]), pairs), tensors, problem)
+        elif problem.task == "supcon":
+            yield self._contender("metric-learning", losses.SupConLoss(temperature=0.07), tensors, problem)
+        else:
+            yield self._contender("metric-learning", self._mined(problem), tensors, problem)
+
+    def _mined(self, problem: Problem) -> Callable[..., Any]:
+        distance = _need("pytorch_metric_learning.distances").LpDistance(normalize_embeddings=False)
+        loss = _need("pytorch_metric_learning.losses").TripletMarginLoss(margin=0.2, distance=distance)
+        miners, mining = _need("pytorch_metric_learning.miners"), problem.options.get("mining", "hard")
+        if mining == "semihard":
+            raise AbsentError("takes one positive of each anchor")
+        counts = np.unique(problem.arrays[1], return_counts=True)[1]
+        if mining != "hard" and (counts * (counts - 1) * (counts.sum() - counts)).sum() > self.LISTED:
+            raise AbsentError("lists all triplets, which are too many")
+        if mining == "all":
+            return lambda x, y: loss(x, y)
+        miner = miners.BatchHardMiner(distance=distance)
+        if mining == "all_semihard":
+            miner = miners.TripletMarginMiner(margin=0.2, type_of_triplets="semihard", distance=distance)
+        return lambda x, y: loss(x, y, miner(x, y))
+
+
 def _lovasz_of(torch: Any) -> Callable[..., Any]:
     def lovasz(logits: Any, target: Any) -> Any:
         p, values = torch.softmax(logits, 1), []
@@ -545,6 +622,7 @@ PEERS: dict[str, type[Peer]] = {
     "PyTorch compiled": PyTorchCompiled,
     "JAX/optax": JAX,
     "MONAI": MONAI,
+    "metric-learning": MetricLearning,
     "SciPy": SciPy,
     "scikit-learn": ScikitLearn,
 }

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 OURS = ("fastloss", "fastloss out=")
-PEERS = ("NumPy", "PyTorch", "PyTorch compiled", "JAX/optax", "SciPy", "scikit-learn", "MONAI", "PyTorch sort")
+PEERS = ("NumPy", "PyTorch", "PyTorch compiled", "JAX/optax", "SciPy", "scikit-learn", "MONAI", "PyTorch sort", "metric-learning")
 COLUMNS = (*OURS, *PEERS)
 HEADER = ("row", "mode", "threads", *COLUMNS, "vs best", "vs PyTorch", "of limit", "all/one")
 NOTES = """\

@@ -70,6 +70,8 @@ class Row:
         arrays = self.draw(np.random.default_rng(0), shape)
         slopes = [arrays[k] for k in differentiable(self.task)] if mode != FORWARD else arrays[: self.task == "softmax"]
         written = sum(a.nbytes for a in slopes) * (2 if mode == HESSIAN else 1)
+        if self.task == "pairwise_distances":
+            written = len(arrays[0]) * len(arrays[1]) * arrays[0].itemsize
         moved = sum(a.nbytes for a in arrays) + written
         return Problem(self.task, mode, arrays, self.options, moved, self.tiny)
 
@@ -143,6 +145,18 @@ def _alone(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...
 
 def _pair(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
     return 2 * _normal(rng, shape), _normal(rng, shape)
+
+
+def _row_pairs(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    """Rows, and rows like them."""
+    x = _normal(rng, shape)
+    return x, x + _normal(rng, shape)
+
+
+def _classed_rows(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    """Rows of up to 64 overlapping classes, four at least of each."""
+    labels = rng.permutation(np.arange(shape[0]) % min(64, shape[0] // 4))
+    return _normal(rng, (64, shape[1]))[labels] / 4 + _normal(rng, shape), labels
 
 
 def _binary(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
@@ -262,6 +276,7 @@ def named_rows() -> Iterator[Row]:
     yield from sequence_rows()
     yield from region_rows()
     yield from vector_rows()
+    yield from batch_rows()
 
 
 def transform_rows() -> Iterator[Row]:
@@ -331,6 +346,22 @@ def vector_rows() -> Iterator[Row]:
     yield Row("cosine_embedding 65536 x 128", "cosine_embedding", shape, _vector_pairs(signs=True), speeds)
     for task, draw in (("margin_ranking", _ranked), ("hinge_embedding", _margins)):
         yield Row(f"{task} 16.8M elements", task, (2**24,), draw, _speeds(Target(limit=0.8), Target(limit=0.65)))
+
+
+def batch_rows() -> Iterator[Row]:
+    """Batches whose rows are compared with one another, which products of matrices bound: distances alone have their own rows."""
+    for n in (2048, 4096):
+        title = f"pairwise_distances {n} x {n} x 128"
+        yield Row(title, "pairwise_distances", (n, 128), _row_pairs, _speeds(Target(best=1), None))
+    for mining, n in (("hard", 1024), ("semihard", 1024), ("all_semihard", 1024), ("all", 512)):
+        both = _speeds(Target(best=5), Target(best=5))
+        yield Row(f"batch_triplet {n} x 128, {mining}", "batch_triplet", (n, 128), _classed_rows, both, {"mining": mining})
+    both = _speeds(Target(beside=title, within=4), Target(beside=title, within=8))
+    yield Row("batch_triplet 4096 x 128, all", "batch_triplet", (4096, 128), _classed_rows, both, {"mining": "all"})
+    both = _speeds(Target(best=2), Target(best=3))
+    yield Row("nt_xent 512 pairs x 128", "nt_xent", (512, 128), _row_pairs, both)
+    yield Row("info_nce 1024 x 128, symmetric", "info_nce", (1024, 128), _row_pairs, both, {"symmetric": True})
+    yield Row("supcon 1024 x 128", "supcon", (1024, 128), _classed_rows, both)
 
 
 def pointwise_rows() -> Iterator[Row]:

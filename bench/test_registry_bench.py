@@ -12,7 +12,7 @@ import pytest
 
 import fastloss as fl
 
-POINTS, ROWS = 2**18, 2**14
+POINTS, ROWS, BATCH = 2**18, 2**14, 2**10
 ORDERS = {
     "value": 0,
     "grad": 1,
@@ -34,7 +34,7 @@ def _cases() -> list[Any]:
 @pytest.mark.parametrize(("name", "order"), _cases())
 def test_speed(benchmark: Any, name: str, order: str) -> None:
     loss = fl.LOSSES[name]
-    size = POINTS if loss.pointwise else ROWS
+    size = POINTS if loss.pointwise else BATCH if loss.batchwise else ROWS
     arrays, options = loss.sample(np.random.default_rng(0), dtype="float32", size=size)
     benchmark.group = name
     shape = " x ".join(map(str, arrays[0].shape))
