@@ -71,7 +71,8 @@ def check(name: str, args: tuple[np.ndarray, ...], options: dict[str, Any], dtyp
     assert value == pytest.approx(float((w * exact.value).sum()), rel=1e-5 if dtype == "float32" else 1e-13)
     for got, e, scale in zip(as_tuple(grads), exact.grads, exact.grad_scales, strict=True):
         assert got.dtype == dtype
-        oracle.assert_derivative(got, oracle.Exact.of(e), dtype, DERIVATIVE[dtype], scale)
+        normal = 1e3 * np.finfo(dtype).smallest_normal  # a thousandth of which is as good as nothing
+        oracle.assert_derivative(got, oracle.Exact.of(e), dtype, DERIVATIVE[dtype], scale + normal)
 
 
 # -- The definitions, in mpmath, one number at a time ----------------------------------------------------
@@ -155,7 +156,7 @@ def test_queues_of_every_length(rows: int, dtype: str, isa: str) -> None:
 
 @every_call
 @every_dtype
-def test_no_rows_and_rows_of_nothing(dtype: str, name: str, options: dict[str, Any], isa: str) -> None:
+def test_no_rows_and_rows_of_no_numbers(dtype: str, name: str, options: dict[str, Any], isa: str) -> None:
     loss, kw = fl.LOSSES[name], fitting(options, dtype)
     empty = draw(name, 0, dtype)
     value, grads = loss.value_and_grad(*empty, **kw)
@@ -163,12 +164,8 @@ def test_no_rows_and_rows_of_nothing(dtype: str, name: str, options: dict[str, A
     assert loss(*empty, **kw, reduction="sum") == 0.0
     assert loss(*empty, **kw, reduction="none").shape == (0,)
     assert all(g.shape == (0, 8) and g.dtype == dtype for g in as_tuple(grads))
-    kw = fitting(options, dtype, 0)
-    nothing = draw(name, 6, dtype, width=0)  # all similarities are 0
-    values, grads = loss.value_and_grad(*nothing, **kw, reduction="none")
-    expected, _ = getattr(_reference, name)(*nothing, **kw)
-    np.testing.assert_allclose(values, expected, rtol=1e-6)
-    assert all(g.shape == (6, 0) for g in as_tuple(grads))
+    with pytest.raises(ValueError, match=rf"^{name}: \w+: expected rows of at least one number, .+, got shape \(6, 0\)"):
+        loss(*draw(name, 6, dtype, width=0), **fitting(options, dtype, 0))
 
 
 def test_a_pair_alone_has_no_negatives() -> None:
@@ -222,7 +219,7 @@ def test_labels_are_names() -> None:
         labels.tolist(),
         np.repeat(labels, 3)[::3],
     ):
-        assert np.array_equal(fl.supcon(x, other, reduction="none"), expected)
+        np.testing.assert_allclose(fl.supcon(x, other, reduction="none"), expected, rtol=1e-13)
 
 
 @every_dtype

@@ -173,7 +173,8 @@ def test_zero_vectors(dtype: str, isa: str) -> None:
 def close(got: np.ndarray, expected: np.ndarray) -> None:
     """As close as the last digits of the rows allow, which count for more the closer two rows are."""
     assert got.shape == expected.shape
-    assert (np.abs(got - expected) <= 50 * np.finfo(got.dtype).eps * (expected + np.sqrt(expected))).all()
+    eps = np.finfo(got.dtype).eps
+    assert (np.abs(got - expected) <= 50 * eps * (expected + np.sqrt(expected) + eps)).all()
 
 
 # -- Shapes --------------------------------------------------------------------------------------------
