@@ -110,7 +110,7 @@ def nonfinite_table() -> str:
 
 
 def _cases(loss: Any) -> Iterator[tuple[str, str, str]]:
-    arrays, options = loss.sample(np.random.default_rng(0), dtype="float64", size=3)
+    arrays, options = loss.sample(np.random.default_rng(0), dtype="float64", size=9 if loss.batchwise else 3)
     for case, variants in _inputs(loss, arrays).items():
         outcomes = {note: _outcome(loss, arrays, changed, options, place) for note, changed, place in variants}
         if len(set(outcomes.values())) == 1:
@@ -150,8 +150,12 @@ def _inputs(loss: Any, arrays: tuple[Any, ...]) -> dict[str, list[tuple[str, lis
                 for where, place in places.items():
                     cases[f"{name} {where}"] = [("", [_with(x, place, special), *arrays[1:]], place)]
                 continue
-            if target.dtype.kind not in "iu":  # not class indices: the first entry of each array in turn
+            if (
+                target.dtype.kind not in "iu" or loss.family == "embedding"
+            ):  # no class indices: the first entry of each array in turn
                 for k, name_k in enumerate(loss.arrays):
+                    if arrays[k].dtype.kind != "f":
+                        continue
                     changed = [*arrays[:k], _with(arrays[k], (0, 0), special), *arrays[k + 1 :]]
                     cases[f"{name} in {name_k}"] = [("", changed, (0, 0))]
                 continue
@@ -213,6 +217,9 @@ def _outcome(loss: Any, arrays: Any, changed: list[Any], options: dict[str, Any]
         gradient = loss.grad(*changed, **options, reduction="none")
     except ValueError:
         return "ValueError", "ValueError"
+    if loss.batchwise:
+        slopes = gradient if isinstance(gradient, tuple) else (gradient,)
+        return f"of all samples: {_shown(values)}", "; ".join(f"of all: {_shown(g)}" for g in slopes)
     undisturbed = loss(*arrays, **options, reduction="none")
     np.testing.assert_array_equal(values[1:], undisturbed[1:])  # that sample only
     gradients = gradient if isinstance(gradient, tuple) else (gradient,)

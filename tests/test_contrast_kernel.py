@@ -37,14 +37,19 @@ def draw(case: str, n: int, d: int, dtype: str, seed: int = 0) -> tuple[fl.Loss,
     return fl.LOSSES[name], (x, y), {k: queue if k == "negatives" else v for k, v in options.items()}
 
 
+def _unit(a: Any, normalize: bool) -> np.ndarray:
+    wide = np.asarray(a, np.float64)
+    return np.asarray(_reference._unit(wide)) if normalize else wide
+
+
 def slopes(loss: fl.Loss, args: tuple[Any, ...], options: dict[str, Any], weight: np.ndarray) -> list[np.ndarray]:
     """Textbook gradient of the weighted sum, in float64."""
     arrays = [np.asarray(a, np.float64) for a in args[: len(loss.wrt)]]
     normalize, scale = options.get("normalize", True), 1 / options["temperature"]
-    units = [_reference._unit(a, normalize) for a in arrays]
+    units = [_unit(a, normalize) for a in arrays]
     if loss.name == "info_nce":
         given = options.get("negatives")
-        g = _query_slopes(*units, None if given is None else _reference._unit(given, normalize), options, weight, scale)
+        g = _query_slopes(*units, None if given is None else _unit(given, normalize), options, weight, scale)
     else:
         z = np.concatenate(units)
         labels = args[1] if loss.name == "supcon" else np.tile(np.arange(len(units[0])), 2)

@@ -1,5 +1,5 @@
 """Plans of the contrastive losses, which _contrast.pyx computes: rows of a batch against one another, queries against keys. May
-import what _plan.py may, and _plan.py.
+import what _plan.py may, _plan.py and _plan_pairs.py.
 
 Shapes: `N` anchors, `M` candidates, `D` numbers of a row. s is a similarity: two rows' product (divided by their norms) over the
 temperature. An anchor with one positive p loses softplus(gap), gap = log(sum over the others of e^s) - s_p; one with
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from fastloss import _check, _contrast
 from fastloss._check import FLOAT64, Array, refuse
 from fastloss._plan import REDUCTIONS, Plan, Result, Terms, unpacked
+from fastloss._plan_pairs import by_class, vectors
 from fastloss._threads import get_num_threads
 
 Floats = npt.NDArray[np.float64]
@@ -30,8 +31,8 @@ Integers = npt.NDArray[np.int64]
 
 def matrix(name: str, value: Any) -> Array:
     """Rows of at least one number."""
-    a = _check.array(name, value)
-    if a.ndim != 2 or a.shape[1] == 0:
+    a = vectors(name, value)
+    if a.shape[1] == 0:
         refuse(ValueError, name, "rows of at least one number, (N, D)", f"shape {a.shape}")
     return a
 
@@ -59,10 +60,9 @@ class Classes:
 
     @classmethod
     def of(cls, labels: Array) -> Classes:
-        order = np.argsort(labels, kind="stable")
-        ordered = labels[order]
-        starts = np.flatnonzero(np.concatenate([[True] * (ordered.size > 0), ordered[1:] != ordered[:-1], [True]]))
-        return cls(order, starts, np.repeat(np.diff(starts), np.diff(starts)))
+        order, starts = by_class(labels)
+        sizes = np.diff(starts)
+        return cls(order, starts, np.repeat(sizes, sizes))
 
     @classmethod
     def pairs(cls, n: int) -> Classes:

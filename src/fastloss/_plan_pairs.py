@@ -107,14 +107,17 @@ class BatchTriplet(Plan):
         if len(self.x) == 0:
             return None, np.zeros(0), np.zeros(0)
         x = self.x if self.x.size else np.zeros((len(self.x), 1), self._values_dtype())  # rows without entries are all equal
-        ids, members, starts = _classes(self.labels)
+        members, starts = by_class(self.labels)
+        ids = np.empty(len(x), np.int32)
+        ids[members] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         hard = self.mining == "hard"
         if hard and buffer is not None and np.may_share_memory(buffer, x):
             x = x.copy()  # its rows are read while the gradient is written
         rows = _pairs.Vectors(x, wide=self.wide, centred=True, moved=gradient and not hard, scale=self.unit, threads=threads)
         batch = _pairs.Batch(
-            rows, ids, members, starts, _pairs.MININGS[self.mining], margin=self._rescaled(self.margin, self.unit),
-            squared=self.squared, weight=self.sample_weight, gradient=gradient, threads=threads,
+            rows, ids, members.astype(np.int32), starts.astype(np.int64), _pairs.MININGS[self.mining],
+            margin=self._rescaled(self.margin, self.unit), squared=self.squared, weight=self.sample_weight,
+            gradient=gradient, threads=threads,
         )  # fmt: skip
         counts = batch.active if self.average == "active" else batch.valid
         with np.errstate(over="ignore", invalid="ignore"):  # inf x 0 is nan, as elsewhere
@@ -137,12 +140,10 @@ def _unit(x: Array, wide: bool) -> float:
     return 2.0 ** -max(exponent, -2 * far)
 
 
-def _classes(labels: Array) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Class numbers from 0; the rows class by class, ascending; where each class starts among them."""
-    members = np.argsort(labels, kind="stable")
-    ordered = labels[members]
-    first = np.ones(len(ordered), np.bool_)
-    first[1:] = ordered[1:] != ordered[:-1]
-    ids = np.empty(len(ordered), np.int32)
-    ids[members] = np.cumsum(first) - 1
-    return ids, members.astype(np.int32), np.append(np.flatnonzero(first), len(ordered))
+def by_class(labels: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The rows class by class, ascending; where each class starts among them, and how many rows there are."""
+    order = np.argsort(labels, kind="stable")
+    ordered = labels[order]
+    first = np.ones(len(ordered) + 1, np.bool_)
+    first[1:-1] = ordered[1:] != ordered[:-1]
+    return order, np.flatnonzero(first) if len(ordered) else np.zeros(1, np.intp)

@@ -509,8 +509,8 @@ def batch_triplet(
     Returns
     -------
     float or ndarray
-        0.0 where there is no triplet, with a gradient of zeros. A row with nan makes every anchor's value nan, since every row is
-        a positive or a negative of every other.
+        0.0 where there is no triplet, with a gradient of zeros. A row with nan makes the value of every anchor that has triplets
+        nan, since every row is a positive or a negative of every other.
 
     Raises
     ------
