@@ -21,6 +21,7 @@ EXTENDED = np.finfo(np.longdouble).nmant >= 63  # x86's 80-bit floats; elsewhere
 SMALLEST = {"float16": (-24, 11), "bfloat16": (-133, 8), "float32": (-149, 24), "float64": (-1074, 53)}
 
 FLOOR = {"float32": 4 * 2.0**-149, "float64": 1e-300}  # a row won by 100 nats is still seen in float32
+NORMAL = {"float32": 1e3 * 2.0**-126, "float64": 1e3 * 2.0**-1022}  # as a scale: sums of terms below it have few digits
 
 
 class Exact(NamedTuple):

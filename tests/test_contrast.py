@@ -71,8 +71,7 @@ def check(name: str, args: tuple[np.ndarray, ...], options: dict[str, Any], dtyp
     assert value == pytest.approx(float((w * exact.value).sum()), rel=1e-5 if dtype == "float32" else 1e-13)
     for got, e, scale in zip(as_tuple(grads), exact.grads, exact.grad_scales, strict=True):
         assert got.dtype == dtype
-        normal = 1e3 * np.finfo(dtype).smallest_normal  # a thousandth of which is as good as nothing
-        oracle.assert_derivative(got, oracle.Exact.of(e), dtype, DERIVATIVE[dtype], scale + normal)
+        oracle.assert_derivative(got, oracle.Exact.of(e), dtype, DERIVATIVE[dtype], scale + oracle.NORMAL[dtype])
 
 
 # -- The definitions, in mpmath, one number at a time ----------------------------------------------------
