@@ -856,7 +856,7 @@ def supcon_gradient(x: Array, labels: Array) -> tuple[float, Array]:
     count = positive.sum(axis=1)
     log_p = _other_log_shares(z, 0.07)
     share = positive / np.maximum(count, 1)[:, None].astype(x.dtype)
-    value = -np.where(positive, share * log_p, 0).sum() / (count > 0).sum()
+    value = -(share * np.where(positive, log_p, 0)).sum() / (count > 0).sum()
     p = np.exp(log_p, out=log_p)
     p[count == 0] = 0
     p -= share

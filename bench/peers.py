@@ -296,12 +296,13 @@ class PyTorch(Peer):
             d, same = torch.cdist(x, x), y == y[:, None]
             positive = same & ~torch.eye(len(y), dtype=torch.bool)
             if problem.options["mining"] == "hard":
-                losses = d.masked_fill(~positive, -torch.inf).amax(1) - d.masked_fill(same, torch.inf).amin(1) + 0.2
+                farthest = d.masked_fill(~positive, -torch.inf).max(1).values  # unlike amax, one of those that are equal
+                losses = farthest - d.masked_fill(same, torch.inf).min(1).values + 0.2
             else:
                 anchor, p = positive.nonzero(as_tuple=True)
                 near = d[anchor, p]
                 beyond = d[anchor].masked_fill(same[anchor] | (d[anchor] <= near[:, None]), torch.inf)
-                losses = near - beyond.amin(1) + 0.2
+                losses = near - beyond.min(1).values + 0.2
             return losses.clamp(min=0).sum() / (losses > 0).sum()
 
         def transformed(function: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -471,7 +472,7 @@ class MONAI(Peer):
 class MetricLearning(PyTorch):
     """pytorch-metric-learning's miners and losses."""
 
-    LISTED = 10_000_000  # triplets that its lists may hold, eight bytes a number and more for what follows
+    LISTED = 20_000_000  # triplets that its lists may hold, eight bytes a number and more for what follows
 
     def contenders(self, problem: Problem) -> Iterator[Contender]:
         losses, torch = _need("pytorch_metric_learning.losses"), _need("torch")

@@ -154,9 +154,10 @@ def _row_pairs(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array,
 
 
 def _classed_rows(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
-    """Rows of up to 64 overlapping classes, four at least of each."""
-    labels = rng.permutation(np.arange(shape[0]) % min(64, shape[0] // 4))
-    return _normal(rng, (64, shape[1]))[labels] / 4 + _normal(rng, shape), labels
+    """Rows of up to 64 overlapping classes, four at least of each; multiples of 1/64, so that float32 tells all distances apart
+    that differ, and miners agree on which is the nearest."""
+    labels = rng.permutation(np.arange(shape[0]) % max(1, min(64, shape[0] // 4)))
+    return np.round(64 * (_normal(rng, (64, shape[1]))[labels] / 4 + _normal(rng, shape))) / 64, labels
 
 
 def _binary(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:

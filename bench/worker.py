@@ -145,7 +145,8 @@ def _difference(result: tuple[Any, Any], expected: tuple[Any, Any], problem: "Pr
 
     from .rows import HESSIAN
 
-    tolerance = 3e-2 if problem.arrays[0].dtype.itemsize == 2 else 1e-3
+    kinks = problem.task == "batch_triplet"  # where rounding decides if a triplet next to its margin has a slope
+    tolerance = 3e-2 if problem.arrays[0].dtype.itemsize == 2 else 1e-2 if kinks else 1e-3
     if problem.mode == HESSIAN:
         pairs = list(zip(("gradient", "Hessian"), result, expected, strict=True))
     else:

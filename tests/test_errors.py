@@ -16,6 +16,7 @@ from cases import (
     LOSSES,
     REGIONS,
     as_tuple,
+    every_batchwise,
     every_differentiable,
     every_ignoring,
     every_labelled,
@@ -25,6 +26,7 @@ from cases import (
     levels,
     option_values,
     per_sample,
+    value_count,
 )
 
 import fastloss as fl
@@ -157,6 +159,27 @@ def test_sample_weight(loss: fl.Loss, kind: type[Exception], weight: Any, parts:
     for method in methods(loss):
         with refused(kind, loss.name, "sample_weight", *parts):
             method(*args, **options, sample_weight=weight)
+
+
+@every_batchwise
+def test_sample_weight_of_a_batch(loss: fl.Loss) -> None:
+    """One for each value; those of pairs that are both anchors have two."""
+    args, options = sample(loss)
+    count = value_count(loss, 6)
+    wrong: list[tuple[type[Exception], Any, str]] = [
+        (ValueError, np.r_[np.ones(count - 1), -0.5], rf"-0\.5.* at index \({count - 1},\)"),
+        (ValueError, np.r_[np.ones(count - 1), nan], "nan"),
+        (ValueError, np.r_[inf, np.ones(count - 1)], r"inf.* at index \(0,\)"),
+        (ValueError, -1.0, "-1"),
+        (ValueError, np.ones(count - 1), rf"\({count},\).*\({count - 1},\)"),
+        (ValueError, np.ones((count, 1)), rf"\({count},\).*\({count}, 1\)"),
+        (TypeError, np.ones(count, complex), "complex128"),
+        (TypeError, ["a"] * count, "."),
+    ]
+    for kind, weight, part in wrong:
+        for method in methods(loss):
+            with refused(kind, loss.name, "sample_weight", part):
+                method(*args, **options, sample_weight=weight)
 
 
 @every_shaped
