@@ -371,3 +371,14 @@ def test_one_row_among_others_and_alone(metric: str, isa: str) -> None:
     whole = fl.pairwise_distances(x, y, metric=metric)
     for i in (0, 63, 64, 129):
         np.testing.assert_allclose(fl.pairwise_distances(x[i : i + 1], y, metric=metric)[0], whole[i], rtol=1e-6)
+
+
+@every_metric
+def test_square_results_may_replace_their_rows(metric: str) -> None:
+    """Near rows are read again while the result is written."""
+    x = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+    x[5:9] = x[4] * (1 + 1e-4 * np.arange(4)[:, None])
+    expected = fl.pairwise_distances(x, metric=metric)
+    own = x.copy()
+    assert fl.pairwise_distances(own, metric=metric, out=own) is own
+    assert np.array_equal(own, expected)

@@ -48,10 +48,15 @@ def pairwise(x: Array, y: Array | None, metric: str, out: Any) -> Array:
         result[...] = 1.0 if metric == "cosine" else 0.0
         return result
     cosine = metric == "cosine"
-    left = _pairs.Vectors(x, wide=wide, unit=cosine, centred=not cosine, threads=threads)
-    right = left if y is None else _pairs.Vectors(y, wide=wide, unit=cosine, like=left, threads=threads)
+    left = _pairs.Vectors(_apart(x, result), wide=wide, unit=cosine, centred=not cosine, threads=threads)
+    right = left if y is None else _pairs.Vectors(_apart(y, result), wide=wide, unit=cosine, like=left, threads=threads)
     _pairs.distances(left, right, _pairs.METRICS[metric], result, threads=threads)
     return result
+
+
+def _apart(x: Array, out: Array) -> Array:
+    """Rows that can be read while the result is written."""
+    return x.copy() if np.may_share_memory(x, out) else x
 
 
 class BatchTriplet(Plan):
@@ -111,8 +116,8 @@ class BatchTriplet(Plan):
         ids = np.empty(len(x), np.int32)
         ids[members] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         hard = self.mining == "hard"
-        if hard and buffer is not None and np.may_share_memory(buffer, x):
-            x = x.copy()  # its rows are read while the gradient is written
+        if hard and buffer is not None:
+            x = _apart(x, buffer)
         rows = _pairs.Vectors(x, wide=self.wide, centred=True, moved=gradient and not hard, scale=self.unit, threads=threads)
         batch = _pairs.Batch(
             rows, ids, members.astype(np.int32), starts.astype(np.int64), _pairs.MININGS[self.mining],
