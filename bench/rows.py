@@ -357,7 +357,7 @@ def batch_rows() -> Iterator[Row]:
     for mining, n in (("hard", 1024), ("semihard", 1024), ("all_semihard", 1024), ("all", 512)):
         both = _speeds(Target(best=5), Target(best=5))
         yield Row(f"batch_triplet {n} x 128, {mining}", "batch_triplet", (n, 128), _classed_rows, both, {"mining": mining})
-    both = _speeds(Target(beside=title, within=4), Target(beside=title, within=8))
+    both = _speeds(Target(beside=title, within=3), Target(beside=title, within=8))
     yield Row("batch_triplet 4096 x 128, all", "batch_triplet", (4096, 128), _classed_rows, both, {"mining": "all"})
     both = _speeds(Target(best=2), Target(best=3))
     yield Row("nt_xent 512 pairs x 128", "nt_xent", (512, 128), _row_pairs, both)
