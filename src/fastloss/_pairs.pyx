@@ -431,7 +431,7 @@ cdef void pull_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 
 
 cdef class Batch:
-    """Triplets of one batch: mined on making, when `value`, `active` and `valid` are filled in for each anchor; then their gradient.
+    """Triplets of one batch: mined on making, when `value`, `active` and `valid` of each anchor are filled in; then their gradient.
 
     ids: each row's class, int32, from 0; members: the rows, class by class, ascending, int32; starts: of the classes among them,
     int64. weight: of each anchor, float64, or None. gradient: whether it will be asked for.
@@ -443,17 +443,17 @@ cdef class Batch:
     cdef tuple kept
     cdef list memory
     cdef readonly object value, active, valid
-    cdef object partners, slab
+    cdef object partners
+    cdef Workspace desks
 
     def __init__(
         self, Vectors x, cnp.ndarray ids, cnp.ndarray members, cnp.ndarray starts, int mining, *, double margin, bint squared,
         cnp.ndarray weight=None, bint gradient=False, int threads=1,
     ):
         cdef BatchCall *call = &self.call
-        cdef Py_ssize_t N = x.job.N, size
+        cdef Py_ssize_t N = x.job.N
         self.x, self.threads = x, threads
         call.table, call.loops, call.x = real_table(x.wide), pair_loops(x.wide), &x.job
-        size = call.table.size
         call.columns, call.mining, call.margin, call.squared = x.columns, mining, margin, squared
         label = np.full(x.columns, -1, np.float64 if x.wide else np.float32)
         label[:N] = ids
@@ -474,11 +474,11 @@ cdef class Batch:
     cdef double block_cost(self):
         return BLOCK * (2.0 + 1e-3 * COST * self.call.x.D) * self.call.x.N
 
-    cdef Workspace work(self, Py_ssize_t size, Py_ssize_t blocks):
-        """Each thread's workspace; it must be held on to."""
-        cdef Workspace workspace = Workspace(size, max(1, min(self.threads, blocks)))
-        self.call.scratch, self.call.scratch_size = workspace.base(), workspace.size
-        return workspace
+    cdef int set_desks(self, Py_ssize_t size, Py_ssize_t blocks) except -1:
+        """A workspace of so many bytes for each thread."""
+        self.desks = Workspace(size, max(1, min(self.threads, blocks)))
+        self.call.scratch, self.call.scratch_size = self.desks.base(), self.desks.size
+        return 0
 
     cdef int mine_hardest(self) except -1:
         cdef BatchCall *call = &self.call
@@ -488,7 +488,7 @@ cdef class Batch:
         call.negative = call.positive + N
         call.near = doubles(self.partners[1])
         call.far = call.near + N
-        workspace = self.work((BLOCK + call.loops.tile_rows) * call.columns * call.table.size, blocks)
+        self.set_desks((BLOCK + call.loops.tile_rows) * call.columns * call.table.size, blocks)
         run_blocks(hardest_block, call, blocks, self.block_cost(), self.threads)
         return 0
 
@@ -506,7 +506,7 @@ cdef class Batch:
             call.totals = <double *>(call.products + N * call.x.step * call.table.size)
             memset(call.products, 0, N * (call.x.step * call.table.size + sizeof(double)))
         room = (BLOCK + call.loops.tile_rows) * row + call.loops.room(call.columns)
-        workspace = self.work(room, (N + BLOCK - 1) // BLOCK)
+        self.set_desks(room, (N + BLOCK - 1) // BLOCK)
         call.first = 0
         while call.first < N:
             call.last = min(call.first + most, N)
@@ -525,7 +525,7 @@ cdef class Batch:
         cdef Py_ssize_t blocks = (call.x.N + BLOCK - 1) // BLOCK
         make_view(&call.grad, grad)
         call.scale = scale
-        workspace = self.work(call.x.step * sizeof(double), blocks)
+        self.set_desks(call.x.step * sizeof(double), blocks)
         if call.mining != FL_HARD:
             run_blocks(gather_block, call, blocks, BLOCK * 1.0 * call.x.D, self.threads)
             return
