@@ -431,7 +431,7 @@ cdef void pull_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 
 
 cdef class Batch:
-    """Triplets of one batch: mined on making, when `value`, `active` and `valid` of each anchor are filled in; then their gradient.
+    """Triplets of one batch: mined on making, which fills in `value`, `active` and `valid` of each anchor; then their gradient.
 
     ids: each row's class, int32, from 0; members: the rows, class by class, ascending, int32; starts: of the classes among them,
     int64. weight: of each anchor, float64, or None. gradient: whether it will be asked for.
