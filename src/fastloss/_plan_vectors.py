@@ -14,7 +14,17 @@ import numpy as np
 
 from fastloss import _check, _vectors
 from fastloss._check import FLOAT64, Array, refuse
-from fastloss._plan import _NO_SLOPES, REDUCTIONS, Plan, Result, Terms, _refuse_outside, _total, unpacked
+from fastloss._plan import (
+    _NO_SLOPES,
+    REDUCTIONS,
+    Plan,
+    Result,
+    Terms,
+    _refuse_outside,
+    unpacked,
+    weighed,
+    weights_of_terms,
+)
 from fastloss._threads import get_num_threads
 
 
@@ -60,11 +70,7 @@ class Vectors(Plan):
         self.x = arrays[0]
         self.wide = any(_check.is_wide(self.x.dtype, a.dtype) for a in arrays[1:])
         self.shape = self.x.shape[:-1]
-        self.sample_weight: Array | None = None
-        self.total_weight = float(math.prod(self.shape))
-        if sample_weight is not None:
-            self.sample_weight = _check.weights("sample_weight", sample_weight, self.shape)
-            self.total_weight = _total(self.sample_weight)
+        self.sample_weight, self.total_weight = weighed(sample_weight, self.shape)
 
     def _inputs(self) -> Sequence[Array | None]:
         return *self.arrays, self.label, self.sample_weight
@@ -80,9 +86,7 @@ class Vectors(Plan):
     def terms(self) -> Terms:
         values = np.empty(self.shape, FLOAT64)
         self._kernel(1.0, values, _NO_SLOPES)
-        if self.sample_weight is None:
-            return values, np.broadcast_to(FLOAT64.type(1), self.shape)
-        return values, self.sample_weight.astype(FLOAT64)
+        return values, weights_of_terms(self.sample_weight, self.shape)
 
     def _kernel(self, scale: float, values: Array | None, gradients: Sequence[Array]) -> float:
         if math.prod(self.shape) == 0:
