@@ -149,6 +149,13 @@ class Plan:
             return 1.0
         return 1.0 / weight if weight else 0.0
 
+    def _answer(self, values: npt.NDArray[np.float64], weight: float) -> Any:
+        """What the caller gets for weighted values whose weights add up to `weight`."""
+        if self.reduction == "none":
+            with np.errstate(over="ignore"):
+                return values.astype(self._values_dtype())
+        return self._reduced(float(values.sum()), weight)
+
     def _reduced(self, total: float, weight: float) -> float:
         if self.reduction == "sum":
             return total

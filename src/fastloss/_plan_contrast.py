@@ -121,9 +121,7 @@ class Contrast(Plan):
             return None, unpacked(gradients), None
         with np.errstate(invalid="ignore", over="ignore"):  # inf x 0 is nan, as elsewhere
             weighted = weight * values
-            if self.reduction == "none":
-                return weighted.astype(self._values_dtype()), unpacked(gradients), None
-        return self._reduced(float(weighted.sum()), total), unpacked(gradients), None
+        return self._answer(weighted, total), unpacked(gradients), None
 
     def terms(self) -> Terms:
         weight = self._weights()

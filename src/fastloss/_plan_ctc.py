@@ -108,11 +108,7 @@ class Ctc(Plan):
         losses, _ = self.sequences.run(scale, gradient)
         if not value:
             return None, gradient, None
-        values = self._weighed(losses)
-        if self.reduction == "none":
-            with np.errstate(over="ignore"):
-                return values.astype(self._values_dtype()), gradient, None
-        return self._reduced(float(values.sum()), self.total_weight), gradient, None
+        return self._answer(self._weighed(losses), self.total_weight), gradient, None
 
     def terms(self) -> Terms:
         return self._weighed(self.sequences.run()[0]), weights_of_terms(self.sample_weight, self.sequences.counts.shape)

@@ -94,10 +94,7 @@ class BatchTriplet(Plan):
                 batch.gradient(gradient, self._scale(total) / (self.unit if self.squared else 1.0))
         if not value:
             return None, gradient, None
-        if self.reduction == "none":
-            with np.errstate(over="ignore"):
-                return values.astype(self._values_dtype()), gradient, None
-        return self._reduced(float(values.sum()), total), gradient, None
+        return self._answer(values, total), gradient, None
 
     def terms(self) -> Terms:
         return self._mine(False)[1:]
