@@ -8,9 +8,6 @@
 #include "simd.h"
 #include "vecmath.h"
 
-typedef float fl_quad __attribute__((vector_size(16)));
-typedef double fl_pair __attribute__((vector_size(16)));
-
 #define FL_BODY "contrast_real.h"
 #include "twice.h"
 

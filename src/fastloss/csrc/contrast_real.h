@@ -177,36 +177,13 @@ static void FN(contrast_online)(const fl_contrast *job) {
   }
 }
 
-/* A square of FL_SIDE x FL_SIDE numbers with rows and columns exchanged, in registers of 16 bytes. */
-#if FL_REAL_BITS == 32
-#define FL_SIDE 4
-FL_INLINE void FN(turn_square)(const R *e, R *turned) {
-  fl_quad x[4], y[4];
-  for (int i = 0; i < 4; i++) memcpy(&x[i], e + i * FL_ANCHORS, sizeof x[i]);
-  for (int i = 0; i < 4; i += 2)
-    y[i] = FL_SHUFFLE(x[i], x[i + 1], 0, 4, 1, 5), y[i + 1] = FL_SHUFFLE(x[i], x[i + 1], 2, 6, 3, 7);
-  for (int i = 0; i < 2; i++)
-    x[2 * i] = FL_SHUFFLE(y[i], y[i + 2], 0, 1, 4, 5), x[2 * i + 1] = FL_SHUFFLE(y[i], y[i + 2], 2, 3, 6, 7);
-  for (int i = 0; i < 4; i++) memcpy(turned + i * FL_ANCHORS, &x[i], sizeof x[i]);
-}
-#else
-#define FL_SIDE 2
-FL_INLINE void FN(turn_square)(const R *e, R *turned) {
-  fl_pair x, y;
-  memcpy(&x, e, sizeof x), memcpy(&y, e + FL_ANCHORS, sizeof y);
-  const fl_pair first = {x[0], y[0]}, second = {x[1], y[1]};
-  memcpy(turned, &first, sizeof first), memcpy(turned + FL_ANCHORS, &second, sizeof second);
-}
-#endif
-
 static void FN(contrast_turn)(const void *e_, void *turned_) {
   const R *e = e_;
   R *turned = turned_;
   for (ptrdiff_t i = 0; i < FL_ANCHORS; i += FL_SIDE)
     for (ptrdiff_t j = 0; j < FL_ANCHORS; j += FL_SIDE)
-      FN(turn_square)(e + j * FL_ANCHORS + i, turned + i * FL_ANCHORS + j);
+      FN(turn_square)(e + j * FL_ANCHORS + i, FL_ANCHORS, turned + i * FL_ANCHORS + j, FL_ANCHORS);
 }
-#undef FL_SIDE
 
 /* ---- slopes ------------------------------------------------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* The end of one computation type (twice.h): what it and scaling.h defined. */
+/* The end of one computation type (twice.h): what it, scaling.h and gemm.h defined. */
 #undef FL_SUFFIX
 #undef FL_REAL_BITS
 #undef FL_THIS_TYPE
@@ -16,3 +16,4 @@
 #undef FL_LOG1P_ROW
 #undef FL_HALVES
 #undef FL_HALF
+#undef FL_SIDE
