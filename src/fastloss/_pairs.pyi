@@ -6,7 +6,7 @@ import numpy.typing as npt
 METRICS: dict[str, int]
 MININGS: dict[str, int]
 
-class Vectors:
+class Points:
     wide: bool
     def __init__(
         self,
@@ -16,12 +16,12 @@ class Vectors:
         unit: bool = False,
         centred: bool = False,
         moved: bool = False,
-        like: Vectors | None = None,
+        like: Points | None = None,
         scale: float = 1.0,
         threads: int = 1,
     ) -> None: ...
 
-def distances(x: Vectors, y: Vectors, metric: int, out: npt.NDArray[Any], *, threads: int = 1) -> None: ...
+def distances(x: Points, y: Points, metric: int, out: npt.NDArray[Any], *, threads: int = 1) -> None: ...
 
 class Batch:
     value: npt.NDArray[np.float64]
@@ -29,7 +29,7 @@ class Batch:
     valid: npt.NDArray[np.float64]
     def __init__(
         self,
-        x: Vectors,
+        x: Points,
         ids: npt.NDArray[np.int32],
         members: npt.NDArray[np.int32],
         starts: npt.NDArray[np.int64],

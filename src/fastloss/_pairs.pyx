@@ -40,7 +40,7 @@ cdef extern from "pairs.h" nogil:
         FL_SQUARED, FL_EUCLIDEAN, FL_COSINE
         FL_HARD, FL_SEMIHARD, FL_ALL, FL_ALL_SEMIHARD
 
-    ctypedef struct fl_vectors:
+    ctypedef struct fl_points:
         Py_ssize_t N
         Py_ssize_t D
         Py_ssize_t step
@@ -69,19 +69,19 @@ cdef extern from "pairs.h" nogil:
         double valid
 
     ctypedef struct fl_pairs_real:
-        void (*centre)(const fl_vectors *, double *, void *) noexcept nogil
-        void (*prepare)(const fl_vectors *, const void *, Py_ssize_t, Py_ssize_t, void *, void *, void *, void *) noexcept nogil
-        void (*unit)(const fl_vectors *, Py_ssize_t, Py_ssize_t, void *, double *) noexcept nogil
-        void (*distances)(const fl_vectors *, const fl_vectors *, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *,
+        void (*centre)(const fl_points *, double *, void *) noexcept nogil
+        void (*prepare)(const fl_points *, const void *, Py_ssize_t, Py_ssize_t, void *, void *, void *, void *) noexcept nogil
+        void (*unit)(const fl_points *, Py_ssize_t, Py_ssize_t, void *, double *) noexcept nogil
+        void (*distances)(const fl_points *, const fl_points *, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *,
                           Py_ssize_t) noexcept nogil
-        double (*distance)(const fl_vectors *, Py_ssize_t, Py_ssize_t, int) noexcept nogil
+        double (*distance)(const fl_points *, Py_ssize_t, Py_ssize_t, int) noexcept nogil
         int (*hardest)(Py_ssize_t, Py_ssize_t, void *, const void *, Py_ssize_t, Py_ssize_t *, Py_ssize_t *) noexcept nogil
         void (*mine)(fl_anchor *) noexcept nogil
         Py_ssize_t (*room)(Py_ssize_t) noexcept nogil
-        void (*pull)(const fl_vectors *, Py_ssize_t, Py_ssize_t, double, double *) noexcept nogil
-        void (*weigh)(const fl_vectors *, Py_ssize_t, Py_ssize_t, const void *, const void *, Py_ssize_t, Py_ssize_t, void *,
+        void (*pull)(const fl_points *, Py_ssize_t, Py_ssize_t, double, double *) noexcept nogil
+        void (*weigh)(const fl_points *, Py_ssize_t, Py_ssize_t, const void *, const void *, Py_ssize_t, Py_ssize_t, void *,
                       double *, void *) noexcept nogil
-        void (*pulled)(const fl_vectors *, Py_ssize_t, const void *, double, double, void *) noexcept nogil
+        void (*pulled)(const fl_points *, Py_ssize_t, const void *, double, double, void *) noexcept nogil
         int tile_rows
         int tile_columns
         int size
@@ -118,7 +118,7 @@ cdef Py_ssize_t up_to(Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
 cdef struct RowsCall:
     const fl_real_table *table
     const fl_pairs_real *loops
-    fl_vectors rows  # as given
+    fl_points rows  # as given
     fl_view view
     double scale
     const void *centre
@@ -149,17 +149,17 @@ cdef void copy_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 cdef void prepare_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
     cdef Py_ssize_t first = b * PREPARED, last = min(first + PREPARED, call.rows.N)
-    cdef fl_vectors rows = call.rows
+    cdef fl_points rows = call.rows
     if call.unit != NULL:
         call.loops.unit(&call.rows, first, last, call.unit, call.norm)
         rows.rows = call.unit
     call.loops.prepare(&rows, call.centre, first, last, call.left, call.right, call.square, call.moved)
 
 
-cdef class Vectors:
+cdef class Points:
     """Rows of an array (N, D), N and D > 0, as the loops take them."""
 
-    cdef fl_vectors job
+    cdef fl_points job
     cdef const char *centre  # what was subtracted before packing, or NULL
     cdef Py_ssize_t columns  # N, padded
     cdef object given
@@ -173,7 +173,7 @@ cdef class Vectors:
         return workspace.base()
 
     def __init__(
-        self, cnp.ndarray x, *, bint wide, bint unit=False, bint centred=False, bint moved=False, Vectors like=None,
+        self, cnp.ndarray x, *, bint wide, bint unit=False, bint centred=False, bint moved=False, Points like=None,
         double scale=1.0, int threads=1,
     ):
         """unit: cosines will be asked for; else (`centred`) rows are packed less their mean, or that of the rows `like`. moved:
@@ -227,8 +227,8 @@ cdef class Vectors:
 cdef struct DistancesCall:
     const fl_real_table *table
     const fl_pairs_real *loops
-    const fl_vectors *x
-    const fl_vectors *y
+    const fl_points *x
+    const fl_points *y
     int metric
     fl_view out
     bint direct  # whole tiles can be written where they belong
@@ -258,7 +258,7 @@ cdef void distances_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         start = last
 
 
-def distances(Vectors x, Vectors y, int metric, cnp.ndarray out, *, int threads=1):
+def distances(Points x, Points y, int metric, cnp.ndarray out, *, int threads=1):
     """Distances from each row of x to each of y into out, (N, M), of any type and layout."""
     cdef DistancesCall call
     cdef Workspace workspace
@@ -280,7 +280,7 @@ def distances(Vectors x, Vectors y, int metric, cnp.ndarray out, *, int threads=
 cdef struct BatchCall:
     const fl_real_table *table
     const fl_pairs_real *loops
-    const fl_vectors *x
+    const fl_points *x
     Py_ssize_t columns
     const char *label  # class numbers, of the computation type; -1 past N
     const int32_t *ids
@@ -438,7 +438,7 @@ cdef class Batch:
     """
 
     cdef BatchCall call
-    cdef Vectors x
+    cdef Points x
     cdef int threads
     cdef tuple kept
     cdef list memory
@@ -447,7 +447,7 @@ cdef class Batch:
     cdef Workspace desks
 
     def __init__(
-        self, Vectors x, cnp.ndarray ids, cnp.ndarray members, cnp.ndarray starts, int mining, *, double margin, bint squared,
+        self, Points x, cnp.ndarray ids, cnp.ndarray members, cnp.ndarray starts, int mining, *, double margin, bint squared,
         cnp.ndarray weight=None, bint gradient=False, int threads=1,
     ):
         cdef BatchCall *call = &self.call

@@ -48,8 +48,8 @@ def pairwise(x: Array, y: Array | None, metric: str, out: Any) -> Array:
         result[...] = 1.0 if metric == "cosine" else 0.0
         return result
     cosine = metric == "cosine"
-    left = _pairs.Vectors(_apart(x, result), wide=wide, unit=cosine, centred=not cosine, threads=threads)
-    right = left if y is None else _pairs.Vectors(_apart(y, result), wide=wide, unit=cosine, like=left, threads=threads)
+    left = _pairs.Points(_apart(x, result), wide=wide, unit=cosine, centred=not cosine, threads=threads)
+    right = left if y is None else _pairs.Points(_apart(y, result), wide=wide, unit=cosine, like=left, threads=threads)
     _pairs.distances(left, right, _pairs.METRICS[metric], result, threads=threads)
     return result
 
@@ -115,7 +115,7 @@ class BatchTriplet(Plan):
         hard = self.mining == "hard"
         if hard and buffer is not None:
             x = _apart(x, buffer)
-        rows = _pairs.Vectors(x, wide=self.wide, centred=True, moved=gradient and not hard, scale=self.unit, threads=threads)
+        rows = _pairs.Points(x, wide=self.wide, centred=True, moved=gradient and not hard, scale=self.unit, threads=threads)
         batch = _pairs.Batch(
             rows, ids, members.astype(np.int32), starts.astype(np.int64), _pairs.MININGS[self.mining],
             margin=self._rescaled(self.margin, self.unit), squared=self.squared, weight=self.sample_weight,

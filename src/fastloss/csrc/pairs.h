@@ -21,7 +21,7 @@ typedef struct {
   const void *square;   /* of the packed rows: |x|^2; 1 past N */
   const void *moved;    /* the packed rows as a product's right side: [panel of tile_columns dimensions][row], or NULL */
   const double *norm;   /* FL_COSINE: |x| of each row */
-} fl_vectors;
+} fl_points;
 
 /* One anchor's triplets. Everything is of the computation type but where it says double. */
 typedef struct {
@@ -40,17 +40,17 @@ typedef struct {
 
 typedef struct {
   /* Mean of the rows, rounded so that differences from it are about as exact as the rows; 0 where it is of no use. */
-  void (*centre)(const fl_vectors *x, double *room, void *centre);
+  void (*centre)(const fl_points *x, double *room, void *centre);
   /* Rows first .. last - 1, less the centre (NULL: as they are), packed and |x|^2 of each. `first` is
      a multiple of both tiles' sides, and so is `last` but for the end, where all that is padded is filled in. */
-  void (*prepare)(const fl_vectors *x, const void *centre, ptrdiff_t first, ptrdiff_t last, void *left, void *right,
+  void (*prepare)(const fl_points *x, const void *centre, ptrdiff_t first, ptrdiff_t last, void *left, void *right,
                   void *square, void *moved);
-  void (*unit)(const fl_vectors *x, ptrdiff_t first, ptrdiff_t last, void *unit, double *norm); /* x / |x|, and |x| */
+  void (*unit)(const fl_points *x, ptrdiff_t first, ptrdiff_t last, void *unit, double *norm); /* x / |x|, and |x| */
   /* Distances from rows first .. first + n - 1 of x (first is a multiple of tile_rows) to rows from .. to - 1 of y (`from` a
      multiple of tile_columns): out[row][column], rows `step` numbers apart, whole tiles are written. */
-  void (*distances)(const fl_vectors *x, const fl_vectors *y, int metric, ptrdiff_t first, ptrdiff_t n, ptrdiff_t from,
+  void (*distances)(const fl_points *x, const fl_points *y, int metric, ptrdiff_t first, ptrdiff_t n, ptrdiff_t from,
                     ptrdiff_t to, void *out, ptrdiff_t step);
-  double (*distance)(const fl_vectors *x, ptrdiff_t i, ptrdiff_t j, int squared); /* to double precision */
+  double (*distance)(const fl_points *x, ptrdiff_t i, ptrdiff_t j, int squared); /* to double precision */
   /* Of squared distances to all rows: the farthest positive, the nearest negative; -1 where there is none at a finite distance.
      Whether any is nan. The anchor's place in the row, and those past N, are overwritten. */
   int (*hardest)(ptrdiff_t N, ptrdiff_t columns, void *row, const void *label, ptrdiff_t anchor, ptrdiff_t *positive,
@@ -58,12 +58,12 @@ typedef struct {
   void (*mine)(fl_anchor *job);
   ptrdiff_t (*room)(ptrdiff_t columns); /* that `mine` and `weigh` need */
   /* sum += w (x_i - x_j), in double. */
-  void (*pull)(const fl_vectors *x, ptrdiff_t i, ptrdiff_t j, double w, double *sum);
+  void (*pull)(const fl_points *x, ptrdiff_t i, ptrdiff_t j, double w, double *sum);
   /* out[i] += sum over k of (across[i][k] + along[k][i]) y_k, for K rows of y from the `first` one on, as they were packed, and n
      rows i, up to FL_PULLED; total[i] += the sum of those slopes. across or along may be NULL. */
-  void (*weigh)(const fl_vectors *y, ptrdiff_t first, ptrdiff_t K, const void *across, const void *along,
+  void (*weigh)(const fl_points *y, ptrdiff_t first, ptrdiff_t K, const void *across, const void *along,
                 ptrdiff_t slopes_step, ptrdiff_t n, void *out, double *total, void *room);
-  void (*pulled)(const fl_vectors *x, ptrdiff_t i, const void *sum, double total, double scale, void *out);
+  void (*pulled)(const fl_points *x, ptrdiff_t i, const void *sum, double total, double scale, void *out);
   int tile_rows, tile_columns, size;
 } fl_pairs_real;
 

@@ -16,7 +16,7 @@
 #define FL_BRIGHT 0x1p+900
 #endif
 
-FL_INLINE const R *FN(row_of)(const fl_vectors *x, ptrdiff_t i) { return (const R *)x->rows + i * x->step; }
+FL_INLINE const R *FN(row_of)(const fl_points *x, ptrdiff_t i) { return (const R *)x->rows + i * x->step; }
 
 /* Sum of squared differences of two rows, in double, each multiplied by `unit`: before they are taken if they may overflow. */
 FL_INLINE double FN(squares)(ptrdiff_t step, const R *x, const R *y, double unit) {
@@ -50,12 +50,12 @@ FL_INLINE double FN(gap)(ptrdiff_t step, const R *x, const R *y, int squared) {
 #endif
 }
 
-static double FN(pair_distance)(const fl_vectors *x, ptrdiff_t i, ptrdiff_t j, int squared) {
+static double FN(pair_distance)(const fl_points *x, ptrdiff_t i, ptrdiff_t j, int squared) {
   return FN(gap)(x->step, FN(row_of)(x, i), FN(row_of)(x, j), squared);
 }
 
 /* One less the cosine: half the squared distance of the unit vectors, which does not cancel. */
-static double FN(angle)(const fl_vectors *x, const fl_vectors *y, ptrdiff_t i, ptrdiff_t j) {
+static double FN(angle)(const fl_points *x, const fl_points *y, ptrdiff_t i, ptrdiff_t j) {
   const int turn = x->norm[i] < y->norm[j]; /* the longer one first: the other way round it is the same number */
   const R *a = turn ? FN(row_of)(y, j) : FN(row_of)(x, i), *b = turn ? FN(row_of)(x, i) : FN(row_of)(y, j);
   const double left = turn ? y->norm[j] : x->norm[i], right = turn ? x->norm[i] : y->norm[j], ratio = left / right;
@@ -82,7 +82,7 @@ static double FN(angle)(const fl_vectors *x, const fl_vectors *y, ptrdiff_t i, p
 }
 
 /* As the tile's sums would have been, had nothing cancelled. */
-FL_INLINE R FN(again)(const fl_vectors *x, const fl_vectors *y, ptrdiff_t i, ptrdiff_t j, int metric) {
+FL_INLINE R FN(again)(const fl_points *x, const fl_points *y, ptrdiff_t i, ptrdiff_t j, int metric) {
   if (metric == FL_COSINE) return (R)FN(angle)(x, y, i, j);
   const R *a = FN(row_of)(x, i), *b = FN(row_of)(y, j);
 #if FL_REAL_BITS == 32
@@ -113,8 +113,8 @@ FL_INLINE V FN(from_dot)(V dot, V left, V right, int metric, M *plain) {
   return metric == FL_SQUARED ? d : vsqrt(d);
 }
 
-FL_INLINE void FN(finish_tile)(const fl_vectors *x, const fl_vectors *y, int metric, ptrdiff_t i, ptrdiff_t n,
-                               ptrdiff_t j, R *out, ptrdiff_t step) {
+FL_INLINE void FN(finish_tile)(const fl_points *x, const fl_points *y, int metric, ptrdiff_t i, ptrdiff_t n, ptrdiff_t j,
+                               R *out, ptrdiff_t step) {
   const R *right = (const R *)y->square + j;
   for (ptrdiff_t r = 0; r < n; r++, out += step) {
     const V left = FN(vset)(((const R *)x->square)[i + r]);
@@ -132,7 +132,7 @@ FL_INLINE void FN(finish_tile)(const fl_vectors *x, const fl_vectors *y, int met
 }
 
 /* A stretch of a panel of y stays in the first cache while all of x's pass by. */
-static void FN(distances)(const fl_vectors *x, const fl_vectors *y, int metric, ptrdiff_t first, ptrdiff_t n,
+static void FN(distances)(const fl_points *x, const fl_points *y, int metric, ptrdiff_t first, ptrdiff_t n,
                           ptrdiff_t from, ptrdiff_t to, void *out_, ptrdiff_t step) {
   for (ptrdiff_t j = from; j < to; j += FN(FL_TILE_COLUMNS)) {
     R *out = (R *)out_ + (j - from);
@@ -161,7 +161,7 @@ static void FN(distances)(const fl_vectors *x, const fl_vectors *y, int metric, 
 
 /* A mean far from the origin is worth subtracting. It is rounded to an eighth of the spread: then the differences have no more
    digits than the rows, and whole numbers stay so, whose distances are exact and tie where they should. */
-static void FN(centre)(const fl_vectors *x, double *sum, void *centre_) {
+static void FN(centre)(const fl_points *x, double *sum, void *centre_) {
   R *centre = centre_;
   double *low = sum + x->D, *high = low + x->D;
   for (ptrdiff_t d = 0; d < x->D; d++) sum[d] = 0, low[d] = INFINITY, high[d] = -INFINITY;
@@ -190,7 +190,7 @@ static void FN(centre)(const fl_vectors *x, double *sum, void *centre_) {
   }
 }
 
-static void FN(prepare)(const fl_vectors *x, const void *centre, ptrdiff_t first, ptrdiff_t last, void *left, void *right,
+static void FN(prepare)(const fl_points *x, const void *centre, ptrdiff_t first, ptrdiff_t last, void *left, void *right,
                         void *square, void *moved) {
   const R *rows = FN(row_of)(x, first);
   const ptrdiff_t n = last - first, padded = (n + FN(FL_TILE_COLUMNS) - 1) / FN(FL_TILE_COLUMNS) *FN(FL_TILE_COLUMNS);
@@ -218,7 +218,7 @@ static void FN(prepare)(const fl_vectors *x, const void *centre, ptrdiff_t first
 }
 
 /* Rows of length 1, or of zeros. */
-static void FN(unit)(const fl_vectors *x, ptrdiff_t first, ptrdiff_t last, void *unit_, double *norm) {
+static void FN(unit)(const fl_points *x, ptrdiff_t first, ptrdiff_t last, void *unit_, double *norm) {
   for (ptrdiff_t i = first; i < last; i++) {
     const R *row = FN(row_of)(x, i);
     R *unit = (R *)unit_ + i * x->step;

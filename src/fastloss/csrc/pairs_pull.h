@@ -1,6 +1,6 @@
 /* From slopes in distances to slopes in rows. Included once per type (pairs_real.h). */
 
-static void FN(pull)(const fl_vectors *x, ptrdiff_t i, ptrdiff_t j, double w, double *sum) {
+static void FN(pull)(const fl_points *x, ptrdiff_t i, ptrdiff_t j, double w, double *sum) {
   const R *a = FN(row_of)(x, i), *b = FN(row_of)(x, j);
   for (ptrdiff_t d = 0; d < x->D; d++) sum[d] += w * ((double)a[d] - (double)b[d]);
 }
@@ -26,7 +26,7 @@ static void FN(pack_slopes)(ptrdiff_t steps, const R *across, const R *along, pt
   }
 }
 
-static void FN(weigh)(const fl_vectors *y, ptrdiff_t first, ptrdiff_t K, const void *across_, const void *along_,
+static void FN(weigh)(const fl_points *y, ptrdiff_t first, ptrdiff_t K, const void *across_, const void *along_,
                       ptrdiff_t slopes_step, ptrdiff_t n, void *out_, double *total, void *room) {
   const R *across = across_, *along = along_;
   R *out = out_, product[FL_TILE_ROWS * 2 * LANES];
@@ -57,7 +57,7 @@ static void FN(weigh)(const fl_vectors *y, ptrdiff_t first, ptrdiff_t K, const v
 }
 
 /* total x_i - sum, scaled, where x_i is the row as it was packed. */
-static void FN(pulled)(const fl_vectors *x, ptrdiff_t i, const void *sum_, double total, double scale, void *out_) {
+static void FN(pulled)(const fl_points *x, ptrdiff_t i, const void *sum_, double total, double scale, void *out_) {
   const R *sum = sum_, *moved = x->moved;
   R *out = out_;
   for (ptrdiff_t d = 0; d < x->D; d++) {
