@@ -30,6 +30,7 @@ from fastloss._kernels cimport (
     isa,
     make_view,
     real_table,
+    round_up,
     run_blocks,
 )
 
@@ -117,10 +118,6 @@ cdef const fl_contrast_table *contrast_table() noexcept nogil:
 
 cdef const fl_contrast_real *contrast_loops(bint wide) noexcept nogil:
     return &contrast_table().f64 if wide else &contrast_table().f32
-
-
-cdef Py_ssize_t rounded(Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
-    return (n + unit - 1) // unit * unit
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------------
@@ -219,7 +216,7 @@ cdef class Rows:
         for k, a in enumerate(arrays):
             make_view(&call.source[<int>k], a)
         call.order = <const int64_t *>cnp.PyArray_DATA(order) if order is not None else NULL
-        call.width, call.padded = rounded(call.D, call.loops.columns), rounded(call.n, FL_ANCHORS)
+        call.width, call.padded = round_up(call.D, call.loops.columns), round_up(call.n, FL_ANCHORS)
         call.normalize, call.measured, call.with_columns = normalize, False, gradient
         self.power, self.inverse = np.ones(call.n), np.ones(call.n)
         call.power, call.inverse = <double *>cnp.PyArray_DATA(self.power), <double *>cnp.PyArray_DATA(self.inverse)
@@ -375,13 +372,13 @@ cdef struct Desk:
 
 cdef Py_ssize_t lay_desk(const Call *call, char *at, Desk *desk) noexcept nogil:
     """Cut the workspace at `at`; its size."""
-    cdef Py_ssize_t row = call.job.D * call.table.size, tile = rounded(FL_ANCHORS * row, 64)
+    cdef Py_ssize_t row = call.job.D * call.table.size, tile = round_up(FL_ANCHORS * row, 64)
     cdef Py_ssize_t chunk = (FL_CANDIDATES + FL_ANCHORS) * FL_ANCHORS * call.table.size
     desk.right, desk.e, desk.g = at, at + tile, at + tile + chunk
     desk.x = desk.g + tile
-    desk.out = desk.x + rounded(row, 64)
-    desk.sums = <double *>(desk.out + rounded(row, 64))
-    return 2 * tile + chunk + 2 * rounded(row, 64) + FL_ANCHORS * sizeof(double)
+    desk.out = desk.x + round_up(row, 64)
+    desk.sums = <double *>(desk.out + round_up(row, 64))
+    return 2 * tile + chunk + 2 * round_up(row, 64) + FL_ANCHORS * sizeof(double)
 
 
 cdef char *kept_at(const Call *call, Py_ssize_t block, Py_ssize_t candidate) noexcept nogil:
@@ -431,7 +428,7 @@ cdef void sums_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
             call.loops.online(&job)
         first += job.rows
     if call.kept != NULL:  # whole blocks are turned
-        first = rounded(end, call.loops.panel_rows)
+        first = round_up(end, call.loops.panel_rows)
         memset(kept_at(call, block, first), 0, (call.candidates.padded - first) * FL_ANCHORS * size)
 
 

@@ -197,3 +197,8 @@ cdef class Workspace:
     cdef char *memory
     cdef Py_ssize_t size
     cdef char *base(self) noexcept
+
+
+cdef inline Py_ssize_t round_up(Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
+    """The least multiple of `unit` that is not below n."""
+    return (n + unit - 1) // unit * unit

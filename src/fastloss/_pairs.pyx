@@ -29,6 +29,7 @@ from fastloss._kernels cimport (
     isa,
     make_view,
     real_table,
+    round_up,
     run_blocks,
 )
 
@@ -109,10 +110,6 @@ cdef const fl_pairs_real *pair_loops(bint wide) noexcept nogil:
     return &table.f64 if wide else &table.f32
 
 
-cdef Py_ssize_t up_to(Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
-    return (n + unit - 1) // unit * unit
-
-
 # ---- rows ------------------------------------------------------------------------------------------------------------
 
 cdef struct RowsCall:
@@ -186,9 +183,9 @@ cdef class Points:
         self.given, self.kept, self.wide = x, [], wide
         call.table, call.loops = real_table(wide), pair_loops(wide)
         size = call.table.size
-        step = up_to(D, call.loops.tile_columns)
+        step = round_up(D, call.loops.tile_columns)
         cost = PREPARED * step * 1.0
-        self.columns = up_to(N, call.loops.tile_columns)
+        self.columns = round_up(N, call.loops.tile_columns)
         call.rows.N, call.rows.D, call.rows.step, call.rows.norm = N, D, step, NULL
         make_view(&call.view, x)
         call.scale = scale
@@ -213,7 +210,7 @@ cdef class Points:
             call.unit, call.norm = self.take(N * step * size), <double *>self.take(N * sizeof(double))
         if moved:
             call.moved = self.take(N * step * size)
-        call.left = self.take(up_to(N, call.loops.tile_rows) * D * size)
+        call.left = self.take(round_up(N, call.loops.tile_rows) * D * size)
         call.right = self.take(self.columns * D * size)
         call.square = self.take(self.columns * size)
         run_blocks(prepare_block, &call, blocks, 3 * cost, threads)
