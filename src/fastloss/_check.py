@@ -153,6 +153,16 @@ def axis_of(a: Array, axis: Any, name: str) -> int:
     return index
 
 
+def matrix(name: str, value: Any, empty: bool = True) -> Array:
+    """Rows of numbers, (N, D); `empty`: of none, too."""
+    a = array(name, value)
+    if a.ndim != 2:
+        refuse(ValueError, name, "two dimensions, (N, D)", f"shape {a.shape}")
+    if a.shape[1] == 0 and not empty:
+        refuse(ValueError, name, "rows of at least one number, (N, D)", f"shape {a.shape}")
+    return a
+
+
 def labels(
     name: str, value: Any, shape: tuple[int, ...], of_shape: tuple[int, ...], noun: str = "class indices", of: str = "logits"
 ) -> Array:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from fastloss import _check, _contrast
 from fastloss._check import FLOAT64, Array, refuse
 from fastloss._plan import REDUCTIONS, Plan, Result, Terms, unpacked
-from fastloss._plan_pairs import by_class, vectors
+from fastloss._plan_pairs import by_class
 from fastloss._threads import get_num_threads
 
 Floats = npt.NDArray[np.float64]
@@ -27,14 +27,6 @@ Integers = npt.NDArray[np.int64]
 
 
 # ---- the arguments ------------------------------------------------------------------------------------------------------
-
-
-def matrix(name: str, value: Any) -> Array:
-    """Rows of at least one number."""
-    a = vectors(name, value)
-    if a.shape[1] == 0:
-        refuse(ValueError, name, "rows of at least one number, (N, D)", f"shape {a.shape}")
-    return a
 
 
 def like(name: str, value: Any, other: Array, of: str) -> Array:

@@ -25,14 +25,6 @@ AVERAGES = ("active", "valid")
 MOST_ROWS = 2**24  # which a float32 still tells apart
 
 
-def vectors(name: str, value: Any) -> Array:
-    """Rows of numbers (N, D)."""
-    x = _check.array(name, value)
-    if x.ndim != 2:
-        refuse(ValueError, name, "two dimensions, (N, D)", f"shape {x.shape}")
-    return x
-
-
 def pairwise(x: Array, y: Array | None, metric: str, out: Any) -> Array:
     """Distances from each row of x to each of y, or of x."""
     _check.one_of("metric", metric, METRICS)

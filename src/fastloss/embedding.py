@@ -18,8 +18,8 @@ from fastloss._check import Array, named, refuse
 from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
 from fastloss._plan import Plan, Pointwise, split
-from fastloss._plan_contrast import Classes, Queries, Together, like, matrix
-from fastloss._plan_pairs import BatchTriplet, pairwise, vectors
+from fastloss._plan_contrast import Classes, Queries, Together, like
+from fastloss._plan_pairs import BatchTriplet, pairwise
 from fastloss._plan_vectors import Vectors, bits, rows, signs
 
 # ---- pairs and triplets of vectors --------------------------------------------------------------------------------------
@@ -452,7 +452,7 @@ def pairwise_distances(x: Any, y: Any = None, *, metric: str = "euclidean", out:
     array([[0., 5.],
            [5., 0.]])
     """
-    return pairwise(vectors("x", x), None if y is None else vectors("y", y), metric, out)
+    return pairwise(_check.matrix("x", x), None if y is None else _check.matrix("y", y), metric, out)
 
 
 @loss(
@@ -538,7 +538,9 @@ def batch_triplet(
     >>> fl.batch_triplet(embeddings, labels, margin=1.0, mining="all")
     1.5
     """
-    return BatchTriplet(vectors("embeddings", embeddings), labels, mining, margin, squared, average, sample_weight, reduction)
+    return BatchTriplet(
+        _check.matrix("embeddings", embeddings), labels, mining, margin, squared, average, sample_weight, reduction
+    )
 
 
 # ---- a softmax over similarities -----------------------------------------------------------------------------------------
@@ -616,7 +618,7 @@ def nt_xent(z1: Any, z2: Any, *, temperature: float = 0.5, sample_weight: Any = 
     array([[0.   , 0.124],
            [0.331, 0.   ]])
     """
-    first = matrix("z1", z1)
+    first = _check.matrix("z1", z1, empty=False)
     second = like("z2", z2, first, "z1")
     return Together((first, second), Classes.pairs(len(first)), temperature, True, sample_weight, reduction)
 
@@ -704,10 +706,10 @@ def info_nce(
     >>> fl.info_nce(query, key, temperature=0.5, negatives=[[0.0, -1.0], [1.0, 1.0]], reduction="none").round(4)
     array([0.5508, 0.4765])
     """
-    q = matrix("query", query)
+    q = _check.matrix("query", query, empty=False)
     k = like("key", key, q, "query")
     both = _check.flag("symmetric", symmetric)
-    queue = None if negatives is None else matrix("negatives", negatives)
+    queue = None if negatives is None else _check.matrix("negatives", negatives, empty=False)
     if queue is not None and queue.shape[1] != q.shape[1]:
         refuse(ValueError, "negatives", f"rows of {q.shape[1]} numbers, as those of query", f"shape {queue.shape}")
     if queue is not None and both:
@@ -788,6 +790,6 @@ def supcon(
     >>> fl.supcon(x, [0, 0, 1, 1, 2], temperature=0.5, reduction="none").round(4)
     array([0.6005, 0.7772, 0.677 , 0.4911, 0.    ])
     """
-    x = matrix("embeddings", embeddings)
+    x = _check.matrix("embeddings", embeddings, empty=False)
     y = _check.labels("labels", labels, x.shape[:1], x.shape, "labels", "embeddings")
     return Together((x,), Classes.of(y), temperature, normalize, sample_weight, reduction, (y,))
