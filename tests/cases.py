@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matrix import every
 
 import fastloss as fl
 
@@ -165,6 +166,9 @@ class Variant:
     label: str
     options: dict[str, Make]
 
+    def __str__(self) -> str:
+        return f"{self.loss.name}-{self.label}"
+
     def draw(self, dtype: str = "float32", size: int = 65, seed: int = 0) -> Call:
         """Valid random arguments, from the loss's own sampler, and these options."""
         rng = np.random.default_rng([seed, size])
@@ -191,18 +195,18 @@ VARIANTS = tuple(v for loss in LOSSES for v in variants(loss))
 SEPARABLE_VARIANTS = tuple(v for v in VARIANTS if v.loss in SEPARABLE)
 BATCHWISE_VARIANTS = tuple(v for v in VARIANTS if v.loss in BATCHWISE)
 
-every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
-every_shaped = pytest.mark.parametrize("loss", SHAPED, ids=lambda loss: loss.name)
-every_rowwise = pytest.mark.parametrize("loss", ROWWISE, ids=lambda loss: loss.name)
-every_labelled = pytest.mark.parametrize("loss", LABELLED, ids=lambda loss: loss.name)
-every_ignoring = pytest.mark.parametrize("loss", IGNORING, ids=lambda loss: loss.name)
-every_differentiable = pytest.mark.parametrize("loss", DIFFERENTIABLE, ids=lambda loss: loss.name)
-every_separable = pytest.mark.parametrize("loss", SEPARABLE, ids=lambda loss: loss.name)
-every_batchwise = pytest.mark.parametrize("loss", BATCHWISE, ids=lambda loss: loss.name)
-every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: f"{v.loss.name}-{v.label}")
-every_separable_variant = pytest.mark.parametrize("variant", SEPARABLE_VARIANTS, ids=lambda v: f"{v.loss.name}-{v.label}")
-every_batchwise_variant = pytest.mark.parametrize("variant", BATCHWISE_VARIANTS, ids=lambda v: f"{v.loss.name}-{v.label}")
-every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+every_loss = every("loss", LOSSES)
+every_shaped = every("loss", SHAPED)
+every_rowwise = every("loss", ROWWISE)
+every_labelled = every("loss", LABELLED)
+every_ignoring = every("loss", IGNORING)
+every_differentiable = every("loss", DIFFERENTIABLE)
+every_separable = every("loss", SEPARABLE)
+every_batchwise = every("loss", BATCHWISE)
+every_variant = every("variant", VARIANTS)
+every_separable_variant = every("variant", SEPARABLE_VARIANTS)
+every_batchwise_variant = every("variant", BATCHWISE_VARIANTS)
+every_dtype = every("dtype", DTYPES)
 
 
 def wrt_positions(loss: fl.Loss) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What every test file shares: the CPU level under test, threads put back, and the table of worst errors."""
+"""What every test file shares: the tier, the CPU level under test, threads put back, and the table of worst errors."""
 
 from __future__ import annotations
 
@@ -11,15 +11,25 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # oracle and cases, under any import mode
 
+import matrix
+
 import fastloss as fl
 from fastloss import _kernels
 
 Note = Callable[[str, str, float], None]
 
+LEVELS = matrix.Axis(
+    "isa", tuple(_kernels.available_isa()), tuple(_kernels.available_isa()), tuple(range(len(_kernels.available_isa())))
+)
 
-@pytest.fixture(params=_kernels.available_isa())
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    matrix.parametrize(metafunc, [LEVELS] if "isa" in metafunc.fixturenames else [], metafunc.config.getoption("full"))
+
+
+@pytest.fixture
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run the test once at each CPU level this machine has."""
+    """Run the test at each CPU level this machine has: an axis of the matrix."""
     before = _kernels.get_isa()
     _kernels.set_isa(request.param)
     assert _kernels.get_isa() == request.param
@@ -52,6 +62,7 @@ def note(record_property: Callable[[str, object], None]) -> Note:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="every combination of the test matrix, and what takes long")
     parser.addoption("--worst-errors", type=Path, metavar="FILE", help="save the worst errors seen as JSON")
 
 

@@ -19,6 +19,7 @@ from cases import (
     repeat,
 )
 from conftest import Note, at_each_level
+from matrix import every
 from mpmath import mp, mpf
 from rows import CLASSES
 
@@ -28,7 +29,7 @@ SAMPLES = 1003
 HARD = ("cross_entropy", "nll", "binary_cross_entropy_with_logits")
 BOUND = {"float32": 4, "float64": 8}
 
-every_fill = pytest.mark.parametrize("fill", rows.FILLS)
+every_fill = every("fill", rows.FILLS)
 
 
 # -- The yardstick itself ----------------------------------------------------------------------------
@@ -136,7 +137,7 @@ def test_every_alignment(variant: Variant, dtype: str, isa: str) -> None:
         oracle.assert_ulps(got, expected, dtype, variant.loss.ulp[dtype], scale=scale[part])
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 8, 9, 16, 17, 33, 64, 65, 130, 257])
+@every("size", [1, 2, 3, 4, 7, 8, 9, 16, 17, 33, 64, 65, 130, 257])
 @every_dtype
 @every_batchwise_variant
 def test_a_batch_of_every_size(variant: Variant, dtype: str, size: int, isa: str, note: Note) -> None:
@@ -209,8 +210,8 @@ def hard_logits(dtype: str) -> np.ndarray:
 
 
 @every_dtype
-@pytest.mark.parametrize("target", [0.0, 1.0, 0.25, 1e-6])
-@pytest.mark.parametrize("options", [{}, {"pos_weight": 2.5}, {"label_smoothing": 0.1}], ids=str)
+@every("target", [0.0, 1.0, 0.25, 1e-6])
+@every("options", [{}, {"pos_weight": 2.5}, {"label_smoothing": 0.1}], str)
 def test_binary_cross_entropy_at_every_magnitude(
     target: float, options: dict[str, float], dtype: str, isa: str, note: Note
 ) -> None:

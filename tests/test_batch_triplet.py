@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import THREADS, every_dtype, need
+from matrix import every
 
 import fastloss as fl
 
@@ -18,8 +19,8 @@ MININGS = ("hard", "semihard", "all", "all_semihard")
 TOLERANCE = {"float32": 2e-6, "float64": 1e-13}
 nan, inf = math.nan, math.inf
 
-every_mining = pytest.mark.parametrize("mining", MININGS)
-every_power = pytest.mark.parametrize("squared", [False, True], ids=["distance", "squared"])
+every_mining = every("mining", MININGS)
+every_power = every("squared", [False, True], ("distance", "squared").__getitem__)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
@@ -123,7 +124,7 @@ def test_equals_the_triple_loop_where_distances_are_equal(mining: str, squared: 
                 agree(rng.integers(-1, 3, (n, 2)).astype(dtype), labels, mining, margin, squared)
 
 
-@pytest.mark.parametrize("width", [0, 1, 2, 3, 7, 8, 9, 16, 17, 31, 64, 100, 130, 257])
+@every("width", [0, 1, 2, 3, 7, 8, 9, 16, 17, 31, 64, 100, 130, 257])
 @every_dtype
 def test_equals_the_triple_loop_for_every_width(width: int, dtype: str, isa: str) -> None:
     rng = np.random.default_rng(width)
@@ -184,7 +185,7 @@ def test_many_equal_distances_in_many_tiles(mining: str, squared: bool, dtype: s
     np.testing.assert_allclose(got, grad, rtol=0, atol=(1e-6 if dtype == "float32" else 1e-13) * np.abs(grad).max())
 
 
-@pytest.mark.parametrize("classes", [1, 2, 5, 64, 400])
+@every("classes", [1, 2, 5, 64, 400])
 @every_mining
 def test_few_classes_and_many(mining: str, classes: int, isa: str) -> None:
     """More positives than negatives, and the other way round."""
@@ -199,7 +200,7 @@ def test_few_classes_and_many(mining: str, classes: int, isa: str) -> None:
     np.testing.assert_allclose(got, grad, rtol=0, atol=1e-12 * max(1.0, np.abs(grad).max()))
 
 
-@pytest.mark.parametrize("size", [63, 64, 65, 127, 128, 129, 255, 257, 511, 513])
+@every("size", [63, 64, 65, 127, 128, 129, 255, 257, 511, 513])
 @every_dtype
 def test_sizes_about_those_of_tiles(size: int, dtype: str, isa: str) -> None:
     x, labels = fl.batch_triplet.sample(np.random.default_rng(size), dtype, size)[0]
@@ -246,7 +247,7 @@ def test_rows_that_are_the_same(mining: str, dtype: str, isa: str) -> None:
 # -- What no triplet is in ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("average", ["active", "valid"])
+@every("average", ["active", "valid"])
 @every_mining
 @every_dtype
 def test_a_batch_without_triplets_is_zero(mining: str, average: str, dtype: str) -> None:
@@ -283,8 +284,8 @@ def test_no_active_triplet_is_zero_too(mining: str) -> None:
 # -- Derivatives ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
-@pytest.mark.parametrize("average", ["active", "valid"])
+@every("reduction", ["none", "sum", "mean"])
+@every("average", ["active", "valid"])
 @every_power
 @every_mining
 def test_gradient_is_the_slope(mining: str, squared: bool, average: str, reduction: str) -> None:
@@ -397,7 +398,7 @@ def test_rows_far_from_the_origin(mining: str, isa: str) -> None:
     np.testing.assert_allclose(slope, grad, rtol=0, atol=1e-4 * np.abs(grad).max())
 
 
-@pytest.mark.parametrize("size", [1e30, 1e18, 1e-18, 1e-30])
+@every("size", [1e30, 1e18, 1e-18, 1e-30])
 @every_mining
 def test_huge_and_tiny_rows(mining: str, size: float, isa: str) -> None:
     """The squares of whose distances are no float32."""
@@ -409,7 +410,7 @@ def test_huge_and_tiny_rows(mining: str, size: float, isa: str) -> None:
     np.testing.assert_allclose(slope, grad, rtol=0, atol=1e-5 * np.abs(grad).max())
 
 
-@pytest.mark.parametrize("bad", [nan, inf, -inf])
+@every("bad", [nan, inf, -inf])
 @every_mining
 @every_dtype
 def test_a_row_that_is_no_number_spoils_those_compared_with_it(mining: str, bad: float, dtype: str, isa: str) -> None:
@@ -468,7 +469,7 @@ def test_integer_embeddings_are_float64() -> None:
         assert grad.dtype == np.float64
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@every("dtype", ["float16", "bfloat16"])
 @every_mining
 def test_half_precision_gradients_are_rounded_once(mining: str, dtype: str, isa: str) -> None:
     kind = np.dtype(dtype) if dtype == "float16" else np.dtype(need("ml_dtypes").bfloat16)

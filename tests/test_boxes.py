@@ -9,13 +9,14 @@ import numpy as np
 import oracle
 import pytest
 from cases import THREADS, every_dtype
+from matrix import every
 from mpmath import mpf
 from test_errors import refused
 
 import fastloss as fl
 
 KINDS = ("iou", "giou", "diou", "ciou")
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = every("kind", KINDS)
 
 
 def pairs(size: int = 200, dtype: str = "float64", seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +72,7 @@ def test_symmetry_scale_and_shift(kind: str, isa: str) -> None:
     np.testing.assert_allclose(fl.box_iou(*turned, kind=kind, reduction="none"), values, rtol=1e-13)
 
 
-@pytest.mark.parametrize("format", ["xywh", "cxcywh"])
+@every("format", ["xywh", "cxcywh"])
 @every_kind
 def test_formats_are_the_same_boxes(kind: str, format: str, isa: str) -> None:
     boxes, target = pairs()
@@ -141,8 +142,8 @@ def test_nan_stays_with_its_pair(kind: str, isa: str) -> None:
     assert np.flatnonzero(np.isnan(grad).any(axis=1)).tolist() == [7, 513]
 
 
-@pytest.mark.parametrize("place", [0, 3, 599])
-@pytest.mark.parametrize("format", ["xyxy", "xywh", "cxcywh"])
+@every("place", [0, 3, 599])
+@every("format", ["xyxy", "xywh", "cxcywh"])
 def test_boxes_without_area_are_named(format: str, place: int, isa: str) -> None:
     for name, k in (("boxes", 0), ("target", 1)):
         for side in (0.0, -1.0):

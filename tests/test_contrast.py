@@ -11,6 +11,7 @@ import numpy as np
 import oracle
 import pytest
 from cases import THREADS, as_tuple, every_dtype, need
+from matrix import every
 from mpmath import mp, mpf
 
 import fastloss as fl
@@ -133,19 +134,19 @@ def test_equals_the_definition(name: str, options: dict[str, Any], isa: str) -> 
 
 @every_call
 @every_dtype
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 16, 17, 33, 64, 65, 130])
+@every("size", [1, 2, 3, 4, 7, 16, 17, 33, 64, 65, 130])
 def test_every_size(size: int, dtype: str, name: str, options: dict[str, Any], isa: str) -> None:
     check(name, draw(name, size, dtype), fitting(options, dtype), dtype)
 
 
 @every_call
 @every_dtype
-@pytest.mark.parametrize("width", [1, 2, 3, 7, 9, 16, 17, 33, 64, 100, 130, 513])
+@every("width", [1, 2, 3, 7, 9, 16, 17, 33, 64, 100, 130, 513])
 def test_every_width(width: int, dtype: str, name: str, options: dict[str, Any], isa: str) -> None:
     check(name, draw(name, 13, dtype, width=width), fitting(options, dtype, width), dtype)
 
 
-@pytest.mark.parametrize("rows", [0, 1, 2, 7, 65, 513])
+@every("rows", [0, 1, 2, 7, 65, 513])
 @every_dtype
 def test_queues_of_every_length(rows: int, dtype: str, isa: str) -> None:
     for normalize, temperature in ((True, 0.07), (False, 2.0)):
@@ -261,13 +262,13 @@ def test_lengths_do_not_matter(dtype: str, name: str, options: dict[str, Any], i
 
 
 @every_call
-@pytest.mark.parametrize("temperature", [0.01, 0.003, 1.0, 1e3])
+@every("temperature", [0.01, 0.003, 1.0, 1e3])
 @every_dtype
 def test_temperatures(dtype: str, temperature: float, name: str, options: dict[str, Any], isa: str) -> None:
     check(name, draw(name, 30, dtype), {**fitting(options, dtype), "temperature": temperature}, dtype)
 
 
-@pytest.mark.parametrize("name", ["nt_xent", "info_nce", "supcon"])
+@every("name", ["nt_xent", "info_nce", "supcon"])
 def test_a_confident_value_is_not_lost(name: str, isa: str) -> None:
     """Positives next to their anchors, negatives opposite: e^-180, which is beside 1 nothing, comes out with its digits."""
     z1 = np.array([[1.0, 0.0], [-1.0, 1e-3]])
@@ -299,7 +300,7 @@ def test_hopeless_values_are_finite(dtype: str, isa: str) -> None:
 # -- Derivatives --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@every("reduction", ["none", "sum", "mean"])
 @every_call
 def test_gradient_is_the_slope(name: str, options: dict[str, Any], reduction: str) -> None:
     """Central differences, through the lengths of the rows."""
@@ -400,7 +401,7 @@ def test_turning_all_rows_changes_nothing(name: str) -> None:
 
 @every_call
 @every_dtype
-@pytest.mark.parametrize("bad", [nan, inf])
+@every("bad", [nan, inf])
 def test_a_row_that_is_no_number_spoils_all_that_are_compared_with_it(
     bad: float, dtype: str, name: str, options: dict[str, Any], isa: str
 ) -> None:
@@ -489,7 +490,7 @@ def test_mixed_types_follow_numpy(name: str) -> None:
         assert [g.dtype for g in grads] == [left, right]
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@every("dtype", ["float16", "bfloat16"])
 @every_call
 def test_half_precision_gradients_are_rounded_once(name: str, options: dict[str, Any], dtype: str, isa: str) -> None:
     kind = np.dtype(dtype) if dtype == "float16" else np.dtype(need("ml_dtypes").bfloat16)
@@ -527,7 +528,7 @@ def dense(name: str, args: tuple[np.ndarray, ...], options: dict[str, Any]) -> t
     return answer.value, *(g / answer.weight.sum() for g in answer.grads)
 
 
-@pytest.mark.parametrize("size", [255, 257, 1025, 2050, 4500])
+@every("size", [255, 257, 1025, 2050, 4500])
 @every_call
 def test_batches_of_many_tiles_equal_the_dense_result(name: str, options: dict[str, Any], size: int) -> None:
     if size > 2500 and name == "nt_xent":

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cases import THREADS, as_tuple, every_dtype
 from conftest import at_each_level
+from matrix import every
 
 import fastloss as fl
 from fastloss import _reference
@@ -24,7 +25,7 @@ CASES = {
     "symmetric": ("info_nce", {"symmetric": True}),
     "queue": ("info_nce", {"negatives": True}),
 }
-every_case = pytest.mark.parametrize("case", CASES)
+every_case = every("case", CASES)
 
 
 def draw(case: str, n: int, d: int, dtype: str, seed: int = 0) -> tuple[fl.Loss, tuple[Any, ...], dict[str, Any]]:
@@ -109,7 +110,7 @@ def check(case: str, n: int, d: int, dtype: str, where: str, **options: Any) -> 
 
 @every_dtype
 @every_case
-@pytest.mark.parametrize("temperature", TEMPERATURES)
+@every("temperature", TEMPERATURES)
 def test_values_and_gradients_are_the_textbooks(case: str, temperature: float, dtype: str) -> None:
     for level in at_each_level():
         for n in SIZES:
@@ -118,8 +119,8 @@ def test_values_and_gradients_are_the_textbooks(case: str, temperature: float, d
 
 
 @every_dtype
-@pytest.mark.parametrize("case", ["supcon", "info_nce", "symmetric", "queue"])
-@pytest.mark.parametrize("temperature", [3.0, 0.02])
+@every("case", ["supcon", "info_nce", "symmetric", "queue"])
+@every("temperature", [3.0, 0.02])
 def test_rows_as_they_come(case: str, temperature: float, dtype: str) -> None:
     for level in at_each_level():
         for n, d in ((2, 3), (97, 17), (200, 5)):
@@ -134,7 +135,7 @@ def test_what_is_too_much_to_keep_is_computed_again(case: str) -> None:
 
 @every_dtype
 @every_case
-@pytest.mark.parametrize("temperature", [0.1, 0.001])
+@every("temperature", [0.1, 0.001])
 def test_same_bits_for_any_number_of_threads(case: str, temperature: float, dtype: str) -> None:
     for n, d in ((97, 130), (700, 16)):
         loss, args, options = draw(case, n, d, dtype)

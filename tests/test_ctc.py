@@ -17,6 +17,7 @@ import oracle
 import pytest
 from cases import THREADS, every_dtype, need
 from conftest import Note, at_each_level
+from matrix import every
 
 import fastloss as fl
 
@@ -99,7 +100,7 @@ def small(frames: int, classes: int, blank: int, dtype: str) -> tuple[np.ndarray
     return x, (np.repeat(x[None], len(rows), axis=0), targets, np.array([len(row) for row in rows])), rows
 
 
-@pytest.mark.parametrize("log_probs", [False, True], ids=["logits", "log_probs"])
+@every("log_probs", [False, True], ("logits", "log_probs").__getitem__)
 @every_dtype
 @every_small_case
 def test_ctc_equals_sum_over_all_alignments(frames: int, classes: int, blank: int, dtype: str, log_probs: bool, isa: str) -> None:
@@ -232,9 +233,9 @@ def hostile(name: str, dtype: str, log_probs: bool) -> tuple[np.ndarray, list[in
     return x, labels, oracle.Alignments(x, labels, log_probs=log_probs)
 
 
-@pytest.mark.parametrize("log_probs", [False, True], ids=["logits", "log_probs"])
+@every("log_probs", [False, True], ("logits", "log_probs").__getitem__)
 @every_dtype
-@pytest.mark.parametrize("name", HOSTILE)
+@every("name", HOSTILE)
 def test_hostile_samples_are_exact(name: str, dtype: str, log_probs: bool, isa: str) -> None:
     """Value and gradient; as log-probabilities the same numbers, which then do not add up to 1."""
     x, labels, truth = hostile(name, dtype, log_probs)
@@ -254,7 +255,7 @@ def test_hostile_samples_are_exact(name: str, dtype: str, log_probs: bool, isa: 
 
 
 @every_dtype
-@pytest.mark.parametrize("name", HOSTILE)
+@every("name", HOSTILE)
 def test_hostile_samples_leave_their_neighbours_alone(name: str, dtype: str) -> None:
     """In one batch with ordinary samples, padded to a common size: everyone's bits are those of the call alone."""
     x, labels, _ = hostile(name, dtype, False)
@@ -273,7 +274,7 @@ def test_hostile_samples_leave_their_neighbours_alone(name: str, dtype: str) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("frames", [50, 500, 5000])
+@every("frames", [50, 500, 5000])
 @every_dtype
 def test_error_does_not_grow_with_the_number_of_frames(dtype: str, frames: int, note: Note) -> None:
     """Under 1e-6 of the value in float32, from uniform to nearly certain; the worst, in ULP, is printed by T."""
@@ -293,7 +294,7 @@ def test_error_does_not_grow_with_the_number_of_frames(dtype: str, frames: int, 
             assert relative <= (1e-6 if dtype == "float32" else 1e-10)
 
 
-@pytest.mark.parametrize("scale", [0.0, 1e-3, 1.0, 30.0, 1000.0])
+@every("scale", [0.0, 1e-3, 1.0, 30.0, 1000.0])
 @every_dtype
 def test_ctc_is_neither_negative_nor_nan(dtype: str, scale: float, isa: str) -> None:
     rng = np.random.default_rng(0)
@@ -326,7 +327,7 @@ IMPOSSIBLE: dict[str, tuple[Any, list[int]]] = {
 
 
 @every_dtype
-@pytest.mark.parametrize("name", IMPOSSIBLE)
+@every("name", IMPOSSIBLE)
 def test_what_cannot_be_aligned_is_infinite(name: str, dtype: str, isa: str) -> None:
     x, labels = np.asarray(IMPOSSIBLE[name][0], dtype), IMPOSSIBLE[name][1]
     value, grad = fl.ctc.value_and_grad(x[None], [labels], reduction="none")
@@ -372,7 +373,7 @@ def test_nan_is_not_an_infinity(dtype: str) -> None:
 # -- Gradients ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("log_probs", [False, True], ids=["logits", "log_probs"])
+@every("log_probs", [False, True], ("logits", "log_probs").__getitem__)
 @pytest.mark.parametrize("length_normalize", [None, "target", "input"])
 def test_gradient_passes_gradcheck(log_probs: bool, length_normalize: str | None) -> None:
     """Of the logits, and of log-probabilities that are free to add up to anything."""
@@ -407,7 +408,7 @@ def test_gradient_of_log_probabilities_is_minus_the_occupation(isa: str) -> None
     np.testing.assert_allclose(value, fl.ctc(logits, targets, **kw, reduction="none"), rtol=1e-12)
 
 
-@pytest.mark.parametrize("nats", [-500.0, -3.0, 3.0, 500.0])
+@every("nats", [-500.0, -3.0, 3.0, 500.0])
 @every_dtype
 def test_log_probabilities_need_not_be_normalised(dtype: str, nats: float, isa: str) -> None:
     """Adding a number to every frame subtracts it T times, past the range of exp too; the gradient does not notice."""
@@ -420,9 +421,9 @@ def test_log_probabilities_need_not_be_normalised(dtype: str, nats: float, isa: 
     np.testing.assert_allclose(slope, grad, atol=RELATIVE[dtype])
 
 
-@pytest.mark.parametrize("time_major", [False, True])
-@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@every("time_major", [False, True])
+@every("reduction", ["none", "sum", "mean"])
+@every("dtype", ["float16", "float32", "float64"])
 def test_padded_frames_get_exactly_zero(dtype: str, reduction: str, time_major: bool, isa: str) -> None:
     """In a new array, in the caller's buffer and in place; of a sample that cannot be aligned too."""
     (logits, targets), kw = ragged(np.random.default_rng(0), 9, 40, 8, 6)
@@ -448,7 +449,7 @@ def test_padded_frames_get_exactly_zero(dtype: str, reduction: str, time_major: 
 # -- The same call in other words ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@every("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_time_major_is_the_same(dtype: str, isa: str) -> None:
     kind = np.dtype(need("ml_dtypes").bfloat16 if dtype == "bfloat16" else dtype)
     (logits, targets), kw = ragged(np.random.default_rng(0), 9, 40, 8, 6)
@@ -460,7 +461,7 @@ def test_time_major_is_the_same(dtype: str, isa: str) -> None:
         assert np.ascontiguousarray(grad_too.swapaxes(0, 1)).tobytes() == grad.tobytes()
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "uint32", "int64", "uint64"])
+@every("dtype", ["int8", "uint8", "int16", "int32", "uint32", "int64", "uint64"])
 def test_concatenated_labels_are_the_same(dtype: str, isa: str) -> None:
     (logits, targets), kw = ragged(np.random.default_rng(0), 9, 40, 8, 6)
     flat = np.concatenate([row[:s] for row, s in zip(targets, kw["target_lengths"], strict=True)])
@@ -532,7 +533,7 @@ def test_length_normalize_divides_by_labels_or_frames(dtype: str) -> None:
     assert empty.tolist() == [0.0]
 
 
-@pytest.mark.parametrize("samples", [0, 1])
+@every("samples", [0, 1])
 @every_dtype
 def test_batches_of_none_and_of_one(samples: int, dtype: str) -> None:
     x, y = np.zeros((samples, 4, 3), dtype), np.ones((samples, 2), np.int64)
@@ -602,7 +603,7 @@ def test_memory_is_that_of_the_lattice_alone(n: int, t: int, c: int, s: int) -> 
 # -- Alignments --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("log_probs", [False, True], ids=["logits", "log_probs"])
+@every("log_probs", [False, True], ("logits", "log_probs").__getitem__)
 @every_dtype
 @every_small_case
 def test_the_alignment_is_the_likeliest_of_all(
@@ -627,7 +628,7 @@ def test_the_alignment_is_the_likeliest_of_all(
         assert scores[i] == pytest.approx(own, rel=RELATIVE[dtype], abs=1e-12)
 
 
-@pytest.mark.parametrize("time_major", [False, True])
+@every("time_major", [False, True])
 @every_dtype
 def test_alignments_of_a_ragged_batch(dtype: str, time_major: bool, isa: str) -> None:
     """Each sample as if alone, -1 in the padding, and no likelier than all alignments together."""
@@ -660,7 +661,7 @@ def viterbi(log_y: np.ndarray, labels: list[int]) -> float:
     return max(best[-2:])
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@every("name", HOSTILE)
 def test_hostile_samples_are_aligned(name: str, isa: str) -> None:
     x, labels, truth = hostile(name, "float64", False)
     paths, scores = fl.ctc_align(x[None], np.array([labels], np.int64))
@@ -677,8 +678,8 @@ def test_hostile_samples_are_aligned(name: str, isa: str) -> None:
 # -- Posteriors --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("time_major", [False, True])
-@pytest.mark.parametrize("log_probs", [False, True], ids=["logits", "log_probs"])
+@every("time_major", [False, True])
+@every("log_probs", [False, True], ("logits", "log_probs").__getitem__)
 @every_dtype
 def test_posteriors_are_distributions_and_make_the_gradient(dtype: str, log_probs: bool, time_major: bool, isa: str) -> None:
     (logits, targets), kw = ragged(np.random.default_rng(0), 12, 60, 15, 9, dtype)
@@ -699,7 +700,7 @@ def test_posteriors_are_distributions_and_make_the_gradient(dtype: str, log_prob
         np.testing.assert_allclose(grad[i, :t], slope, atol=2 * RELATIVE[dtype])
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@every("name", HOSTILE)
 def test_posteriors_of_hostile_samples_are_exact(name: str, isa: str) -> None:
     x, labels, truth = hostile(name, "float64", False)
     chances = fl.ctc_posteriors(x[None], np.array([labels], np.int64))

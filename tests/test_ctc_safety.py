@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import as_tuple
+from matrix import every
 
 import fastloss as fl
 
@@ -26,8 +27,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ctc_align": fl.ctc_align,
     "ctc_posteriors": fl.ctc_posteriors,
 }
-every_function = pytest.mark.parametrize("name", FUNCTIONS)
-every_target = pytest.mark.parametrize("concatenated", [False, True], ids=["padded", "concatenated"])
+every_function = every("name", FUNCTIONS)
+every_target = every("concatenated", [False, True], ("padded", "concatenated").__getitem__)
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def both_ways(targets: np.ndarray, concatenated: bool) -> tuple[Any, dict[str, A
 # -- Labels ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [C, -1, 255, -128, 2**31, -(2**31), 2**32 + 1, 2**63 - 1, -(2**63)])
+@every("bad", [C, -1, 255, -128, 2**31, -(2**31), 2**32 + 1, 2**63 - 1, -(2**63)])
 @every_target
 @every_function
 def test_label_out_of_range_names_the_sample(name: str, concatenated: bool, bad: int, isa: str) -> None:
@@ -77,7 +78,7 @@ def test_label_out_of_range_of_uint64(name: str) -> None:
         FUNCTIONS[name](x, y)
 
 
-@pytest.mark.parametrize("blank", [0, 3, C - 1])
+@every("blank", [0, 3, C - 1])
 @every_target
 @every_function
 def test_blank_among_the_labels_names_the_sample(name: str, concatenated: bool, blank: int) -> None:
@@ -89,7 +90,7 @@ def test_blank_among_the_labels_names_the_sample(name: str, concatenated: bool, 
         FUNCTIONS[name](x, labels, **kw, blank=blank)
 
 
-@pytest.mark.parametrize("blank", [-1, C, 2**40, -(2**70)])
+@every("blank", [-1, C, 2**40, -(2**70)])
 @every_function
 def test_blank_out_of_range(name: str, blank: int) -> None:
     with refused(name, (ValueError, IndexError), "blank", f"got {blank}"):
@@ -106,7 +107,7 @@ def test_the_first_bad_label_is_named_whatever_the_threads(name: str) -> None:
             FUNCTIONS[name](x, y)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "object", "U2", "M8[s]", "bool"])
+@every("dtype", ["float32", "float64", "complex64", "object", "U2", "M8[s]", "bool"])
 @every_target
 @every_function
 def test_labels_that_are_no_integers(name: str, concatenated: bool, dtype: str) -> None:
@@ -118,7 +119,7 @@ def test_labels_that_are_no_integers(name: str, concatenated: bool, dtype: str) 
         FUNCTIONS[name](x, labels.astype("i8").astype(dtype), **kw)
 
 
-@pytest.mark.parametrize("shape", [(), (N, S, 1), (1, N, S), (N - 1, S), (N + 1, S), (0, S), (1, S), (S, N)], ids=str)
+@every("shape", [(), (N, S, 1), (1, N, S), (N - 1, S), (N + 1, S), (0, S), (1, S), (S, N)], str)
 @every_function
 def test_labels_of_the_wrong_shape(name: str, shape: tuple[int, ...]) -> None:
     with refused(name, (ValueError, TypeError), "targets"):
@@ -128,14 +129,14 @@ def test_labels_of_the_wrong_shape(name: str, shape: tuple[int, ...]) -> None:
 # -- Lengths ---------------------------------------------------------------------------------------------
 
 LIMIT = {"input_lengths": T, "target_lengths": S}
-every_length = pytest.mark.parametrize("lengths", LIMIT)
+every_length = every("lengths", LIMIT)
 
 
 def right(lengths: str) -> np.ndarray:
     return np.full(N, LIMIT[lengths])
 
 
-@pytest.mark.parametrize("bad", [-1, "over", 127, -128, 2**31 - 1, -(2**31), 2**32, 2**63 - 1, -(2**63)])
+@every("bad", [-1, "over", 127, -128, 2**31 - 1, -(2**31), 2**32, 2**63 - 1, -(2**63)])
 @every_length
 @every_function
 def test_length_out_of_range_names_the_sample(name: str, lengths: str, bad: Any, isa: str) -> None:
@@ -158,7 +159,7 @@ def test_length_out_of_range_of_uint64(name: str, lengths: str) -> None:
         FUNCTIONS[name](*batch(), **{lengths: given})
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (N - 1,), (N + 1,), (0,), (N, 1), (1, N)], ids=str)
+@every("shape", [(), (1,), (N - 1,), (N + 1,), (0,), (N, 1), (1, N)], str)
 @every_length
 @every_function
 def test_wrong_count_of_lengths(name: str, lengths: str, shape: tuple[int, ...]) -> None:
@@ -166,7 +167,7 @@ def test_wrong_count_of_lengths(name: str, lengths: str, shape: tuple[int, ...])
         FUNCTIONS[name](*batch(), **{lengths: np.full(shape, 3)})
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "object", "U2", "M8[s]"])
+@every("dtype", ["float32", "float64", "complex64", "object", "U2", "M8[s]"])
 @every_length
 @every_function
 def test_lengths_that_are_no_integers(name: str, lengths: str, dtype: str) -> None:
@@ -174,7 +175,7 @@ def test_lengths_that_are_no_integers(name: str, lengths: str, dtype: str) -> No
         FUNCTIONS[name](*batch(), **{lengths: np.full(N, 3).astype(dtype)})
 
 
-@pytest.mark.parametrize("thing", ["abc", object(), {1: 2}, np.ma.masked_array([3] * N)], ids=lambda v: type(v).__name__)
+@every("thing", ["abc", object(), {1: 2}, np.ma.masked_array([3] * N)], lambda v: type(v).__name__)
 @every_length
 @every_function
 def test_lengths_that_are_no_array(name: str, lengths: str, thing: Any) -> None:
@@ -182,7 +183,7 @@ def test_lengths_that_are_no_array(name: str, lengths: str, thing: Any) -> None:
         FUNCTIONS[name](*batch(), **{lengths: thing})
 
 
-@pytest.mark.parametrize("off", [-1, 1, -N * S + S, 1000])
+@every("off", [-1, 1, -N * S + S, 1000])
 @every_function
 def test_concatenated_labels_whose_lengths_do_not_add_up(name: str, off: int) -> None:
     flat = np.ones(max(0, N * S + off), np.int64)
@@ -190,7 +191,7 @@ def test_concatenated_labels_whose_lengths_do_not_add_up(name: str, off: int) ->
         FUNCTIONS[name](batch()[0], flat, target_lengths=np.full(N, S))
 
 
-@pytest.mark.parametrize("huge", [2**62, 2**63 - 1])
+@every("huge", [2**62, 2**63 - 1])
 @every_function
 def test_lengths_whose_sum_overflows(name: str, huge: int) -> None:
     lengths = np.array([huge, huge, huge, huge, 8], np.int64)
@@ -213,14 +214,14 @@ def test_concatenated_labels_without_lengths(name: str) -> None:
 # -- Logits ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(), (C,), (T, C), (N, T, C, 1), (1, N, T, C), (N, T, 0)], ids=str)
+@every("shape", [(), (C,), (T, C), (N, T, C, 1), (1, N, T, C), (N, T, 0)], str)
 @every_function
 def test_logits_of_the_wrong_shape(name: str, shape: tuple[int, ...]) -> None:
     with refused(name, (ValueError, TypeError), "(logits|targets|blank)"):
         FUNCTIONS[name](np.zeros(shape, np.float32), np.ones((N, S), np.int64))
 
 
-@pytest.mark.parametrize("dtype", ["complex64", "object", "U3", "M8[s]", "longdouble"])
+@every("dtype", ["complex64", "object", "U3", "M8[s]", "longdouble"])
 @every_function
 def test_logits_that_are_no_real_numbers(name: str, dtype: str) -> None:
     if np.dtype(dtype).itemsize == 8 and dtype == "longdouble":
@@ -249,7 +250,7 @@ WRONG: dict[str, Callable[[np.ndarray], tuple[Any, dict[str, Any]]]] = {
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG)
+@every("wrong", WRONG)
 def test_out_survives_an_error(wrong: str, isa: str) -> None:
     """The last sample is wrong, the buffer is the logits themselves: not one entry changes."""
     x, y = batch()
@@ -272,7 +273,7 @@ def test_out_that_is_part_of_the_logits() -> None:
 # -- Padding is not read, inputs are not written --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@every("dtype", ["float16", "float32", "float64"])
 @every_function
 def test_padding_is_never_read(name: str, dtype: str, isa: str) -> None:
     """Signalling nan, labels of every kind, a blank: none of it is an error or changes a bit."""
@@ -317,7 +318,7 @@ def read_only(a: np.ndarray) -> np.ndarray:
 # -- Mutated by another thread -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("victim", ["targets", "input_lengths", "target_lengths"])
+@every("victim", ["targets", "input_lengths", "target_lengths"])
 @every_function
 def test_labels_and_lengths_that_change_during_the_call(name: str, victim: str) -> None:
     """A result or a named error, whatever a second thread writes meanwhile; memory errors are for AddressSanitizer to find."""

@@ -10,6 +10,7 @@ import numpy as np
 import oracle
 import pytest
 from cases import THREADS, every_dtype, need
+from matrix import every
 from mpmath import mp, mpf
 from test_layouts import LAYOUTS
 
@@ -21,7 +22,7 @@ EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 LENGTHS = (0, 1, 2, 3, 17, 130)
 nan, inf = math.nan, math.inf
 
-every_metric = pytest.mark.parametrize("metric", METRICS)
+every_metric = every("metric", METRICS)
 
 
 def exact(x: np.ndarray, y: np.ndarray, metric: str) -> oracle.Exact:
@@ -53,7 +54,7 @@ def relative(got: np.ndarray, truth: oracle.Exact) -> float:
 
 @every_metric
 @every_dtype
-@pytest.mark.parametrize("width", [1, 2, 3, 7, 8, 16, 17, 33, 130])
+@every("width", [1, 2, 3, 7, 8, 16, 17, 33, 130])
 def test_rows_that_have_little_to_do_with_one_another(width: int, dtype: str, metric: str, isa: str) -> None:
     rng = np.random.default_rng(width)
     x, y = (rng.normal(size=(n, width)).astype(dtype) for n in (11, 9))
@@ -66,9 +67,9 @@ def test_rows_that_have_little_to_do_with_one_another(width: int, dtype: str, me
     assert (error <= 4 * EPS[dtype] * np.maximum(truth.hi, scale)).all()
 
 
-@pytest.mark.parametrize("offset", [0.0, 1.0, 1e3])
-@pytest.mark.parametrize("apart", [1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
-@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
+@every("offset", [0.0, 1.0, 1e3])
+@every("apart", [1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
+@every("metric", ["euclidean", "sqeuclidean"])
 @every_dtype
 def test_rows_that_nearly_coincide(metric: str, dtype: str, apart: float, offset: float, isa: str) -> None:
     """The differences of what was given are exact, or nearly; |x|^2 + |y|^2 - 2 x.y would have no digit left."""
@@ -82,7 +83,7 @@ def test_rows_that_nearly_coincide(metric: str, dtype: str, apart: float, offset
     assert relative(got, truth) < (1e-3 if dtype == "float32" else 1e-10)
 
 
-@pytest.mark.parametrize("apart", [1e-2, 1e-3, 1e-4, 1e-6])
+@every("apart", [1e-2, 1e-3, 1e-4, 1e-6])
 @every_dtype
 def test_directions_that_nearly_coincide(dtype: str, apart: float, isa: str) -> None:
     """1 - cos is half the square of the angle, far below what 1 leaves room for; the unit vectors are rounded, which is seen."""
@@ -123,7 +124,7 @@ def test_positive_multiples_have_one_direction(dtype: str, metric: str, isa: str
     assert np.abs(fl.pairwise_distances(x, -x, metric="cosine").diagonal() - 2).max() <= 4 * EPS[dtype]
 
 
-@pytest.mark.parametrize("size", [1e37, 1e30, 1e18, 1e-18, 1e-30, 1e-37])
+@every("size", [1e37, 1e30, 1e18, 1e-18, 1e-30, 1e-37])
 @every_metric
 def test_huge_and_tiny_rows(metric: str, size: float, isa: str) -> None:
     """The square of a float32 of 1e30 is none; the distance is."""
@@ -182,7 +183,7 @@ def close(got: np.ndarray, expected: np.ndarray) -> None:
 
 @every_metric
 @every_dtype
-@pytest.mark.parametrize("width", LENGTHS)
+@every("width", LENGTHS)
 def test_every_shape(width: int, dtype: str, metric: str, isa: str) -> None:
     """No rows, no columns, one of each, some and many; beside the definition, and alone as against itself."""
     rng = np.random.default_rng(6)
@@ -213,9 +214,9 @@ def test_sizes_about_those_of_tiles(metric: str, isa: str) -> None:
 # -- Types and layouts -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@every("layout", LAYOUTS.values())
 @every_metric
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@every("dtype", ["float16", "float32", "float64"])
 def test_layout(dtype: str, metric: str, layout: Callable[[np.ndarray], np.ndarray], isa: str) -> None:
     rng = np.random.default_rng(8)
     x, y = rng.normal(size=(19, 11)).astype(dtype), rng.normal(size=(23, 11)).astype(dtype)
@@ -230,7 +231,7 @@ def test_layout(dtype: str, metric: str, layout: Callable[[np.ndarray], np.ndarr
 
 
 @every_metric
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@every("dtype", ["float16", "bfloat16"])
 def test_half_precision_is_that_of_the_same_float32(dtype: str, metric: str, isa: str) -> None:
     kind = np.dtype(dtype) if dtype == "float16" else np.dtype(need("ml_dtypes").bfloat16)
     x = np.random.default_rng(9).normal(size=(40, 17)).astype(kind)
@@ -275,7 +276,7 @@ def test_nan_stays_in_its_row_and_column(dtype: str, metric: str, isa: str) -> N
     assert np.array_equal(got[~bad], alone[~bad])
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
+@every("metric", ["euclidean", "sqeuclidean"])
 @every_dtype
 def test_infinity_is_infinitely_far(dtype: str, metric: str, isa: str) -> None:
     x = np.random.default_rng(12).normal(size=(20, 9)).astype(dtype)
@@ -291,7 +292,7 @@ def test_infinity_is_infinitely_far(dtype: str, metric: str, isa: str) -> None:
 
 
 @every_metric
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@every("dtype", ["float16", "float32", "float64"])
 def test_the_buffer_given_is_filled(dtype: str, metric: str, isa: str) -> None:
     x = np.random.default_rng(13).normal(size=(70, 9)).astype(dtype)
     for y in (None, x[:33].copy()):

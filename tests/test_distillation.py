@@ -9,6 +9,7 @@ import oracle
 import pytest
 from cases import every_dtype, need
 from conftest import at_each_level
+from matrix import every
 
 import fastloss as fl
 
@@ -69,8 +70,8 @@ def test_an_offset_of_the_logits_changes_nothing() -> None:
 
 
 @every_dtype
-@pytest.mark.parametrize("log_target", [False, True])
-@pytest.mark.parametrize("temperature", TEMPERATURES)
+@every("log_target", [False, True])
+@every("temperature", TEMPERATURES)
 def test_within_the_rounding_of_the_entropies(temperature: float, log_target: bool, dtype: str) -> None:
     for classes in (1, 2, 7, 33, 100):
         for offset in (0.0, 1e4):

@@ -13,6 +13,7 @@ import oracle
 import pytest
 from cases import THREADS, as_tuple, every_dtype
 from conftest import at_each_level
+from matrix import every
 from mpmath import mp, mpf
 from test_errors import methods, refused
 
@@ -78,7 +79,7 @@ def long_terms(name: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 SUMS = ("kl_div", "js_divergence", "gaussian_kl")
-every_sum = pytest.mark.parametrize("name", SUMS)
+every_sum = every("name", SUMS)
 
 
 # -- Rows of any length, anywhere --------------------------------------------------------------------
@@ -121,7 +122,7 @@ def exact_slopes(name: str, a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
     return [a, np.expm1(b) / 2]
 
 
-@pytest.mark.parametrize("shape", [(3, 5, 7), (3, 64, 17), (2, 5000, 3), (1, 1, 1)], ids=str)
+@every("shape", [(3, 5, 7), (3, 64, 17), (2, 5000, 3), (1, 1, 1)], str)
 @every_dtype
 @every_sum
 def test_any_axis_and_type(name: str, shape: tuple[int, ...], dtype: str, isa: str) -> None:
@@ -139,7 +140,7 @@ def test_any_axis_and_type(name: str, shape: tuple[int, ...], dtype: str, isa: s
     assert all(g.dtype == np.float16 for g in as_tuple(loss.grad(*half, axis=1)))
 
 
-@pytest.mark.parametrize("shape", [(100_003, 3), (50_021, 10), (4001, 64), (301, 1003), (5, 100_000), (1, 1_000_003)], ids=str)
+@every("shape", [(100_003, 3), (50_021, 10), (4001, 64), (301, 1003), (5, 100_000), (1, 1_000_003)], str)
 @every_dtype
 @every_sum
 def test_same_bits_for_any_number_of_threads(name: str, shape: tuple[int, int], dtype: str) -> None:
@@ -177,7 +178,7 @@ def mp_rows(terms: Callable[..., mpf], *arrays: np.ndarray) -> tuple[list[mpf], 
     return sums, sizes
 
 
-@pytest.mark.parametrize("apart", [1e-1, 1e-2, 1e-4, 1e-6])
+@every("apart", [1e-1, 1e-2, 1e-4, 1e-6])
 @every_dtype
 def test_kl_div_of_nearly_equal_distributions(apart: float, dtype: str, isa: str) -> None:
     """The terms cancel. What is left is exact to their rounding, or (float32) to its own, but for 1e-11 (float32) or 1e-17 of a
@@ -199,7 +200,7 @@ def test_kl_div_of_nearly_equal_distributions(apart: float, dtype: str, isa: str
             assert abs(mpf(float(g)) - e) <= allowed
 
 
-@pytest.mark.parametrize("apart", [2.0, 0.5, 1e-1, 1e-3, 1e-6, 1e-7])
+@every("apart", [2.0, 0.5, 1e-1, 1e-3, 1e-6, 1e-7])
 @every_dtype
 def test_js_divergence_of_nearly_equal_distributions(apart: float, dtype: str, isa: str) -> None:
     """No digit is lost, in a row or in a single term; nor in the gradient."""
@@ -216,7 +217,7 @@ def test_js_divergence_of_nearly_equal_distributions(apart: float, dtype: str, i
     oracle.assert_derivative(grad, truth, dtype, {"float32": 1e-6, "float64": 1e-13}[dtype], np.abs(truth.hi))
 
 
-@pytest.mark.parametrize("prior", [(0.0, 0.0), (1.5, -2.5), (-0.375, 7.25)], ids=str)
+@every("prior", [(0.0, 0.0), (1.5, -2.5), (-0.375, 7.25)], str)
 @every_dtype
 def test_gaussian_kl_near_and_far_from_its_prior(prior: tuple[float, float], dtype: str, isa: str) -> None:
     """Single dimensions, log-variances from 1e-12 to 80 off the prior's: the value and both slopes keep their digits."""
@@ -233,7 +234,7 @@ def test_gaussian_kl_near_and_far_from_its_prior(prior: tuple[float, float], dty
         np.testing.assert_allclose(g[:, 0], t, rtol={"float32": 1e-6, "float64": 1e-13}[dtype])
 
 
-@pytest.mark.parametrize("full", [False, True])
+@every("full", [False, True])
 @every_dtype
 def test_gaussian_nll_of_small_variances(full: bool, dtype: str, isa: str) -> None:
     """The logarithm is negative and the quotient positive: float64 to the larger one's rounding, float32 to its own."""
@@ -250,7 +251,7 @@ def test_gaussian_nll_of_small_variances(full: bool, dtype: str, isa: str) -> No
     assert (np.abs(truth.minus(got)) <= BOUND[dtype] * oracle.spacing(truth.hi, dtype) + floor).all()
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.1, 3.0])
+@every("alpha", [0.0, 0.1, 3.0])
 @every_dtype
 def test_contrastive_divergence_that_cancels(alpha: float, dtype: str, isa: str) -> None:
     a, b = RNG(6).normal(0, 3, (2, 1003)).astype(dtype)
@@ -369,8 +370,8 @@ def test_gaussian_nll_is_least_at_the_observed_variance() -> None:
 # -- A shared variance, scalars: slopes are added ----------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-@pytest.mark.parametrize("form", ["scalar", "row", "column"])
+@every("dtype", ["float16", "float32", "float64"])
+@every("form", ["scalar", "row", "column"])
 def test_a_variance_per_row_or_for_all(form: str, dtype: str, isa: str) -> None:
     x, t = RNG(0).normal(size=(2, 9, 33)).astype(dtype)
     shape = {"scalar": (), "row": (9,), "column": (9, 1)}[form]
@@ -467,7 +468,7 @@ TABLE: list[tuple[str, tuple[Any, ...], float, tuple[Any, ...] | None]] = [
 
 
 @every_dtype
-@pytest.mark.parametrize("row", TABLE, ids=lambda r: f"{r[0]}{r[1]}")
+@every("row", TABLE, lambda r: f"{r[0]}{r[1]}")
 def test_nan_and_infinity(row: tuple[str, tuple[Any, ...], float, Any], dtype: str, isa: str) -> None:
     """The special sample sits among 70 ordinary ones, which must not notice."""
     name, special, value, slopes = row
@@ -491,7 +492,7 @@ def test_nan_and_infinity(row: tuple[str, tuple[Any, ...], float, Any], dtype: s
 # -- Bad input ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [-1e-7, -1.0, -inf])
+@every("bad", [-1e-7, -1.0, -inf])
 @pytest.mark.parametrize(
     ("name", "argument"), [("kl_div", "target"), ("js_divergence", "p"), ("js_divergence", "q"), ("gaussian_nll", "variance")]
 )
@@ -522,7 +523,7 @@ def re_of(shape: tuple[int, ...]) -> str:
     return str(shape).replace("(", r"\(").replace(")", r"\)")
 
 
-@pytest.mark.parametrize("name", ["gaussian_nll", "contrastive_divergence", "js_divergence", "gaussian_kl"])
+@every("name", ["gaussian_nll", "contrastive_divergence", "js_divergence", "gaussian_kl"])
 def test_two_buffers(name: str, isa: str) -> None:
     """Both are looked at: number, shape, type, memory apart from inputs and from one another."""
     loss = fl.LOSSES[name]
@@ -545,9 +546,9 @@ def test_two_buffers(name: str, isa: str) -> None:
         loss.grad(args[0], shifted[:-1], *args[2:], out=(first, shifted[1:]))
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-@pytest.mark.parametrize("size", [3, 67, 20_011])
-@pytest.mark.parametrize("name", ["gaussian_nll", "contrastive_divergence", "js_divergence", "gaussian_kl"])
+@every("dtype", ["float16", "float32", "float64"])
+@every("size", [3, 67, 20_011])
+@every("name", ["gaussian_nll", "contrastive_divergence", "js_divergence", "gaussian_kl"])
 def test_gradients_in_the_place_of_the_arguments(name: str, size: int, dtype: str, isa: str) -> None:
     """The buffers may be the arguments themselves, exchanged too."""
     loss = fl.LOSSES[name]
@@ -563,7 +564,7 @@ def test_gradients_in_the_place_of_the_arguments(name: str, size: int, dtype: st
         assert all(np.array_equal(o, r) for o, r in zip(out, right, strict=True))
 
 
-@pytest.mark.parametrize("axis", [0, 1, -1])
+@every("axis", [0, 1, -1])
 def test_gradients_in_place_along_any_axis(axis: int, isa: str) -> None:
     for shape in ((50, 3), (3, 5000), (5000, 3)):
         m, s = draw("gaussian_kl", shape, "float32")

@@ -28,6 +28,7 @@ from cases import (
     per_sample,
     value_count,
 )
+from matrix import every
 
 import fastloss as fl
 from fastloss import _check
@@ -74,7 +75,7 @@ if np.dtype(np.longdouble).itemsize > 8:
     STRANGE["longdouble"] = lambda a: a.astype(np.longdouble)
 
 
-@pytest.mark.parametrize("strange", STRANGE)
+@every("strange", STRANGE)
 @every_loss
 def test_dtype_of_each_array(loss: fl.Loss, strange: str) -> None:
     for i, name in enumerate(loss.arrays):
@@ -119,7 +120,7 @@ def test_lengths_that_differ(loss: fl.Loss) -> None:
             method(args[0][:1], *args[1:], **options)  # no broadcasting of length one
 
 
-@pytest.mark.parametrize("index", [(slice(None), None), (None,), (Ellipsis, None, None)], ids=str)
+@every("index", [(slice(None), None), (None,), (Ellipsis, None, None)], str)
 @every_loss
 def test_ranks_that_differ(loss: fl.Loss, index: tuple[Any, ...]) -> None:
     """(N,) against (N, 1) is an error, not an N x N loss."""
@@ -190,7 +191,7 @@ def test_sample_weight_does_not_broadcast_from_the_right(loss: fl.Loss) -> None:
         loss(*shaped, **options, sample_weight=np.ones(4))
 
 
-@pytest.mark.parametrize("bad", ["avg", "Mean", "", None, 1, b"mean", ["mean"], np.array(["mean", "sum"])], ids=repr)
+@every("bad", ["avg", "Mean", "", None, 1, b"mean", ["mean"], np.array(["mean", "sum"])], repr)
 @every_loss
 def test_reduction(loss: fl.Loss, bad: Any) -> None:
     args, options = sample(loss)
@@ -373,7 +374,7 @@ def test_option(loss: fl.Loss, option: str, kind: Any, value: Any) -> None:
 # -- Labels ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [-1, 3, 4, 12, -99, -101, -(2**63), 2**63 - 1, 2**31, -(2**31), 2**32, 2**32 + 1])
+@every("bad", [-1, 3, 4, 12, -99, -101, -(2**63), 2**63 - 1, 2**31, -(2**31), 2**32, 2**32 + 1])
 @every_labelled
 def test_label_out_of_range(loss: fl.Loss, bad: int, isa: str) -> None:
     """The error names the class count, the label and where it stands; for every integer dtype that holds it."""
@@ -422,7 +423,7 @@ def test_label_out_of_range_in_many_axes(loss: fl.Loss, isa: str) -> None:
             loss(x, layout)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 7])
+@every("threads", [1, 2, 7])
 @every_labelled
 def test_label_out_of_range_deep_in_a_parallel_call(loss: fl.Loss, threads: int, isa: str) -> None:
     """The first bad label is the one named, whichever thread meets one."""
@@ -457,7 +458,7 @@ def test_integers_of_the_logits_shape() -> None:
             method(x, t)
 
 
-@pytest.mark.parametrize("bad", [-1e-7, 1.0000001, -1.0, 2.0, inf, -inf])
+@every("bad", [-1e-7, 1.0000001, -1.0, 2.0, inf, -inf])
 def test_class_probability_outside_the_unit_interval(bad: float, isa: str) -> None:
     for shape in ((9, 35), (3, 129), (2, 4099)):
         for dtype in (np.float32, np.float64):
@@ -497,8 +498,8 @@ def test_eps_of_one_loss(name: str, bad: float) -> None:
 # -- Domains of the foundation's losses --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [-1e-7, 1.0000001, -1.0, 2.0, inf, -inf])
-@pytest.mark.parametrize("name", ["binary_cross_entropy", "binary_cross_entropy_with_logits"])
+@every("bad", [-1e-7, 1.0000001, -1.0, 2.0, inf, -inf])
+@every("name", ["binary_cross_entropy", "binary_cross_entropy_with_logits"])
 def test_binary_target_outside_the_unit_interval(name: str, bad: float, isa: str) -> None:
     loss = fl.LOSSES[name]
     for dtype in (np.float32, np.float64):
@@ -509,7 +510,7 @@ def test_binary_target_outside_the_unit_interval(name: str, bad: float, isa: str
                 method(np.full((3, 35), 0.5, dtype), t)
 
 
-@pytest.mark.parametrize("bad", [-1e-7, 1.0000001, -1.0, 2.0, inf, -inf])
+@every("bad", [-1e-7, 1.0000001, -1.0, 2.0, inf, -inf])
 def test_probability_outside_the_unit_interval(bad: float, isa: str) -> None:
     p = np.full(101, 0.5)
     p[77] = bad
@@ -605,8 +606,8 @@ def test_out_that_is_the_target(name: str) -> None:
 # -- Nothing is written on an error ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(7, 5), (20_011, 9)], ids=str)
-@pytest.mark.parametrize("axis", [-1, 0])
+@every("shape", [(7, 5), (20_011, 9)], str)
+@every("axis", [-1, 0])
 @every_labelled
 def test_in_place_logits_survive_a_bad_label(loss: fl.Loss, shape: tuple[int, int], axis: int, isa: str) -> None:
     """The last label is wrong, the buffer is the logits themselves: not one entry changes."""
@@ -623,8 +624,8 @@ def test_in_place_logits_survive_a_bad_label(loss: fl.Loss, shape: tuple[int, in
                 assert np.array_equal(x, before)
 
 
-@pytest.mark.parametrize("size", [9, 1_000_003])
-@pytest.mark.parametrize("name", ["binary_cross_entropy", "binary_cross_entropy_with_logits"])
+@every("size", [9, 1_000_003])
+@every("name", ["binary_cross_entropy", "binary_cross_entropy_with_logits"])
 def test_in_place_input_survives_a_bad_target(name: str, size: int, isa: str) -> None:
     x = np.full(size, 0.5, np.float32)
     t = np.zeros(size, np.float32)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matrix import every
 
 import fastloss as fl
 from fastloss.evaluation import EvaluationResult, _run
@@ -29,7 +30,7 @@ from fastloss.evaluation._state import Worst, _unique
 LOSSES = [loss for loss in fl.LOSSES.values() if not loss.batchwise]
 BATCHWISE = [loss for loss in fl.LOSSES.values() if loss not in LOSSES]
 NAMES = [loss.name for loss in LOSSES]
-every_loss = pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
+every_loss = every("loss", LOSSES)
 
 
 def inputs(loss, dtype="float64", size=257, seed=0):
@@ -65,7 +66,7 @@ def workers():
 
 
 @every_loss
-@pytest.mark.parametrize("weighted", [False, True])
+@every("weighted", [False, True])
 def test_mean_and_sum_are_those_of_the_loss(loss, weighted):
     given = inputs(loss)
     arrays = [given.pop(name) for name in loss.arrays]
@@ -253,7 +254,7 @@ def test_a_batch_that_cannot_be_cut_is_refused(name):
 
 
 @every_loss
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@every("dtype", ["float32", "float64"])
 def test_same_bits_for_any_memory_and_threads(loss, dtype, isa):
     given = inputs(loss, dtype, size=500)
     whole = bits(fl.evaluate(loss, **given, worst=5))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matrix import every
 
 from fastloss.evaluation import _exact
 from fastloss.evaluation._exact import UNIT, ExactSums, ratio, to_float, total
@@ -118,7 +119,7 @@ def test_blocks_of_all_sizes(n, scale):
     assert [to_float(x) for x in sums.exact()] == [math.fsum(terms[index == k]) for k in range(3)]
 
 
-@pytest.mark.parametrize("n", [1, 7, 8, 9, 2047, 2048, 2049, 10_001])
+@every("n", [1, 7, 8, 9, 2047, 2048, 2049, 10_001])
 def test_blocks_are_cut_alike_at_every_level(n, isa):
     rng = np.random.default_rng(n)
     terms = rng.standard_normal(n) * 2.0 ** rng.integers(-1070, 990, n)
@@ -128,8 +129,8 @@ def test_blocks_are_cut_alike_at_every_level(n, isa):
     assert total(apart.exact()) == summed(terms).exact()[0]
 
 
-@pytest.mark.parametrize("odd", [math.inf, math.nan, LARGEST, -LARGEST])
-@pytest.mark.parametrize("at", [0, 2047, 2048, 5000])
+@every("odd", [math.inf, math.nan, LARGEST, -LARGEST])
+@every("at", [0, 2047, 2048, 5000])
 def test_odd_values_leave_their_neighbours_alone(odd, at, isa):
     terms = np.random.default_rng(at).standard_normal(5001)
     sums = ExactSums()

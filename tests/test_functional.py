@@ -11,6 +11,7 @@ import oracle
 import pytest
 import rows
 from cases import every_dtype, need
+from matrix import every
 from rows import CLASSES
 
 import fastloss as fl
@@ -20,8 +21,8 @@ ULPS = {"float32": 4, "float64": 8}
 TOLERANCE = {"float32": 1e-6, "float64": 1e-13}
 FUNCTIONS = (fl.logsumexp, fl.softmax, fl.log_softmax)
 
-every_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
-every_fill = pytest.mark.parametrize("fill", rows.FILLS)
+every_function = every("function", FUNCTIONS)
+every_fill = every("fill", rows.FILLS)
 
 
 # -- Accuracy ----------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ def test_softmax(fill: str, dtype: str, isa: str) -> None:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("axis", [-1, 0])
+@every("axis", [-1, 0])
 @every_dtype
 def test_table(row: list[float], logsumexp: float, softmax: list[float], axis: int, dtype: str, isa: str) -> None:
     """Among ordinary rows, on either kind of axis."""
@@ -111,7 +112,7 @@ def test_table(row: list[float], logsumexp: float, softmax: list[float], axis: i
     assert np.isfinite(np.delete(log_p, at, axis=0)).all()
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
+@every("axis", [0, 1, 2, -1, -2, -3])
 @every_function
 @every_dtype
 def test_any_axis_and_layout(function: Any, axis: int, dtype: str, isa: str) -> None:
@@ -150,8 +151,8 @@ def test_result_types(function: Any) -> None:
     assert function(half).dtype == np.float32
 
 
-@pytest.mark.parametrize("function", [fl.softmax, fl.log_softmax], ids=lambda f: f.__name__)
-@pytest.mark.parametrize("axis", [-1, 0])
+@every("function", [fl.softmax, fl.log_softmax])
+@every("axis", [-1, 0])
 def test_out(function: Any, axis: int, isa: str) -> None:
     """A buffer of one's own, or the input itself."""
     x = np.random.default_rng(0).normal(size=(65, 33)).astype(np.float32)
@@ -163,7 +164,7 @@ def test_out(function: Any, axis: int, isa: str) -> None:
     assert np.array_equal(x, expected)
 
 
-@pytest.mark.parametrize("function", [fl.softmax, fl.log_softmax], ids=lambda f: f.__name__)
+@every("function", [fl.softmax, fl.log_softmax])
 def test_wrong_out(function: Any) -> None:
     x = np.zeros((4, 3), np.float32)
     locked = np.zeros_like(x)

@@ -23,6 +23,7 @@ from cases import (
     wrt_positions,
 )
 from conftest import at_each_level
+from matrix import every
 from mpmath import mp
 
 import fastloss as fl
@@ -97,7 +98,7 @@ def test_every_derivative(variant: Variant, dtype: str, isa: str) -> None:
                 oracle.assert_derivative(g, exact, dtype, TOLERANCE[dtype], scale)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 8, 17, 64, 65, 131])
+@every("size", [1, 2, 3, 4, 7, 8, 17, 64, 65, 131])
 @every_dtype
 @every_batchwise_variant
 def test_every_derivative_of_a_batch(variant: Variant, dtype: str, size: int, isa: str) -> None:

@@ -21,13 +21,14 @@ import custom_losses as mine
 import numpy as np
 import pytest
 from cases import BATCHWISE, REGIONS, VARIANTS, Variant, as_tuple, every_dtype, every_variant
+from matrix import every
 
 import fastloss as fl
 from fastloss.lab import CustomLoss, GradcheckResult, NumericDerivativeWarning
 
 PAIRS = [(mine.mse, fl.mse), (mine.huber, fl.huber), (mine.cross_entropy, fl.cross_entropy)]
 every_pair = pytest.mark.parametrize(("ours", "theirs"), PAIRS, ids=[theirs.name for _, theirs in PAIRS])
-every_reduction = pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+every_reduction = every("reduction", ["none", "sum", "mean"])
 RTOL = {"float32": 3e-6, "float64": 1e-12}
 
 
@@ -38,7 +39,7 @@ def draw(loss: fl.Loss, dtype: str = "float64", size: int = 23, seed: int = 0) -
 # -- custom: one contract -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@every("weighted", [False, True], ("plain", "weighted").__getitem__)
 @every_reduction
 @every_dtype
 @every_pair

@@ -32,6 +32,7 @@ from cases import (
     whole_targets,
     wrt_positions,
 )
+from matrix import every
 
 import fastloss as fl
 
@@ -86,7 +87,7 @@ def read_only(a: np.ndarray) -> np.ndarray:
 LAYOUTS: dict[str, Layout] = {
     f.__name__: f for f in (fortran, reversed_, every_other, padded_rows, misaligned, other_endian, read_only)
 }
-every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+every_layout = every("layout", LAYOUTS.values())
 
 
 def close(got: Any, expected: Any, ulps: int = 8) -> None:
@@ -139,7 +140,7 @@ def test_layout_of_many_axes(loss: fl.Loss, dtype: str, layout: Layout, isa: str
         close(got.reshape(expected.shape), expected)
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2, 3, -1, -2, -3, -4])
+@every("axis", [0, 1, 2, 3, -1, -2, -3, -4])
 @every_dtype
 @every_rowwise
 def test_class_axis_may_be_any(loss: fl.Loss, dtype: str, axis: int, isa: str) -> None:
@@ -270,7 +271,7 @@ def test_result_types(variant: Variant) -> None:
             assert all(h.dtype == dtype for h in as_tuple(loss.hess(*args, **options)))
 
 
-@pytest.mark.parametrize("dtype", [*LABELS, "bool"])
+@every("dtype", [*LABELS, "bool"])
 @every_labelled
 def test_every_integer_dtype_is_a_label(loss: fl.Loss, dtype: str, isa: str) -> None:
     x = np.random.default_rng(0).normal(size=(65, 2 if dtype == "bool" else 5))
@@ -281,7 +282,7 @@ def test_every_integer_dtype_is_a_label(loss: fl.Loss, dtype: str, isa: str) -> 
         assert np.array_equal(loss.grad(a, label.astype(dtype)), loss.grad(a, label))
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint64", "int64", "bool"])
+@every("dtype", ["int8", "uint8", "int32", "uint64", "int64", "bool"])
 @every_loss
 def test_integer_inputs_are_float64(loss: fl.Loss, dtype: str) -> None:
     """Zeros and ones mean something to nearly every loss."""
@@ -376,7 +377,7 @@ def half(dtype: str) -> np.dtype[Any]:
     return np.dtype(dtype) if dtype == "float16" else np.dtype(need("ml_dtypes").bfloat16)
 
 
-@pytest.mark.parametrize("dtype", half_types())
+@every("dtype", half_types())
 @every_variant
 def test_half_precision_is_float32_of_the_same_numbers(variant: Variant, dtype: str, isa: str) -> None:
     """Values: the bits of the upcast input's. Derivatives: those of float32, rounded to nearest even."""
@@ -393,7 +394,7 @@ def test_half_precision_is_float32_of_the_same_numbers(variant: Variant, dtype: 
             assert np.array_equal(g, e)
 
 
-@pytest.mark.parametrize("dtype", half_types())
+@every("dtype", half_types())
 @every_shaped
 def test_half_precision_in_every_layout(loss: fl.Loss, dtype: str, isa: str) -> None:
     kind = half(dtype)
@@ -408,7 +409,7 @@ def test_half_precision_in_every_layout(loss: fl.Loss, dtype: str, isa: str) -> 
         close(loss(*map(layout, low), **options, reduction="none").ravel(), expected.ravel())
 
 
-@pytest.mark.parametrize("dtype", half_types())
+@every("dtype", half_types())
 def test_half_precision_images(dtype: str, isa: str) -> None:
     kind = half(dtype)
     rng = np.random.default_rng(0)
@@ -425,7 +426,7 @@ def test_half_precision_images(dtype: str, isa: str) -> None:
     assert np.array_equal(got.astype(np.float32), fl.cross_entropy.grad(up, y, axis=1).astype(kind).astype(np.float32))
 
 
-@pytest.mark.parametrize("dtype", half_types())
+@every("dtype", half_types())
 def test_every_half_precision_number_is_read_and_rounded_right(dtype: str, isa: str) -> None:
     """All 65536 bit patterns through mae: the value is the upcast's |x|, the gradient of x/2 rounds as NumPy's."""
     kind = half(dtype)
@@ -453,7 +454,7 @@ def test_promotion_of_scalars() -> None:
 
 
 @every_loss
-@pytest.mark.parametrize("dtype", DTYPES)
+@every("dtype", DTYPES)
 def test_gradient_is_c_contiguous_and_of_the_inputs_shape(loss: fl.Loss, dtype: str) -> None:
     args, options = loss.sample(np.random.default_rng(0), dtype=dtype, size=15)
     for i, g in zip(wrt_positions(loss), as_tuple(loss.grad(*args, **options)), strict=True):
@@ -462,7 +463,7 @@ def test_gradient_is_c_contiguous_and_of_the_inputs_shape(loss: fl.Loss, dtype: 
         assert g.flags.owndata or g.base is not args[i]
 
 
-@pytest.mark.parametrize("classes", [49, 600, 3000, 20_000])
+@every("classes", [49, 600, 3000, 20_000])
 def test_many_strided_classes(classes: int, isa: str) -> None:
     """Runs of positions, read in place, beside the same rows with contiguous classes."""
     rng = np.random.default_rng(0)

@@ -11,6 +11,7 @@ import numpy as np
 import oracle
 import pytest
 from cases import every_dtype
+from matrix import every
 from mpmath import mp, mpf
 
 import fastloss as fl
@@ -170,7 +171,7 @@ def test_deviances_are_least_at_the_target(power: float) -> None:
 
 
 @every_dtype
-@pytest.mark.parametrize("power", [1.0, 1.25, 1.5, 1.75])
+@every("power", [1.0, 1.25, 1.5, 1.75])
 def test_tweedie_of_target_zero(power: float, dtype: str, isa: str) -> None:
     """exp((2 - k) p) / (2 - k), and its derivatives."""
     p, k = np.linspace(-20, 20, 77).astype(dtype), 2.0 - power
@@ -239,7 +240,7 @@ def test_zero_is_not_negative() -> None:
 # -- Domains -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", MARGINS)
+@every("name", MARGINS)
 def test_labels_are_minus_one_or_one(name: str, isa: str) -> None:
     loss = fl.LOSSES[name]
     for dtype in (np.float32, np.float64, np.float16, np.int8, np.int64):
@@ -275,8 +276,8 @@ def test_labels_of_other_kinds(name: str) -> None:
     assert math.isnan(loss(np.ones(2), np.array([1.0, np.nan])))
 
 
-@pytest.mark.parametrize("size", [1, 15, 16, 17, 4097])
-@pytest.mark.parametrize("name", MARGINS)
+@every("size", [1, 15, 16, 17, 4097])
+@every("name", MARGINS)
 def test_a_bad_label_in_the_last_lane(name: str, size: int, isa: str) -> None:
     t = np.ones(size, np.float32)
     assert np.isfinite(fl.LOSSES[name](t, t))
@@ -367,7 +368,7 @@ def _truth(name: str, x: bytes, t: bytes, dtype: str, options: tuple[Any, ...], 
 
 
 @every_dtype
-@pytest.mark.parametrize("delta", [1.0, 0.25, 2.0**20])
+@every("delta", [1.0, 0.25, 2.0**20])
 def test_pseudo_huber_at_every_magnitude(delta: float, dtype: str, isa: str) -> None:
     e = errors(dtype)
     if dtype == "float32":
@@ -410,7 +411,7 @@ def test_gamma_next_to_its_optimum_and_far_off(dtype: str, isa: str) -> None:
         against_truth("tweedie", p, np.ones_like(p), dtype, power=1.0)
 
 
-@pytest.mark.parametrize("power", [0.0, 1.0, 1.25, 1.5, 1.75, 2.0])
+@every("power", [0.0, 1.0, 1.25, 1.5, 1.75, 2.0])
 def test_float32_deviances_next_to_their_optimum(power: float, isa: str) -> None:
     """The float nearest to the target's logarithm: what is left is a rounding, and has its digits (a double's)."""
     t = np.exp(RNG.normal(0, 4, 501)).astype(np.float32)
@@ -418,7 +419,7 @@ def test_float32_deviances_next_to_their_optimum(power: float, isa: str) -> None
     against_truth("tweedie", p, t, "float32", power=power)
 
 
-@pytest.mark.parametrize("power", [1.0, 1.01, 1.25, 1.5, 1.75, 1.99, 2.0, 2.01, 2.5, 3.0])
+@every("power", [1.0, 1.01, 1.25, 1.5, 1.75, 1.99, 2.0, 2.01, 2.5, 3.0])
 @every_dtype
 def test_deviances_far_from_their_optimum(power: float, dtype: str, isa: str) -> None:
     """Each part alone may pass the largest number, or vanish."""
@@ -469,8 +470,8 @@ def test_focal_closed_forms_are_the_derivatives() -> None:
 
 
 @every_dtype
-@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 1.7, 2.0, 3.5, 10.0])
-@pytest.mark.parametrize("label", [1.0, 0.0])
+@every("gamma", [0.0, 0.5, 1.0, 1.7, 2.0, 3.5, 10.0])
+@every("label", [1.0, 0.0])
 def test_focal_from_minus_800_to_800(label: float, gamma: float, dtype: str, isa: str) -> None:
     """Finite everywhere, right in every digit; 0 only where the truth is too small for the type (in float64, where a factor of
     it is: the last of the denormal numbers)."""

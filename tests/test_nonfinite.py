@@ -20,6 +20,7 @@ from cases import (
     levels,
     per_sample,
 )
+from matrix import every
 
 import fastloss as fl
 
@@ -293,7 +294,7 @@ TABLE = [
 
 
 @every_dtype
-@pytest.mark.parametrize("row", TABLE, ids=lambda r: f"{r.loss}{r.args}{r.options or ''}")
+@every("row", TABLE, lambda r: f"{r.loss}{r.args}{r.options or ''}")
 def test_table(row: Row, dtype: str, isa: str) -> None:
     """The special sample sits among 70 ordinary ones, which must not notice."""
     loss = fl.LOSSES[row.loss]
@@ -344,7 +345,7 @@ def test_table_along_a_strided_class_axis(row: Row, isa: str) -> None:
     assert np.isfinite(np.delete(grad, 40, axis=1)).all()
 
 
-@pytest.mark.parametrize("bad", [nan, inf, -inf])
+@every("bad", [nan, inf, -inf])
 @every_dtype
 @every_separable_variant
 def test_one_bad_sample_leaves_the_others_alone(variant: Variant, dtype: str, bad: float, isa: str) -> None:
@@ -372,7 +373,7 @@ def test_one_bad_sample_leaves_the_others_alone(variant: Variant, dtype: str, ba
             assert math.isnan(loss(dirty, *args[1:], **options, reduction="sum"))
 
 
-@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0, 2)])
+@every("shape", [(0,), (0, 3), (3, 0, 2)])
 @every_dtype
 @every_shaped
 def test_empty(loss: fl.Loss, dtype: str, shape: tuple[int, ...]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import LOSSES, every_dtype
+from matrix import every
 
 import fastloss as fl
 from fastloss import _threads
@@ -246,7 +247,7 @@ LONG_SORT = """
 
 
 @linux
-@pytest.mark.parametrize("method", ["__call__", "grad"])
+@every("method", ["__call__", "grad"])
 @every_dtype
 def test_a_long_sort_listens_all_the_time(dtype: str, method: str) -> None:
     """One class of 40 million errors: the longest time, of this thread's own, in which no signal is heard."""

@@ -26,6 +26,7 @@ from cases import (
     value_count,
     wrt_positions,
 )
+from matrix import every
 
 import fastloss as fl
 from fastloss import _reference
@@ -43,7 +44,7 @@ def weights(size: int, dtype: str = "float64") -> np.ndarray:
 # -- Values ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@every("weighted", [False, True], ("plain", "weighted").__getitem__)
 @every_dtype
 @every_variant
 def test_reductions_of_exact_values(variant: Variant, dtype: str, weighted: bool, isa: str) -> None:
@@ -81,7 +82,7 @@ def test_reference_agrees(variant: Variant) -> None:
         assert got == pytest.approx(_reference.reduce(values, weight, w, reduction), rel=1e-13)
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@every("weighted", [False, True], ("plain", "weighted").__getitem__)
 @every_dtype
 @every_variant
 def test_terms_are_the_parts_of_the_mean(variant: Variant, dtype: str, weighted: bool) -> None:
@@ -157,7 +158,7 @@ def test_scalar_weight_cancels_in_the_mean(loss: fl.Loss) -> None:
     assert loss(*args, **options, sample_weight=2, reduction="sum") == pytest.approx(2 * plain["sum"], rel=1e-14)
 
 
-@pytest.mark.parametrize("kind", ["float16", "float32", "float64", "int32", "uint8", "bool", "list"])
+@every("kind", ["float16", "float32", "float64", "int32", "uint8", "bool", "list"])
 @every_loss
 def test_weight_of_any_real_dtype(loss: fl.Loss, kind: str) -> None:
     args, options = loss.sample(np.random.default_rng(0), size=65)
@@ -181,7 +182,7 @@ def test_weights_of_zero_make_the_mean_nan(loss: fl.Loss) -> None:
 # -- Labels that do not count -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{}, {"class_weight": [0.5, 1.0, 2.0, 0.0]}], ids=str)
+@every("options", [{}, {"class_weight": [0.5, 1.0, 2.0, 0.0]}], str)
 @every_dtype
 @every_ignoring
 def test_ignored_samples_do_not_exist(loss: fl.Loss, dtype: str, options: dict[str, Any], isa: str) -> None:
@@ -226,8 +227,8 @@ def test_one_hot_probabilities_equal_indices_with_class_weights() -> None:
 # -- Derivatives of each reduction -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
-@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@every("weighted", [False, True], ("plain", "weighted").__getitem__)
+@every("reduction", ["none", "sum", "mean"])
 @every_dtype
 @every_separable_variant
 def test_derivatives_of_each_reduction(variant: Variant, dtype: str, reduction: str, weighted: bool, isa: str) -> None:
@@ -249,8 +250,8 @@ def test_derivatives_of_each_reduction(variant: Variant, dtype: str, reduction: 
             oracle.assert_derivative(got, oracle.batch(d, slice(None), shared, each), dtype, 1.3 * GRAD_TOL[dtype], scale)
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
-@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@every("weighted", [False, True], ("plain", "weighted").__getitem__)
+@every("reduction", ["none", "sum", "mean"])
 @every_dtype
 @every_batchwise_variant
 def test_derivatives_of_each_reduction_of_a_batch(variant: Variant, dtype: str, reduction: str, weighted: bool, isa: str) -> None:
@@ -270,8 +271,8 @@ def test_derivatives_of_each_reduction_of_a_batch(variant: Variant, dtype: str, 
 # -- out= --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@every("reduction", ["none", "sum", "mean"])
+@every("dtype", ["float16", "float32", "float64"])
 @every_variant
 def test_gradient_goes_to_the_buffer_given(variant: Variant, dtype: str, reduction: str, isa: str) -> None:
     loss = variant.loss
@@ -294,8 +295,8 @@ def test_gradient_goes_to_the_buffer_given(variant: Variant, dtype: str, reducti
     assert all(np.array_equal(b, e) for b, e in zip(buffers, expected, strict=True))
 
 
-@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@every("reduction", ["none", "sum", "mean"])
+@every("dtype", ["float16", "float32", "float64"])
 @every_variant
 def test_gradient_in_place_of_the_input(variant: Variant, dtype: str, reduction: str, isa: str) -> None:
     """out= may be the logits themselves."""

@@ -13,6 +13,7 @@ import oracle
 import pytest
 from cases import ENERGY_KINDS, THREADS, every_dtype
 from conftest import Note, at_each_level
+from matrix import every
 from test_errors import refused
 
 import fastloss as fl
@@ -20,8 +21,8 @@ import fastloss as fl
 inf, nan = math.inf, math.nan
 LINKS = ("logit", "probit", "cloglog")
 TOLERANCE = {"float32": 1e-6, "float64": 1e-13}
-every_link = pytest.mark.parametrize("link", LINKS)
-every_kind = pytest.mark.parametrize("kind", ["nll", *ENERGY_KINDS])
+every_link = every("link", LINKS)
+every_kind = every("kind", ["nll", *ENERGY_KINDS])
 
 
 def scores(rows: int = 205, columns: int = 7, spread: float = 3.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -43,8 +44,8 @@ def difference(loss: Any, x: np.ndarray, *rest: Any, **options: Any) -> np.ndarr
 # -- multiclass_hinge ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("p", [1, 2])
-@pytest.mark.parametrize("margin", [0.5, 1.0, 4.0])
+@every("p", [1, 2])
+@every("margin", [0.5, 1.0, 4.0])
 @every_dtype
 def test_multiclass_hinge_is_a_maximum_and_a_mean(margin: float, p: int, dtype: str, isa: str) -> None:
     """Row by row, class by class; the gradient goes to the first of the strongest rivals and to the label."""
@@ -223,7 +224,7 @@ def test_energy_is_its_formula(kind: str, margin: float, beta: float, isa: str) 
     np.testing.assert_allclose(got, difference(fl.energy, *few, reduction="sum", **options), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("beta", [0.3, 1.0, 7.0])
+@every("beta", [0.3, 1.0, 7.0])
 @every_dtype
 def test_energy_nll_is_cross_entropy(beta: float, dtype: str, isa: str) -> None:
     """Of the logits -beta E, over beta; with beta a power of two, to the last digits also of rows won by 60 nats."""
@@ -427,7 +428,7 @@ def test_thresholds_that_do_not_increase(bad: list[float]) -> None:
             fl.cumulative_link(np.zeros(3), np.zeros(shape), [0, 1, 0])
 
 
-@pytest.mark.parametrize("bad", [-1, 4, 100, -(2**63), 2**63 - 1])
+@every("bad", [-1, 4, 100, -(2**63), 2**63 - 1])
 def test_levels_outside_the_thresholds(bad: int, isa: str) -> None:
     s, cuts, y = np.zeros((7, 3), np.float32), np.float32([-1, 0, 1]), np.zeros((7, 3), np.int64)
     y[5, 1] = bad
@@ -478,7 +479,7 @@ def test_types_of_score_and_thresholds(left: str, right: str, isa: str) -> None:
 # -- what the engine owes all of them ------------------------------------------------------------------------------
 
 ROWS = (fl.multiclass_hinge, fl.coral, fl.corn, fl.squared_emd, fl.energy)
-every_row = pytest.mark.parametrize("loss", ROWS, ids=lambda loss: loss.name)
+every_row = every("loss", ROWS)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 2), (257, 9), (1003, 40), (67, 1003), (5, 20_011), (2, 300_007)])

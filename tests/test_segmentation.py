@@ -12,6 +12,7 @@ import numpy as np
 import oracle
 import pytest
 from cases import REGIONS, THREADS, every_dtype
+from matrix import every
 from test_errors import refused
 
 import fastloss as fl
@@ -21,8 +22,8 @@ RTOL = {"float32": 3e-6, "float64": 1e-12}
 GRAD_TOL = {"float32": 1e-5, "float64": 1e-11}
 SHAPES = ((2, 3, 7), (2, 4, 16, 64), (3, 2, 33, 65), (1, 1, 5, 5), (2, 21, 10, 10), (2, 5, 4, 3, 9), (1, 3, 70, 71))
 SOFT = tuple(loss for loss in REGIONS if loss.name != "lovasz")
-every_region = pytest.mark.parametrize("loss", REGIONS, ids=lambda loss: loss.name)
-every_soft = pytest.mark.parametrize("loss", SOFT, ids=lambda loss: loss.name)
+every_region = every("loss", REGIONS)
+every_soft = every("loss", SOFT)
 nan, inf = math.nan, math.inf
 
 
@@ -108,8 +109,8 @@ def test_every_combination_of_options(loss: fl.Loss, isa: str) -> None:
         assert slope == pytest.approx((ahead - behind) / (2 * step), rel=1e-5, abs=1e-5), f"{kind} {options}"
 
 
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@every("activation", ["softmax", "sigmoid"])
+@every("shape", SHAPES, str)
 @every_dtype
 @every_region
 def test_label_maps_equal_masks_equal_probabilities(
@@ -125,7 +126,7 @@ def test_label_maps_equal_masks_equal_probabilities(
         assert_close(grad, answers[0][1], GRAD_TOL[dtype])
 
 
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@every("activation", ["softmax", "sigmoid"])
 @every_dtype
 @every_region
 def test_any_place_of_the_class_axis(loss: fl.Loss, dtype: str, activation: str, isa: str) -> None:
@@ -153,7 +154,7 @@ def test_no_class_axis_is_one_class(loss: fl.Loss, isa: str) -> None:
     )
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"])
+@every("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"])
 @every_region
 def test_every_integer_dtype_is_a_label_map(loss: fl.Loss, dtype: str, isa: str) -> None:
     x, y = volume((2, 2, 9, 71))
@@ -216,7 +217,7 @@ def test_the_oracle_is_the_slope_of_the_reference() -> None:
 # -- Relations ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("squared", [False, True])
+@every("squared", [False, True])
 @every_dtype
 def test_jaccard_is_2d_over_1_plus_d(dtype: str, squared: bool, isa: str) -> None:
     x, y = volume(dtype=dtype)
@@ -359,7 +360,7 @@ def test_lovasz_of_many_positions(isa: str) -> None:
 # -- Conventions -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["dice", "jaccard", "tversky", "focal_tversky", "generalized_dice"])
+@every("name", ["dice", "jaccard", "tversky", "focal_tversky", "generalized_dice"])
 def test_both_empty_is_0_without_a_gradient(name: str, isa: str) -> None:
     loss, zero = fl.LOSSES[name], np.zeros((2, 9))
     for smooth in (0.0, 1.0):
@@ -404,7 +405,7 @@ def test_class_weights_weigh_and_divide() -> None:
     assert fl.dice(x, y, class_weight=w, sample_weight=s) == pytest.approx(expected, rel=1e-14)
 
 
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@every("activation", ["softmax", "sigmoid"])
 @every_region
 def test_ignored_positions_do_not_exist(loss: fl.Loss, activation: str, isa: str) -> None:
     """Whatever their logits, nan included: the value is that of the others, the gradient exactly 0."""
@@ -503,7 +504,7 @@ def test_counts_beyond_2_to_the_24_are_exact() -> None:
     assert table[0, :, _regions.VOLUME].tolist() == [0, n]
 
 
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
+@every("activation", ["softmax", "sigmoid", None])
 @every_region
 def test_same_bits_for_any_number_of_threads(loss: fl.Loss, activation: str | None, isa: str) -> None:
     if activation is None and loss.name == "dice_cross_entropy":
@@ -518,7 +519,7 @@ def test_same_bits_for_any_number_of_threads(loss: fl.Loss, activation: str | No
     assert answers == [answers[0]] * len(THREADS)
 
 
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@every("activation", ["softmax", "sigmoid"])
 @every_region
 def test_gradient_in_place_of_the_logits(loss: fl.Loss, activation: str, isa: str) -> None:
     for scale in (1.0, 1e6):
@@ -576,7 +577,7 @@ def test_labels_out_of_range_are_named(loss: fl.Loss, isa: str) -> None:
         loss(np.moveaxis(x, 1, -1), np.moveaxis(masks, 1, -1), axis=-1)
 
 
-@pytest.mark.parametrize("bad", [-1e-6, 1.000001, inf, -inf])
+@every("bad", [-1e-6, 1.000001, inf, -inf])
 @every_soft
 def test_probabilities_outside_the_unit_interval_are_named(loss: fl.Loss, bad: float) -> None:
     for shape in ((2, 3, 40, 50), (2, 3, 64, 64)):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import BATCHWISE, LOSSES, THREADS, Variant, as_tuple, every_dtype, every_loss, every_variant, value_count
+from matrix import every
 
 import fastloss as fl
 
@@ -52,7 +53,7 @@ def test_same_bits(variant: Variant, dtype: str, isa: str) -> None:
     assert_same_bits(variant.loss, args, {**options, "sample_weight": weight})
 
 
-@pytest.mark.parametrize("kind", ["index", "smooth", "soft", "weighted"])
+@every("kind", ["index", "smooth", "soft", "weighted"])
 @pytest.mark.parametrize(
     ("shape", "axis"),
     [
@@ -92,7 +93,7 @@ def test_same_bits_of_cross_entropy(shape: tuple[int, ...], axis: int, dtype: st
     assert answers == [answers[0]] * len(THREADS)
 
 
-@pytest.mark.parametrize("function", [fl.logsumexp, fl.softmax, fl.log_softmax])
+@every("function", [fl.logsumexp, fl.softmax, fl.log_softmax])
 @pytest.mark.parametrize(("shape", "axis"), [((20_011, 33), -1), ((1, 1_000_003), -1), ((33, 20_011), 0)])
 def test_same_bits_of_functions(function: Any, shape: tuple[int, int], axis: int, isa: str) -> None:
     x = np.random.default_rng(0).normal(0, 3, shape).astype(np.float32)

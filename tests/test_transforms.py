@@ -10,6 +10,7 @@ import pytest
 import rows
 from cases import every_dtype, need
 from conftest import Note, at_each_level
+from matrix import every
 
 import fastloss as fl
 
@@ -98,7 +99,7 @@ def test_class_weights_and_ignored_samples_count_as_in_cross_entropy() -> None:
 
 @every_dtype
 @every_call
-@pytest.mark.parametrize("fill", ["won by 15 to 100", "won by 1 to 15", "spread 40", "+1e6", "x1000", "ties", "nearly equal"])
+@every("fill", ["won by 15 to 100", "won by 1 to 15", "spread 40", "+1e6", "x1000", "ties", "nearly equal"])
 def test_every_digit_of_hard_rows(name: str, options: dict[str, float], fill: str, dtype: str, note: Note) -> None:
     for classes in (2, 10, 33, 100, 257):
         r = rows.make(fill, classes, dtype)

@@ -11,6 +11,7 @@ import oracle
 import pytest
 from cases import DTYPES, VECTORS, as_tuple, every_dtype, need, per_sample
 from conftest import Note, at_each_level
+from matrix import every
 
 import fastloss as fl
 
@@ -18,7 +19,7 @@ inf, nan = math.inf, math.nan
 ULP = {"float32": 4, "float64": 8}
 TOLERANCE = {"float32": 1e-6, "float64": 1e-13}
 LENGTHS = (1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 65, 128, 1003)
-every_vectors = pytest.mark.parametrize("loss", VECTORS, ids=lambda loss: loss.name)
+every_vectors = every("loss", VECTORS)
 
 CALLS: dict[str, tuple[fl.Loss, dict[str, Any]]] = {
     "contrastive": (fl.contrastive, {}),
@@ -36,7 +37,7 @@ CALLS: dict[str, tuple[fl.Loss, dict[str, Any]]] = {
     "cosine margin=0.3": (fl.cosine_embedding, {"margin": 0.3}),
     "cosine margin=-1": (fl.cosine_embedding, {"margin": -1.0}),
 }
-every_call = pytest.mark.parametrize("call", CALLS)
+every_call = every("call", CALLS)
 
 
 def labelled(loss: fl.Loss, x: tuple[np.ndarray, ...], seed: int = 0) -> tuple[np.ndarray, ...]:
@@ -189,7 +190,7 @@ def test_differences_that_eps_nearly_cancels(dtype: str, note: Note) -> None:
             note("triplet", dtype, oracle.assert_ulps(got, truth.value, dtype, ULP[dtype]))
 
 
-@pytest.mark.parametrize("p", [1.0, 1.25, 2.0, 3.0, 17.0, inf])
+@every("p", [1.0, 1.25, 2.0, 3.0, 17.0, inf])
 @every_dtype
 def test_every_norm(p: float, dtype: str, isa: str) -> None:
     x, y, z = np.random.default_rng(8).normal(size=(3, 20, 13)).astype(dtype)
@@ -257,7 +258,7 @@ def test_a_single_vector_is_a_row(loss: fl.Loss) -> None:
         assert all(np.array_equal(g, whole[row]) for g, whole in zip(as_tuple(one), grads, strict=True))
 
 
-@pytest.mark.parametrize("bad", [nan, inf, -inf])
+@every("bad", [nan, inf, -inf])
 @every_call
 def test_what_is_not_finite_stays_in_its_row(call: str, bad: float, isa: str) -> None:
     loss, options = CALLS[call]
@@ -291,7 +292,7 @@ def test_infinite_distances() -> None:
 # -- How rows lie ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("d", [5, 4096, 4099, 9000])
+@every("d", [5, 4096, 4099, 9000])
 @every_call
 def test_rows_in_pieces_are_whole_rows(call: str, d: int, isa: str) -> None:
     """What has to be gathered is seen in pieces; the bits are those of rows in place."""
@@ -332,8 +333,8 @@ def test_one_vector_beside_many(loss: fl.Loss, isa: str) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(got[1], full[1], strict=True))
 
 
-@pytest.mark.parametrize("left", ["float16", "float32", "float64", "int32", "bfloat16"])
-@pytest.mark.parametrize("right", ["float16", "float32", "float64", "bool"])
+@every("left", ["float16", "float32", "float64", "int32", "bfloat16"])
+@every("right", ["float16", "float32", "float64", "bool"])
 @every_vectors
 def test_mixed_types_follow_numpy(loss: fl.Loss, left: str, right: str) -> None:
     kinds = [np.dtype(need("ml_dtypes").bfloat16) if k == "bfloat16" else np.dtype(k) for k in (left, right)]
