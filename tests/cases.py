@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +19,6 @@ from matrix import every
 
 import fastloss as fl
 
-SIZES = (1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 1003, 2047, 2048, 2049, 8191, 20011)
 DTYPES = ("float32", "float64")
 THREADS = (1, 2, 3, 7, 16)
 
@@ -170,10 +170,20 @@ class Variant:
         return f"{self.loss.name}-{self.label}"
 
     def draw(self, dtype: str = "float32", size: int = 65, seed: int = 0) -> Call:
-        """Valid random arguments, from the loss's own sampler, and these options."""
+        """Valid random arguments, from the loss's own sampler, and these options: copies, which a test may write to."""
+        args, options = self._drawn(dtype, size, seed)
+        return tuple(a.copy() for a in args), {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in options.items()}
+
+    @lru_cache(maxsize=64)  # noqa: B019 - variants live as long as the process
+    def _drawn(self, dtype: str, size: int, seed: int) -> Call:
         rng = np.random.default_rng([seed, size])
         args, options = self.loss.sample(rng, dtype=dtype, size=size)
         return args, {**options, **{k: make(rng, args) for k, make in self.options.items()}}
+
+
+def is_corner(variant: Variant) -> bool:
+    """Its defaults, or all its options at once: the variants that the quick tier keeps of a costly test."""
+    return variant.label in ("default", "all")
 
 
 def option_values(table: Mapping[str, Any], loss: fl.Loss, option: str) -> Any:
@@ -206,6 +216,7 @@ every_batchwise = every("loss", BATCHWISE)
 every_variant = every("variant", VARIANTS)
 every_separable_variant = every("variant", SEPARABLE_VARIANTS)
 every_batchwise_variant = every("variant", BATCHWISE_VARIANTS)
+every_variant_or_corner = every("variant", VARIANTS, quick=is_corner)
 every_dtype = every("dtype", DTYPES)
 
 

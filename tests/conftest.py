@@ -18,6 +18,9 @@ from fastloss import _kernels
 
 Note = Callable[[str, str, float], None]
 
+SIZES = (1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 1003, 2047, 2048, 2049, 8191, 20011)
+QUICK_SIZES = (1, 3, 8, 17, 33, 65, 1003, 2049)
+
 LEVELS = matrix.Axis(
     "isa", tuple(_kernels.available_isa()), tuple(_kernels.available_isa()), tuple(range(len(_kernels.available_isa())))
 )
@@ -44,6 +47,12 @@ def at_each_level() -> Iterator[str]:
         _kernels.set_isa(level)
         yield level
     _kernels.set_isa(before)
+
+
+@pytest.fixture
+def sizes(request: pytest.FixtureRequest) -> tuple[int, ...]:
+    """Lengths of calls: around the width of a register, of a tile and of a block, and beyond."""
+    return SIZES if request.config.getoption("full") else QUICK_SIZES
 
 
 @pytest.fixture(autouse=True)

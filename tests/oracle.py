@@ -6,6 +6,7 @@ float64 arrays, `hi + lo`: about 106 bits, far below the last digit of any float
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -262,6 +263,10 @@ SUMS: dict[str, Callable[..., mpf]] = {f.__name__: f for f in (kl_div, js_diverg
 
 def pointwise(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], wrt: int, order: int) -> Exact:
     """The loss, or a term of it, (order 0), or the first or second derivative in the argument number `wrt`."""
+    return _once(_pointwise, tuple(map(np.asarray, args)), options, name, wrt, order)
+
+
+def _pointwise(args: tuple[np.ndarray, ...], options: dict[str, Any], name: str, wrt: int, order: int) -> Exact:
     function = (POINTWISE | SUMS)[name]
     keys = [k for k, v in options.items() if v is not None]
     absent = dict.fromkeys(options.keys() - set(keys))
@@ -906,18 +911,24 @@ def _lovasz(r: Regions) -> tuple[np.ndarray, np.ndarray]:
 REGIONS = ("dice", "jaccard", "tversky", "focal_tversky", "generalized_dice", "dice_cross_entropy", "lovasz")
 
 
-_known: dict[Any, Any] = {}
+_known: dict[Any, Any] = {}  # results by their question, the longest unused first
+KNOWN = 1000  # at most so many
 
 
 def _once(function: Callable[..., Any], args: tuple[ArrayLike, ...], options: dict[str, Any], *rest: Any) -> Any:
-    """function(args, options, *rest), worked out once for the same numbers: tests ask at every CPU level."""
-    parts = [*args, *(options[k] for k in sorted(options))]
-    key = (function, *rest, *sorted(options), *(a.tobytes() if isinstance(a, np.ndarray) else repr(a) for a in parts))
-    if key not in _known:
-        if len(_known) > 200:
-            _known.clear()
-        _known[key] = function(args, options, *rest)
-    return _known[key]
+    """function(args, options, *rest), worked out once for the same numbers: several tests ask, at every CPU level."""
+    key = (function, *rest, *sorted(options), *map(_fingerprint, args), *(_fingerprint(options[k]) for k in sorted(options)))
+    known = _known.pop(key) if key in _known else function(args, options, *rest)
+    _known[key] = known
+    if len(_known) > KNOWN:
+        del _known[next(iter(_known))]
+    return known
+
+
+def _fingerprint(value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return repr(value)
+    return value.shape, value.dtype.str, hashlib.blake2b(value.tobytes()).digest()
 
 
 def _overlap_of(args: tuple[ArrayLike, ...], options: dict[str, Any], name: str, field: Field) -> Any:
@@ -1282,6 +1293,12 @@ def truth(
     field: Field = MP,
 ) -> Truth:
     """The exact answers of the loss called `name`; class axis last for row losses."""
+    return _once(_truth, tuple(map(np.asarray, args)), options, name, wrt, max_order, field)
+
+
+def _truth(
+    args: tuple[np.ndarray, ...], options: dict[str, Any], name: str, wrt: tuple[int, ...], max_order: int, field: Field
+) -> Truth:
     orders = range(1, max_order + 1)
     if name in SHARED or name in SEQUENCES:
         return (SHARED | SEQUENCES)[name](args, options, max_order)
@@ -1291,9 +1308,9 @@ def truth(
         b = batchwise(name, args, options)
         return Truth(Exact.of(b.value), b.weight, (tuple(map(Exact.of, b.grads)),)[:max_order])
     if name == "box_iou":
-        return _once(boxes, args, options, max_order)
+        return boxes(args, options, max_order)
     if name in VECTORS:
-        return _once(vectors, args, options, name)
+        return vectors(args, options, name)
     if name in POINTWISE:
         value = pointwise(name, args, options, 0, 0)
         derivatives = tuple(tuple(pointwise(name, args, options, i, k) for i in wrt) for k in orders)

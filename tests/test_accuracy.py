@@ -9,7 +9,6 @@ import oracle
 import pytest
 import rows
 from cases import (
-    SIZES,
     Call,
     Variant,
     cut,
@@ -115,39 +114,43 @@ def drawn(variant: Variant, dtype: str) -> tuple[Call, oracle.Exact, np.ndarray]
 
 @every_dtype
 @every_separable_variant
-def test_every_length(variant: Variant, dtype: str, isa: str, note: Note) -> None:
+def test_every_length(variant: Variant, dtype: str, sizes: tuple[int, ...], note: Note) -> None:
     call, truth, scale = drawn(variant, dtype)
-    for size in SIZES:
+    for size in sizes:
         (args, options), rows_ = repeat(variant.loss, call, size), np.arange(size) % SAMPLES
-        got = variant.loss(*args, **options, reduction="none")
-        assert got.dtype == dtype
         expected = oracle.Exact(truth.hi[rows_], truth.lo[rows_])
-        note(variant.loss.name, dtype, oracle.assert_ulps(got, expected, dtype, variant.loss.ulp[dtype], scale=scale[rows_]))
+        for level in at_each_level():
+            got = variant.loss(*args, **options, reduction="none")
+            assert got.dtype == dtype
+            ulps = oracle.assert_ulps(got, expected, dtype, variant.loss.ulp[dtype], f"{level}, {size}: ", scale[rows_])
+            note(variant.loss.name, dtype, ulps)
 
 
 @every_dtype
 @every_separable_variant
-def test_every_alignment(variant: Variant, dtype: str, isa: str) -> None:
+def test_every_alignment(variant: Variant, dtype: str) -> None:
     (args, options), truth, scale = drawn(variant, dtype)
     for start in range(1, 17):
         part = slice(start, start + 67)
         a, o = cut(variant.loss, args, options, part)
-        got = variant.loss(*a, **o, reduction="none")
         expected = oracle.Exact(truth.hi[part], truth.lo[part])
-        oracle.assert_ulps(got, expected, dtype, variant.loss.ulp[dtype], scale=scale[part])
+        for level in at_each_level():
+            got = variant.loss(*a, **o, reduction="none")
+            oracle.assert_ulps(got, expected, dtype, variant.loss.ulp[dtype], f"{level}, from {start}: ", scale[part])
 
 
-@every("size", [1, 2, 3, 4, 7, 8, 9, 16, 17, 33, 64, 65, 130, 257])
+@every("size", [1, 2, 3, 4, 7, 8, 9, 16, 17, 33, 64, 65, 130, 257], quick=lambda size: size in (1, 3, 8, 17, 33, 65))
 @every_dtype
 @every_batchwise_variant
-def test_a_batch_of_every_size(variant: Variant, dtype: str, size: int, isa: str, note: Note) -> None:
+def test_a_batch_of_every_size(variant: Variant, dtype: str, size: int, note: Note) -> None:
     """Values are differences of similarities or distances: an ULP is that of these."""
     loss = variant.loss
     args, options = variant.draw(dtype, size)
     truth, scale = oracle.truth(loss.name, args, options).value, oracle.value_scale(loss.name, args, options, dtype)
-    got = loss(*args, **options, reduction="none")
-    assert got.dtype == dtype
-    note(loss.name, dtype, oracle.assert_ulps(got, truth, dtype, loss.ulp[dtype], scale=scale))
+    for level in at_each_level():
+        got = loss(*args, **options, reduction="none")
+        assert got.dtype == dtype
+        note(loss.name, dtype, oracle.assert_ulps(got, truth, dtype, loss.ulp[dtype], f"{level}: ", scale))
 
 
 # -- Cross-entropy on the rows that hurt -------------------------------------------------------------

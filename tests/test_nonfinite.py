@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from cases import (
     levels,
     per_sample,
 )
+from conftest import at_each_level
 from matrix import every
 
 import fastloss as fl
@@ -293,10 +295,22 @@ TABLE = [
 ]
 
 
+def call(row: Row) -> str:
+    return f"{row.loss}{row.args}{row.options or ''}"
+
+
+every_row_of_classes = every("row", [r for r in TABLE if not fl.LOSSES[r.loss].pointwise], call)
+
+
 @every_dtype
-@every("row", TABLE, lambda r: f"{r.loss}{r.args}{r.options or ''}")
-def test_table(row: Row, dtype: str, isa: str) -> None:
+@every("row", TABLE, call)
+def test_table(row: Row, dtype: str) -> None:
     """The special sample sits among 70 ordinary ones, which must not notice."""
+    for _ in at_each_level():
+        check_row(row, dtype)
+
+
+def check_row(row: Row, dtype: str) -> None:
     loss = fl.LOSSES[row.loss]
     x = np.asarray(row.args[0], dtype)
     t = np.asarray(row.args[1], dtype if isinstance(row.args[1], (float, list)) else np.int64)
@@ -326,10 +340,13 @@ def ordinary(name: str, x: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.nd
     return many_x, many_t
 
 
-@pytest.mark.parametrize(
-    "row", [r for r in TABLE if not fl.LOSSES[r.loss].pointwise], ids=lambda r: f"{r.loss}{r.args}{r.options or ''}"
-)
-def test_table_along_a_strided_class_axis(row: Row, isa: str) -> None:
+@every_row_of_classes
+def test_table_along_a_strided_class_axis(row: Row) -> None:
+    for _ in at_each_level():
+        check_row_along_a_strided_axis(row)
+
+
+def check_row_along_a_strided_axis(row: Row) -> None:
     loss = fl.LOSSES[row.loss]
     x = np.asarray(row.args[0], np.float32)
     t = np.asarray(row.args[1], np.float32 if isinstance(row.args[1], list) else np.int64)
@@ -348,7 +365,7 @@ def test_table_along_a_strided_class_axis(row: Row, isa: str) -> None:
 @every("bad", [nan, inf, -inf])
 @every_dtype
 @every_separable_variant
-def test_one_bad_sample_leaves_the_others_alone(variant: Variant, dtype: str, bad: float, isa: str) -> None:
+def test_one_bad_sample_leaves_the_others_alone(variant: Variant, dtype: str, bad: float) -> None:
     """Every other sample keeps the bits of its value; nan makes the reduced value nan."""
     loss = variant.loss
     args, options = variant.draw(dtype, 67)
@@ -360,8 +377,8 @@ def test_one_bad_sample_leaves_the_others_alone(variant: Variant, dtype: str, ba
         pytest.skip("no box")
     if bad == -inf and (loss.name == "msle" or options.get("log_input") is False):
         pytest.skip("below the domain is an error")
-    clean = loss(*args, **options, reduction="none")
-    for at in (0, 31, 66):
+    for _, at in itertools.product(at_each_level(), (0, 31, 66)):
+        clean = loss(*args, **options, reduction="none")
         dirty = args[0].copy()
         dirty[at] = bad
         got = loss(dirty, *args[1:], **options, reduction="none")
