@@ -5,6 +5,7 @@ The form is `<loss>: <argument>: expected <required>, got <received>[ at index (
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,6 +48,16 @@ def refused(kind: type[Exception] | tuple[type[Exception], ...], name: str, argu
         assert re.search(part, text), (part, text)
 
 
+@contextmanager
+def about(value: Any) -> Iterator[None]:
+    """What fails in the block says of which value."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"with {value!r}")
+        raise
+
+
 def sample(loss: fl.Loss, size: int = 6) -> tuple[list[Any], dict[str, Any]]:
     args, options = loss.sample(np.random.default_rng(0), size=size)
     return list(args), options
@@ -75,14 +86,13 @@ if np.dtype(np.longdouble).itemsize > 8:
     STRANGE["longdouble"] = lambda a: a.astype(np.longdouble)
 
 
-@every("strange", STRANGE)
 @every_loss
-def test_dtype_of_each_array(loss: fl.Loss, strange: str) -> None:
-    for i, name in enumerate(loss.arrays):
-        args, options = sample(loss)
-        args[i] = STRANGE[strange](args[i])
+def test_dtype_of_each_array(loss: fl.Loss) -> None:
+    plain, options = sample(loss)
+    for (i, name), strange in itertools.product(enumerate(loss.arrays), STRANGE):
+        args = [*plain[:i], STRANGE[strange](plain[i]), *plain[i + 1 :]]
         for method in methods(loss):
-            with refused(TypeError, loss.name, name):
+            with about(strange), refused(TypeError, loss.name, name):
                 method(*args, **options)
 
 
@@ -120,45 +130,42 @@ def test_lengths_that_differ(loss: fl.Loss) -> None:
             method(args[0][:1], *args[1:], **options)  # no broadcasting of length one
 
 
-@every("index", [(slice(None), None), (None,), (Ellipsis, None, None)], str)
 @every_loss
-def test_ranks_that_differ(loss: fl.Loss, index: tuple[Any, ...]) -> None:
+def test_ranks_that_differ(loss: fl.Loss) -> None:
     """(N,) against (N, 1) is an error, not an N x N loss."""
     args, options = sample(loss)
-    for i in range(len(args)):
+    for i, index in itertools.product(range(len(args)), [(slice(None), None), (None,), (Ellipsis, None, None)]):
         wrong = list(args)
         wrong[i] = wrong[i][index]
-        with refused((ValueError, TypeError), loss.name, "(" + "|".join(loss.arrays) + ")"):
+        with about(index), refused((ValueError, TypeError), loss.name, "(" + "|".join(loss.arrays) + ")"):
             loss(*wrong, **options)
 
 
 # -- Every loss: the common keywords -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("kind", "weight", "parts"),
-    [
-        (ValueError, [1, 1, 1, -0.5, 1, 1], [r"-0\.5", r"at index \(3,\)"]),
-        (ValueError, [1, 1, nan, 1, 1, 1], ["nan", r"at index \(2,\)"]),
-        (ValueError, [1, inf, 1, 1, 1, 1], ["inf", r"at index \(1,\)"]),
-        (ValueError, -1.0, ["-1"]),
-        (ValueError, nan, ["nan"]),
-        (ValueError, np.ones(5), [r"\(6,\)", r"\(5,\)"]),
-        (ValueError, np.ones((6, 1)), [r"\(6,\)", r"\(6, 1\)"]),
-        (ValueError, np.ones((1, 6)), [r"\(6,\)", r"\(1, 6\)"]),
-        (ValueError, np.ones(0), [r"\(0,\)"]),
-        (TypeError, np.ones(6, complex), ["complex128"]),
-        (TypeError, np.ones(6, object), ["object"]),
-        (TypeError, ["a"] * 6, ["."]),
-        (TypeError, "none", ["."]),
-    ],
-    ids=str,
-)
+WRONG_WEIGHTS: list[tuple[type[Exception], Any, list[str]]] = [
+    (ValueError, [1, 1, 1, -0.5, 1, 1], [r"-0\.5", r"at index \(3,\)"]),
+    (ValueError, [1, 1, nan, 1, 1, 1], ["nan", r"at index \(2,\)"]),
+    (ValueError, [1, inf, 1, 1, 1, 1], ["inf", r"at index \(1,\)"]),
+    (ValueError, -1.0, ["-1"]),
+    (ValueError, nan, ["nan"]),
+    (ValueError, np.ones(5), [r"\(6,\)", r"\(5,\)"]),
+    (ValueError, np.ones((6, 1)), [r"\(6,\)", r"\(6, 1\)"]),
+    (ValueError, np.ones((1, 6)), [r"\(6,\)", r"\(1, 6\)"]),
+    (ValueError, np.ones(0), [r"\(0,\)"]),
+    (TypeError, np.ones(6, complex), ["complex128"]),
+    (TypeError, np.ones(6, object), ["object"]),
+    (TypeError, ["a"] * 6, ["."]),
+    (TypeError, "none", ["."]),
+]
+
+
 @every_shaped
-def test_sample_weight(loss: fl.Loss, kind: type[Exception], weight: Any, parts: list[str]) -> None:
+def test_sample_weight(loss: fl.Loss) -> None:
     args, options = sample(loss)
-    for method in methods(loss):
-        with refused(kind, loss.name, "sample_weight", *parts):
+    for method, (kind, weight, parts) in itertools.product(methods(loss), WRONG_WEIGHTS):
+        with about(weight), refused(kind, loss.name, "sample_weight", *parts):
             method(*args, **options, sample_weight=weight)
 
 
@@ -191,12 +198,12 @@ def test_sample_weight_does_not_broadcast_from_the_right(loss: fl.Loss) -> None:
         loss(*shaped, **options, sample_weight=np.ones(4))
 
 
-@every("bad", ["avg", "Mean", "", None, 1, b"mean", ["mean"], np.array(["mean", "sum"])], repr)
 @every_loss
-def test_reduction(loss: fl.Loss, bad: Any) -> None:
+def test_reduction(loss: fl.Loss) -> None:
     args, options = sample(loss)
-    for method in [m for m in methods(loss) if m != loss.terms]:
-        with refused((ValueError, TypeError), loss.name, "reduction", "'none'", "'sum'", "'mean'"):
+    wrong = ("avg", "Mean", "", None, 1, b"mean", ["mean"], np.array(["mean", "sum"]))
+    for method, bad in itertools.product([m for m in methods(loss) if m != loss.terms], wrong):
+        with about(bad), refused((ValueError, TypeError), loss.name, "reduction", "'none'", "'sum'", "'mean'"):
             method(*args, **options, reduction=bad)
 
 
@@ -325,13 +332,6 @@ OPTIONS: dict[str, list[tuple[Any, Any]]] = {
 }
 
 
-def bad_options() -> Iterator[Any]:
-    for loss in LOSSES:
-        for option in loss.options:
-            for kind, value in option_values(OPTIONS, loss, option):
-                yield pytest.param(loss, option, kind, value, id=f"{loss.name}-{option}={value!r}"[:60])
-
-
 @pytest.mark.parametrize(
     "value", [np.array(v) for v in ("x", "1.5", True, 1j, None, np.datetime64("2020"))] + [np.zeros((), [("a", "f4")])], ids=repr
 )
@@ -359,16 +359,19 @@ def test_misaligned_class_weights_are_copied() -> None:
     assert kept.tolist() == [1.0, 2.0, 3.0]
 
 
-@pytest.mark.parametrize(("loss", "option", "kind", "value"), list(bad_options()))
-def test_option(loss: fl.Loss, option: str, kind: Any, value: Any) -> None:
+@every_loss
+def test_options(loss: fl.Loss) -> None:
     args, options = sample(loss)
-    if kind == "last":  # one bad entry among good ones
-        weight = np.ones(args[0].shape[1 if loss in REGIONS else -1])
-        weight[-1] = value
-        kind, value = ValueError, weight
-    for method in methods(loss):
-        with refused(kind, loss.name, option):
-            method(*args, **{**options, option: value})
+    for option in loss.options:
+        assert option_values(OPTIONS, loss, option), option
+        for kind, value in option_values(OPTIONS, loss, option):
+            if kind == "last":  # one bad entry among good ones
+                weight = np.ones(args[0].shape[1 if loss in REGIONS else -1])
+                weight[-1] = value
+                kind, value = ValueError, weight
+            for method in methods(loss):
+                with about(value), refused(kind, loss.name, option):
+                    method(*args, **{**options, option: value})
 
 
 # -- Labels ------------------------------------------------------------------------------------------

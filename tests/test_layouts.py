@@ -114,14 +114,16 @@ def answers(loss: fl.Loss, args: tuple[Any, ...], kw: dict[str, Any]) -> list[An
 @every_dtype
 @every_variant
 def test_layout(variant: Variant, dtype: str, layout: Layout, isa: str) -> None:
+    """The answer is that of plain arrays, and no input is written to."""
     args, options = variant.draw(dtype, 71)
+    options["sample_weight"] = np.linspace(0.5, 2.0, value_count(variant.loss, 71))
+    moved_args = tuple(layout(a) for a in args)
     moved = {k: layout(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
-    for got, expected in zip(
-        answers(variant.loss, tuple(layout(a) for a in args), moved),
-        answers(variant.loss, args, options),
-        strict=True,
-    ):
+    inputs = [*moved_args, *(v for v in moved.values() if isinstance(v, np.ndarray))]
+    before = [(a.tobytes(), a.flags.writeable) for a in inputs]
+    for got, expected in zip(answers(variant.loss, moved_args, moved), answers(variant.loss, args, options), strict=True):
         close(got, expected)
+    assert [(a.tobytes(), a.flags.writeable) for a in inputs] == before
 
 
 @every_layout
@@ -238,19 +240,6 @@ def test_array_subclasses_give_plain_arrays(loss: fl.Loss) -> None:
     assert np.array_equal(got, loss(*args, **options, reduction="none"))
 
 
-@every_layout
-@every_variant
-def test_inputs_are_never_written(variant: Variant, layout: Layout) -> None:
-    args, options = variant.draw("float32", 71)
-    args = tuple(layout(a) for a in args)
-    before = [(a.tobytes(), a.flags.writeable) for a in args]
-    count = value_count(variant.loss, 71)
-    weight = np.linspace(0.5, 2.0, count)
-    answers(variant.loss, args, {**options, "sample_weight": weight})
-    assert [(a.tobytes(), a.flags.writeable) for a in args] == before
-    assert np.array_equal(weight, np.linspace(0.5, 2.0, count))
-
-
 # -- Dtypes ------------------------------------------------------------------------------------------
 
 
@@ -320,27 +309,21 @@ def test_integer_inputs_are_float64(loss: fl.Loss, dtype: str) -> None:
     assert all(g.dtype == np.float64 for g in as_tuple(loss.grad(*args)))
 
 
-@pytest.mark.parametrize(
-    ("left", "right"),
-    [
-        ("float32", "float64"),
-        ("float64", "float32"),
-        ("float16", "float32"),
-        ("float32", "float16"),
-        ("float16", "float64"),
-    ],
+MIXED = tuple(  # losses of two real arrays or more; those of regions, vectors and batches have such tests of their own
+    loss
+    for loss in LOSSES
+    if (loss not in LABELLED or loss.name == "cross_entropy")
+    and not (loss.shared or loss.name == "box_iou" or loss in (*SEQUENCES, *REGIONS, *VECTORS, *BATCHWISE))
 )
-@every_loss
+
+
+@every("right", ["float32", "float64", "float16"])
+@every("left", ["float32", "float64", "float16"])
+@every("loss", MIXED)
 def test_mixed_dtypes_follow_numpy_promotion(loss: fl.Loss, left: str, right: str, isa: str) -> None:
     """The computation is that of the promoted arrays; the gradient keeps its own argument's dtype."""
-    if loss in REGIONS or loss in VECTORS or loss.name == "box_iou":
-        pytest.skip("in test_segmentation.py, test_vectors.py and test_boxes.py")
-    if loss in BATCHWISE:
-        pytest.skip("in test_batch_triplet.py and test_contrast.py")
     rng = np.random.default_rng(0)
     others: list[np.ndarray] = []
-    if loss.shared or loss in SEQUENCES:
-        pytest.skip("its target is always an integer")
     if loss not in LABELLED:
         shape = 65 if loss.pointwise else (65, 7)
         x = rng.uniform(0.1, 0.9, shape).astype(left)
@@ -348,11 +331,9 @@ def test_mixed_dtypes_follow_numpy_promotion(loss: fl.Loss, left: str, right: st
         at = target_position(loss)
         args[at] = whole_targets(loss, rng.integers(0, 2, shape)).astype(left if at % 2 == 0 else right)
         x, t, *others = args
-    elif loss.name == "cross_entropy":
+    else:
         x = rng.normal(size=(65, 2)).astype(left)
         t = np.eye(2)[rng.integers(0, 2, 65)].astype(right)
-    else:
-        pytest.skip("its target is always an integer")
     promoted = np.result_type(x, t)
     computed = np.float32 if promoted == np.float16 else promoted
     args = (x, t, *others)

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
-from cases import BATCHWISE, LOSSES, THREADS, Variant, as_tuple, every_dtype, every_loss, every_variant, value_count
+from cases import BATCHWISE, LOSSES, THREADS, Variant, as_tuple, every_dtype, every_loss, every_variant_or_corner, value_count
 from matrix import every
 
 import fastloss as fl
+from fastloss import _kernels
 
-MANY = 1_000_003  # elements: far above the work that stays serial, and no multiple of a block
+SEVERAL = 5 * 4096 + 11  # elements: some blocks, and no multiple of one
+
+
+@pytest.fixture(autouse=True)
+def _threads_for_little_work() -> Iterator[None]:
+    """Share any work of more than one block, so that small arrays show what large ones do."""
+    _kernels.set_parallel_from(1)
+    yield
+    _kernels.set_parallel_from()
 
 
 def everything(loss: fl.Loss, args: tuple[Any, ...], kw: dict[str, Any]) -> list[bytes]:
@@ -32,38 +42,45 @@ def everything(loss: fl.Loss, args: tuple[Any, ...], kw: dict[str, Any]) -> list
     return [np.asarray(r).tobytes() for r in results]
 
 
-def assert_same_bits(loss: fl.Loss, args: tuple[Any, ...], kw: dict[str, Any]) -> None:
+def several(loss: fl.Loss) -> int:
+    """A size of some blocks."""
+    return SEVERAL if loss.pointwise else 403 if loss in BATCHWISE else 2003
+
+
+def assert_same_bits(loss: fl.Loss, args: tuple[Any, ...], kw: dict[str, Any], counts: tuple[int, ...] = (1, 2, 7)) -> None:
+    _kernels.widest_team()
     with fl.num_threads(1):
         expected = everything(loss, args, kw)
         assert everything(loss, args, kw) == expected
-    for n in THREADS[1:]:
+    assert _kernels.widest_team() == 1
+    for n in counts[1:]:
         with fl.num_threads(n):
             assert fl.get_num_threads() == n
             assert everything(loss, args, kw) == expected, f"{n} threads"
+        assert 1 < _kernels.widest_team() <= n
 
 
 @every_dtype
-@every_variant
+@every_variant_or_corner
 def test_same_bits(variant: Variant, dtype: str, isa: str) -> None:
-    size = 20_011 if not variant.loss.pointwise else MANY if variant.label == "default" else 300_007
-    if variant.loss.name == "lovasz" or variant.loss in BATCHWISE:  # sorts each class of each item; compares all pairs
-        size = 2003
+    size = several(variant.loss)
     args, options = variant.draw(dtype, size)
     weight = np.random.default_rng(1).uniform(0, 2, value_count(variant.loss, size))
-    assert_same_bits(variant.loss, args, {**options, "sample_weight": weight})
+    counts = THREADS if variant.label == "default" else (1, 2, 7)
+    assert_same_bits(variant.loss, args, {**options, "sample_weight": weight}, counts)
 
 
 @every("kind", ["index", "smooth", "soft", "weighted"])
 @pytest.mark.parametrize(
     ("shape", "axis"),
     [
-        ((20_011, 33), -1),
-        ((2053, 1003), -1),
-        ((5, 131_072), -1),
-        ((1, 1_000_003), -1),
-        ((3, 21, 129, 67), 1),
-        ((33, 20_011), 0),
-        ((2, 100, 4099), 1),
+        ((2003, 33), -1),
+        ((53, 1003), -1),
+        ((3, 131_072), -1),
+        ((1, 300_007), -1),
+        ((3, 21, 29, 67), 1),
+        ((33, 2011), 0),
+        ((2, 100, 1031), 1),
     ],
     ids=str,
 )
@@ -94,8 +111,9 @@ def test_same_bits_of_cross_entropy(shape: tuple[int, ...], axis: int, dtype: st
 
 
 @every("function", [fl.logsumexp, fl.softmax, fl.log_softmax])
-@pytest.mark.parametrize(("shape", "axis"), [((20_011, 33), -1), ((1, 1_000_003), -1), ((33, 20_011), 0)])
-def test_same_bits_of_functions(function: Any, shape: tuple[int, int], axis: int, isa: str) -> None:
+@every("case", [((2003, 33), -1), ((1, 300_007), -1), ((33, 2011), 0)])
+def test_same_bits_of_functions(function: Any, case: tuple[tuple[int, int], int], isa: str) -> None:
+    shape, axis = case
     x = np.random.default_rng(0).normal(0, 3, shape).astype(np.float32)
     answers = []
     for n in THREADS:
@@ -106,8 +124,7 @@ def test_same_bits_of_functions(function: Any, shape: tuple[int, int], axis: int
 
 @every_loss
 def test_same_bits_of_half_precision(loss: fl.Loss) -> None:
-    size = 2003 if loss.name == "lovasz" or loss in BATCHWISE else 200_003
-    args, options = loss.sample(np.random.default_rng(0), size=size)
+    args, options = loss.sample(np.random.default_rng(0), size=several(loss))
     low = tuple(a.astype(np.float16) if a.dtype == np.float32 else a for a in args)
     assert_same_bits(loss, low, options)
 
@@ -134,16 +151,11 @@ print(serial - before, pointwise - before, rows - before)
 
 def test_eight_python_threads_at_once() -> None:
     """Every loss from eight threads, each with its own thread team, gives the bits of a call alone."""
-    calls = []
-    for seed in range(3):
-        for loss in LOSSES:
-            args, options = loss.sample(np.random.default_rng(seed), size=1003 if loss in BATCHWISE else 100_003)
-            calls.append((loss, args, options))
+    calls = [(loss, *loss.sample(np.random.default_rng(0), size=several(loss))) for loss in LOSSES]
     fl.set_num_threads(3)
     expected = [everything(*call) for call in calls]
     with ThreadPoolExecutor(8) as pool:
-        for _ in range(3):
-            assert list(pool.map(lambda call: everything(*call), calls)) == expected
+        assert list(pool.map(lambda call: everything(*call), 2 * calls)) == 2 * expected
 
 
 def test_errors_from_eight_python_threads_at_once() -> None:

@@ -52,7 +52,6 @@ HESS = FL_HESS
 
 cdef enum:
     POINT_BLOCK = 4096  # elements per block of a pointwise loss: three float32 operands fill half of L1
-    PARALLEL_FROM = 100000  # estimated ns of work below which threads cost more than they bring
     ALIGN = 64
 
 
@@ -153,17 +152,36 @@ cdef bint interrupted(bint *stop, int thread) noexcept nogil:
     return stop[0]
 
 
+cdef double parallel_from = 100000  # estimated ns of work below which threads cost more than they bring
+cdef int widest = 1
+
+
+def set_parallel_from(double ns=100000):
+    """Share work among threads from this estimated cost on (for tests, which then need no large arrays)."""
+    global parallel_from
+    parallel_from = max(ns, 1.0)
+
+
+def widest_team():
+    """The largest number of threads that has shared the blocks of one call since this was last asked (for tests)."""
+    global widest
+    team, widest = widest, 1
+    return team
+
+
 cdef int run_blocks(block_work work, void *call, Py_ssize_t blocks, double cost, int threads) except -1:
     """Run work(call, b, thread) for every block b; `cost` is one block's estimated ns."""
+    global widest
     cdef Py_ssize_t b, done = 0, group, least, n
     cdef int chunk
-    cdef bint small = blocks * cost < PARALLEL_FROM
+    cdef bint small = blocks * cost < parallel_from
     cdef double began, spent
     if small:
         for b in range(blocks):
             work(call, b, 0)
         return 0
     threads = <int>min(threads, blocks)
+    widest = max(widest, threads)
     chunk = <int>max(1, min(blocks // (8 * threads), <Py_ssize_t>(40000 / cost)))
     least = threads * chunk
     group = max(least, <Py_ssize_t>(1e7 * threads / cost))
