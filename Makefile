@@ -15,7 +15,7 @@ TEST_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test peers bench bench-readme accuracy lint format docs docs-check build dist clean distclean
+.PHONY: help demo test test-all peers bench bench-readme accuracy lint format docs docs-check build dist clean distclean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -27,8 +27,11 @@ demo: $(VENV)/.extra-demo ## Train on real digits, then evaluate the saved logit
 	    --logits $(DEMO)/logits.npy --target $(DEMO)/target.npy --group $(DEMO)/target.npy
 	@echo "The hardest digits, as a picture: $(DEMO)/hardest_digits.png"
 
-test: $(VENV)/.extra-test ## Run the test suite on all cores
-	$(BIN)/python -m pytest -n auto --dist worksteal $(TEST_ARGS)
+test: $(VENV)/.extra-test ## Run the quick tests on all cores: every pair of the test matrix, in minutes
+	$(BIN)/python -m pytest -n auto --dist worksteal --ignore tests/peers $(TEST_ARGS)
+
+test-all: $(VENV)/.extra-test ## Run the full tests: every combination of the matrix, and what takes long
+	$(BIN)/python -m pytest -n auto --dist worksteal --ignore tests/peers --full $(TEST_ARGS)
 
 peers: $(VENV)/.extra-test $(VENV)/.extra-peers ## Compare with PyTorch, JAX, optax, SciPy and scikit-learn
 	FASTLOSS_REQUIRE_PEERS=1 $(BIN)/python -m pytest tests/peers $(TEST_ARGS)

@@ -18,6 +18,7 @@ from fastloss import _kernels
 
 Note = Callable[[str, str, float], None]
 
+PLACES = {name: place for place, name in enumerate(fl.LOSSES)}
 SIZES = (1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 1003, 2047, 2048, 2049, 8191, 20011)
 QUICK_SIZES = (1, 3, 8, 17, 33, 65, 1003, 2049)
 
@@ -28,6 +29,24 @@ LEVELS = matrix.Axis(
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     matrix.parametrize(metafunc, [LEVELS] if "isa" in metafunc.fixturenames else [], metafunc.config.getoption("full"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave what is slow to the full tier. Of several workers, one gets a loss's cases, and works out its truths once."""
+    if not config.getoption("full"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+    if hasattr(config, "workerinput"):
+        items.sort(key=_loss_of)
+
+
+def _loss_of(item: pytest.Item) -> int:
+    """The place of the loss that a test is about; -1 if it is about none."""
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    loss = getattr(params.get("variant"), "loss", params.get("loss"))
+    return PLACES.get(getattr(loss, "name", None), -1)
 
 
 @pytest.fixture
@@ -50,9 +69,15 @@ def at_each_level() -> Iterator[str]:
 
 
 @pytest.fixture
-def sizes(request: pytest.FixtureRequest) -> tuple[int, ...]:
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether this is the full tier."""
+    return bool(request.config.getoption("full"))
+
+
+@pytest.fixture
+def sizes(full: bool) -> tuple[int, ...]:
     """Lengths of calls: around the width of a register, of a tile and of a block, and beyond."""
-    return SIZES if request.config.getoption("full") else QUICK_SIZES
+    return SIZES if full else QUICK_SIZES
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 
 
 class Axis(NamedTuple):
-    """A parameter of a test, the values it takes, and how these are called in the test's name."""
+    """A parameter of a test ("a,b": several that go together), its values, and how these are called in the test's name."""
 
     name: str
     values: tuple[Any, ...]
@@ -75,8 +75,8 @@ def parametrize(metafunc: pytest.Metafunc, extra: Sequence[Axis], full: bool) ->
         return
     rows = combinations(axes, full)
     metafunc.parametrize(
-        [a.name for a in axes],
-        [[a.values[i] for a, i in zip(axes, row, strict=True)] for row in rows],
+        [name for a in axes for name in a.name.split(",")],
+        [[v for a, i in zip(axes, row, strict=True) for v in (a.values[i] if "," in a.name else [a.values[i]])] for row in rows],
         ids=["-".join(a.labels[i] for a, i in zip(axes, row, strict=True)) for row in rows],
         indirect=[a.name for a in extra],
     )

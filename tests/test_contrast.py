@@ -11,6 +11,7 @@ import numpy as np
 import oracle
 import pytest
 from cases import THREADS, as_tuple, every_dtype, need
+from conftest import at_each_level
 from matrix import every
 from mpmath import mp, mpf
 
@@ -41,9 +42,7 @@ CALLS: list[Call] = [
     ("supcon", {"temperature": 0.5}),
     ("supcon", {"normalize": False, "temperature": 2.0}),
 ]
-every_call = pytest.mark.parametrize(
-    ("name", "options"), CALLS, ids=lambda v: v if isinstance(v, str) else "-".join(v) or "default"
-)
+every_call = every("name,options", CALLS, lambda call: f"{call[0]}-{'-'.join(call[1]) or 'default'}")
 
 
 def draw(name: str, size: int, dtype: str = "float64", seed: int = 0, width: int = 8) -> tuple[np.ndarray, ...]:
@@ -61,18 +60,20 @@ def fitting(options: dict[str, Any], dtype: str, width: int = 8) -> dict[str, An
 
 
 def check(name: str, args: tuple[np.ndarray, ...], options: dict[str, Any], dtype: str) -> None:
-    """Values of each sample and the gradient of a weighted sum, against the exact ones."""
+    """Values of each sample and the gradient of a weighted sum, against the exact ones, at every CPU level."""
     loss = fl.LOSSES[name]
     count = len(args[0]) * (2 if name == "nt_xent" else 1)
     w = np.random.default_rng(1).uniform(0, 2, count)
     exact = oracle.batchwise(name, args, options, w)
-    values = loss(*args, **options, reduction="none")
-    oracle.assert_ulps(values, oracle.Exact.of(exact.value), dtype, loss.ulp[dtype], scale=exact.value_scale)
-    value, grads = loss.value_and_grad(*args, **options, sample_weight=w, reduction="sum")
-    assert value == pytest.approx(float((w * exact.value).sum()), rel=1e-5 if dtype == "float32" else 1e-13)
-    for got, e, scale in zip(as_tuple(grads), exact.grads, exact.grad_scales, strict=True):
-        assert got.dtype == dtype
-        oracle.assert_derivative(got, oracle.Exact.of(e), dtype, DERIVATIVE[dtype], scale + oracle.NORMAL[dtype])
+    for level in at_each_level():
+        values = loss(*args, **options, reduction="none")
+        oracle.assert_ulps(values, oracle.Exact.of(exact.value), dtype, loss.ulp[dtype], f"{level}: ", exact.value_scale)
+        value, grads = loss.value_and_grad(*args, **options, sample_weight=w, reduction="sum")
+        assert value == pytest.approx(float((w * exact.value).sum()), rel=1e-5 if dtype == "float32" else 1e-13)
+        for got, e, scale in zip(as_tuple(grads), exact.grads, exact.grad_scales, strict=True):
+            assert got.dtype == dtype
+            scale = scale + oracle.NORMAL[dtype]
+            oracle.assert_derivative(got, oracle.Exact.of(e), dtype, DERIVATIVE[dtype], scale, f"{level}: ")
 
 
 # -- The definitions, in mpmath, one number at a time ----------------------------------------------------
@@ -134,21 +135,21 @@ def test_equals_the_definition(name: str, options: dict[str, Any], isa: str) -> 
 
 @every_call
 @every_dtype
-@every("size", [1, 2, 3, 4, 7, 16, 17, 33, 64, 65, 130])
-def test_every_size(size: int, dtype: str, name: str, options: dict[str, Any], isa: str) -> None:
+@every("size", [1, 2, 3, 4, 7, 16, 17, 33, 64, 65, 130], quick=lambda size: size in (1, 3, 17, 33, 65))
+def test_every_size(size: int, dtype: str, name: str, options: dict[str, Any]) -> None:
     check(name, draw(name, size, dtype), fitting(options, dtype), dtype)
 
 
 @every_call
 @every_dtype
-@every("width", [1, 2, 3, 7, 9, 16, 17, 33, 64, 100, 130, 513])
-def test_every_width(width: int, dtype: str, name: str, options: dict[str, Any], isa: str) -> None:
+@every("width", [1, 2, 3, 7, 9, 16, 17, 33, 64, 100, 130, 513], quick=lambda width: width in (1, 3, 9, 17, 100, 513))
+def test_every_width(width: int, dtype: str, name: str, options: dict[str, Any]) -> None:
     check(name, draw(name, 13, dtype, width=width), fitting(options, dtype, width), dtype)
 
 
 @every("rows", [0, 1, 2, 7, 65, 513])
 @every_dtype
-def test_queues_of_every_length(rows: int, dtype: str, isa: str) -> None:
+def test_queues_of_every_length(rows: int, dtype: str) -> None:
     for normalize, temperature in ((True, 0.07), (False, 2.0)):
         kw = {"negatives": queue(rows, 8, dtype), "normalize": normalize, "temperature": temperature}
         check("info_nce", draw("info_nce", 33, dtype), kw, dtype)
@@ -264,7 +265,7 @@ def test_lengths_do_not_matter(dtype: str, name: str, options: dict[str, Any], i
 @every_call
 @every("temperature", [0.01, 0.003, 1.0, 1e3])
 @every_dtype
-def test_temperatures(dtype: str, temperature: float, name: str, options: dict[str, Any], isa: str) -> None:
+def test_temperatures(dtype: str, temperature: float, name: str, options: dict[str, Any]) -> None:
     check(name, draw(name, 30, dtype), {**fitting(options, dtype), "temperature": temperature}, dtype)
 
 
