@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -87,6 +88,14 @@ def _put_back() -> Iterator[None]:
     yield
     fl.set_num_threads(threads)
     _kernels.set_isa(level)
+
+
+@pytest.fixture
+def children_hear_sigint() -> Iterator[None]:
+    """Where SIGINT is ignored (under nohup, in the background of a script), so it is in every process that is started."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

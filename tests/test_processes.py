@@ -174,7 +174,6 @@ def test_child_reports_bad_input_too() -> None:
 LONG_CALL = """
     import os, resource, signal, threading, time, numpy as np, fastloss as fl
     resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))  # a hidden copy dies here, not the machine
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite under nohup ignores it, and so would its children
 
     def heard(call):
         '''CPU seconds of this process from SIGINT to KeyboardInterrupt; None if the call ended before the signal came.'''
@@ -236,6 +235,7 @@ ENGINES = {
 
 
 @linux
+@pytest.mark.usefixtures("children_hear_sigint")
 @every("engine", ENGINES)
 def test_ctrl_c_in_a_long_call_is_heard_within_a_fifth_of_a_second(engine: str) -> None:
     """In the process's own time, for a busy machine delays a process; the best of three, with one thread and with two."""
