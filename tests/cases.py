@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import oracle
 import pytest
 from matrix import every
 
@@ -174,11 +175,18 @@ class Variant:
         args, options = self._drawn(dtype, size, seed)
         return tuple(a.copy() for a in args), {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in options.items()}
 
-    @lru_cache(maxsize=64)  # noqa: B019 - variants live as long as the process
+    def truth(self, args: tuple[Any, ...], options: dict[str, Any]) -> oracle.Truth:
+        """The exact values of a call, and its derivatives."""
+        return oracle.truth(self.loss.name, args, options, wrt_positions(self.loss), self.loss.max_order)
+
+    @lru_cache(maxsize=32)  # noqa: B019 - variants live as long as the process
     def _drawn(self, dtype: str, size: int, seed: int) -> Call:
         rng = np.random.default_rng([seed, size])
         args, options = self.loss.sample(rng, dtype=dtype, size=size)
         return args, {**options, **{k: make(rng, args) for k, make in self.options.items()}}
+
+
+FEW = 67  # samples: enough for every lane, few enough to know the truth of each
 
 
 def is_corner(variant: Variant) -> bool:

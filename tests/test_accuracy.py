@@ -9,6 +9,7 @@ import oracle
 import pytest
 import rows
 from cases import (
+    FEW,
     Call,
     Variant,
     cut,
@@ -24,7 +25,6 @@ from rows import CLASSES
 
 import fastloss as fl
 
-SAMPLES = 1003
 HARD = ("cross_entropy", "nll", "binary_cross_entropy_with_logits")
 BOUND = {"float32": 4, "float64": 8}
 
@@ -105,19 +105,21 @@ def test_softmax_oracle_agrees_with_mpmath_at_1000_bits() -> None:
 # -- Every loss, on its own samples, at every length -------------------------------------------------
 
 
-@cache
-def drawn(variant: Variant, dtype: str) -> tuple[Call, oracle.Exact, np.ndarray]:
-    args, options = variant.draw(dtype, SAMPLES)
-    truth = oracle.truth(variant.loss.name, args, options).value
-    return (args, options), truth, np.broadcast_to(oracle.value_scale(variant.loss.name, args, options, dtype), truth.hi.shape)
+def drawn(variant: Variant, dtype: str, full: bool) -> tuple[Call, oracle.Exact, np.ndarray]:
+    """A call, its exact values, and what their errors are relative to. The quick tier takes the truth that derivatives need."""
+    args, options = variant.draw(dtype, 1003 if full else FEW)
+    loss = variant.loss
+    truth = oracle.truth(loss.name, args, options) if full else variant.truth(args, options)
+    scale = oracle.value_scale(loss.name, args, options, dtype)
+    return (args, options), truth.value, np.broadcast_to(scale, truth.value.hi.shape)
 
 
 @every_dtype
 @every_separable_variant
-def test_every_length(variant: Variant, dtype: str, sizes: tuple[int, ...], note: Note) -> None:
-    call, truth, scale = drawn(variant, dtype)
+def test_every_length(variant: Variant, dtype: str, sizes: tuple[int, ...], full: bool, note: Note) -> None:
+    call, truth, scale = drawn(variant, dtype, full)
     for size in sizes:
-        (args, options), rows_ = repeat(variant.loss, call, size), np.arange(size) % SAMPLES
+        (args, options), rows_ = repeat(variant.loss, call, size), np.arange(size) % len(scale)
         expected = oracle.Exact(truth.hi[rows_], truth.lo[rows_])
         for level in at_each_level():
             got = variant.loss(*args, **options, reduction="none")
@@ -128,10 +130,10 @@ def test_every_length(variant: Variant, dtype: str, sizes: tuple[int, ...], note
 
 @every_dtype
 @every_separable_variant
-def test_every_alignment(variant: Variant, dtype: str) -> None:
-    (args, options), truth, scale = drawn(variant, dtype)
+def test_every_alignment(variant: Variant, dtype: str, full: bool) -> None:
+    (args, options), truth, scale = drawn(variant, dtype, full)
     for start in range(1, 17):
-        part = slice(start, start + 67)
+        part = slice(start, start + 49)
         a, o = cut(variant.loss, args, options, part)
         expected = oracle.Exact(truth.hi[part], truth.lo[part])
         for level in at_each_level():
@@ -157,10 +159,10 @@ def test_a_batch_of_every_size(variant: Variant, dtype: str, size: int, note: No
 
 
 @every_dtype
-@pytest.mark.parametrize(("kind", "fill"), rows.COMBINATIONS)
-def test_cross_entropy(kind: str, fill: str, dtype: str, note: Note) -> None:
+@every("kind,fill", rows.COMBINATIONS, "-".join)
+def test_cross_entropy(kind: str, fill: str, dtype: str, full: bool, note: Note) -> None:
     """From 1 to 131072 classes, each kind of target, at every CPU level."""
-    for c in rows.cases(kind, fill, dtype):
+    for c in rows.cases(kind, fill, dtype, full, mp_to=300 if full else 33):
         for layout, x, t, axis in c.layouts():
             for level in at_each_level():
                 got = fl.cross_entropy(x, t, axis=axis, reduction="none", **c.options)

@@ -529,7 +529,7 @@ def dense(name: str, args: tuple[np.ndarray, ...], options: dict[str, Any]) -> t
     return answer.value, *(g / answer.weight.sum() for g in answer.grads)
 
 
-@every("size", [255, 257, 1025, 2050, 4500])
+@every("size", [255, 257, 1025, 2050, 4500], quick=lambda size: size in (257, 1025))
 @every_call
 def test_batches_of_many_tiles_equal_the_dense_result(name: str, options: dict[str, Any], size: int) -> None:
     if size > 2500 and name == "nt_xent":

@@ -328,7 +328,7 @@ def test_functions_of_users_and_iterables_stay_in_the_callers_thread(monkeypatch
     assert seen == {threading.get_ident()}
 
 
-@every_loss
+@every("loss", LOSSES, quick=lambda loss: loss in LOSSES[::8])
 def test_same_bits_in_any_executor(loss, workers):
     given = inputs(loss, "float32", size=500)
     whole = bits(fl.evaluate(loss, **given, worst=5))

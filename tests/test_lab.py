@@ -20,7 +20,7 @@ from typing import Any
 import custom_losses as mine
 import numpy as np
 import pytest
-from cases import BATCHWISE, REGIONS, VARIANTS, Variant, as_tuple, every_dtype
+from cases import BATCHWISE, REGIONS, VARIANTS, Variant, as_tuple, every_dtype, is_corner
 from matrix import every
 
 import fastloss as fl
@@ -718,7 +718,7 @@ def sound(variant: Variant, seed: int, size: int) -> GradcheckResult:
 DIFFERENTIABLE = [variant for variant in VARIANTS if variant.loss.max_order >= 1]
 
 
-@every("variant", DIFFERENTIABLE)
+@every("variant", DIFFERENTIABLE, quick=is_corner)
 def test_the_registry_passes(variant: Variant, full: bool) -> None:
     """No false alarm: in the full tier some 1500 calls, of every loss with all its options."""
     for seed in (1, *((0, 2, 3, 4) if full else ())):

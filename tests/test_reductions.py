@@ -9,6 +9,7 @@ import numpy as np
 import oracle
 import pytest
 from cases import (
+    FEW,
     LOSSES,
     Variant,
     as_tuple,
@@ -48,9 +49,9 @@ def weights(size: int, dtype: str = "float64") -> np.ndarray:
 @every_dtype
 @every_variant
 def test_reductions_of_exact_values(variant: Variant, dtype: str, weighted: bool, isa: str) -> None:
-    args, options = variant.draw(dtype, 205)
-    truth = oracle.truth(variant.loss.name, args, options)
-    count = value_count(variant.loss, 205)
+    args, options = variant.draw(dtype, FEW)
+    truth = variant.truth(args, options)
+    count = value_count(variant.loss, FEW)
     w = weights(count, dtype) if weighted else None
     factor = per_value(np.ones(count) if w is None else w.astype(np.float64), truth.value.hi)
     total, weight = (math.fsum(np.ravel(factor * part)) for part in (truth.value.hi, truth.weight))
@@ -69,14 +70,14 @@ def test_reductions_of_exact_values(variant: Variant, dtype: str, weighted: bool
 @every_variant
 def test_reference_agrees(variant: Variant) -> None:
     """The textbook definitions are right: values, and each sample's weight in the mean."""
-    args, options = variant.draw("float64", 205)
-    truth = oracle.truth(variant.loss.name, args, options)
+    args, options = variant.draw("float64", FEW)
+    truth = variant.truth(args, options)
     values, weight = variant.loss.reference(*args, **options)
     size = np.maximum(np.abs(truth.value.hi), oracle.value_scale(variant.loss.name, args, options, "float64"))
     size = np.maximum(size, oracle.textbook_scale(variant.loss.name))
     assert (np.abs(values - truth.value.hi) <= 1e-13 * size + 1e-300).all()
     np.testing.assert_allclose(weight, truth.weight, rtol=1e-15)
-    w = weights(value_count(variant.loss, 205))
+    w = weights(value_count(variant.loss, FEW))
     for reduction in ("sum", "mean"):
         got = variant.loss(*args, **options, sample_weight=w, reduction=reduction)
         assert got == pytest.approx(_reference.reduce(values, weight, w, reduction), rel=1e-13)
@@ -86,14 +87,14 @@ def test_reference_agrees(variant: Variant) -> None:
 @every_dtype
 @every_variant
 def test_terms_are_the_parts_of_the_mean(variant: Variant, dtype: str, weighted: bool) -> None:
-    args, options = variant.draw(dtype, 205)
-    w = weights(value_count(variant.loss, 205))
+    args, options = variant.draw(dtype, FEW)
+    w = weights(value_count(variant.loss, FEW))
     kw = {**options, "sample_weight": w if weighted else None}
     numerator, denominator = variant.loss.terms(*args, **kw)
     assert numerator.dtype == denominator.dtype == np.float64
     none = variant.loss(*args, **kw, reduction="none")
     assert numerator.shape == denominator.shape == none.shape
-    truth = oracle.truth(variant.loss.name, args, options)
+    truth = variant.truth(args, options)
     factor = per_value(w, none) if weighted else 1.0
     size = factor * np.maximum(np.abs(truth.value.hi), oracle.value_scale(variant.loss.name, args, options, dtype))
     assert (np.abs(numerator - none) <= RTOL[dtype] * size).all()
@@ -234,10 +235,10 @@ def test_one_hot_probabilities_equal_indices_with_class_weights() -> None:
 def test_derivatives_of_each_reduction(variant: Variant, dtype: str, reduction: str, weighted: bool, isa: str) -> None:
     """The derivative of the number returned: weighted, and over the summed weights for a mean."""
     loss = variant.loss
-    args, options = variant.draw(dtype, 67)
-    truth = oracle.truth(loss.name, args, options, wrt_positions(loss), loss.max_order)
-    w = weights(67, dtype) if weighted else None
-    factor = np.ones(67) if w is None else w.astype(np.float64)
+    args, options = variant.draw(dtype, FEW)
+    truth = variant.truth(args, options)
+    w = weights(FEW, dtype) if weighted else None
+    factor = np.ones(FEW) if w is None else w.astype(np.float64)
     divisor = math.fsum(np.ravel(per_value(factor, truth.weight) * truth.weight)) if reduction == "mean" else 1.0
     kw = {**options, "sample_weight": w, "reduction": reduction}
     methods = (loss.grad, loss.hess)[: loss.max_order]
@@ -257,9 +258,9 @@ def test_derivatives_of_each_reduction(variant: Variant, dtype: str, reduction: 
 def test_derivatives_of_each_reduction_of_a_batch(variant: Variant, dtype: str, reduction: str, weighted: bool, isa: str) -> None:
     """Weights are the anchors', and of the mean what it is divided by is a constant."""
     loss = variant.loss
-    args, options = variant.draw(dtype, 67)
-    w = weights(value_count(loss, 67), dtype) if weighted else None
-    factor = np.ones(value_count(loss, 67)) if w is None else w.astype(np.float64)
+    args, options = variant.draw(dtype, FEW)
+    w = weights(value_count(loss, FEW), dtype) if weighted else None
+    factor = np.ones(value_count(loss, FEW)) if w is None else w.astype(np.float64)
     exact = oracle.batchwise(loss.name, args, options, factor)
     divisor = math.fsum(factor * exact.weight) if reduction == "mean" else 1.0
     got = as_tuple(loss.grad(*args, **options, sample_weight=w, reduction=reduction))
@@ -278,9 +279,9 @@ def test_gradient_goes_to_the_buffer_given(variant: Variant, dtype: str, reducti
     loss = variant.loss
     if loss.max_order < 1:
         pytest.skip("no derivative")
-    args, options = variant.draw("float32", 67)
+    args, options = variant.draw("float32", FEW)
     args = tuple(a.astype(dtype) if a.dtype == np.float32 else a for a in args)
-    kw = {**options, "reduction": reduction, "sample_weight": weights(value_count(loss, 67))}
+    kw = {**options, "reduction": reduction, "sample_weight": weights(value_count(loss, FEW))}
     expected = as_tuple(loss.grad(*args, **kw))
     buffers = tuple(np.full_like(e, np.nan) for e in expected)
     out = buffers if len(buffers) > 1 else buffers[0]
@@ -303,7 +304,7 @@ def test_gradient_in_place_of_the_input(variant: Variant, dtype: str, reduction:
     loss = variant.loss
     if len(loss.wrt) != 1:
         pytest.skip("one differentiable argument only")
-    args, options = variant.draw("float32", 1003)
+    args, options = variant.draw("float32", 259)
     args = tuple(a.astype(dtype) if a.dtype == np.float32 else a for a in args)
     (i,) = wrt_positions(loss)
     kw = {**options, "reduction": reduction}
