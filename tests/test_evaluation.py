@@ -253,7 +253,7 @@ def test_a_batch_that_cannot_be_cut_is_refused(name):
 # -- The same bits however it is cut ---------------------------------------------------------------
 
 
-@every_loss
+@every("loss", LOSSES, quick=lambda loss: loss in LOSSES[::4])
 @every("dtype", ["float32", "float64"])
 def test_same_bits_for_any_memory_and_threads(loss, dtype, isa):
     given = inputs(loss, dtype, size=500)
