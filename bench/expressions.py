@@ -309,12 +309,15 @@ def expectile_gradient(prediction: Array, target: Array) -> tuple[float, Array]:
     return value / 2, gradient / 2
 
 
+_EPS = float(np.finfo(np.float64).eps)  # a Python float: NumPy's own would make float32 arrays float64
+
+
 def mape(prediction: Array, target: Array) -> Array:
-    return np.abs(prediction - target) / np.maximum(np.abs(target), np.finfo(np.float64).eps)
+    return np.abs(prediction - target) / np.maximum(np.abs(target), _EPS)
 
 
 def mape_gradient(prediction: Array, target: Array) -> tuple[float, Array]:
-    e, size = prediction - target, np.maximum(np.abs(target), np.finfo(np.float64).eps)
+    e, size = prediction - target, np.maximum(np.abs(target), _EPS)
     return float(np.mean(np.abs(e) / size)), np.sign(e) / (size * e.size)
 
 
@@ -480,7 +483,7 @@ def cumulative_link_gradient(score: Array, thresholds: Array, target: Array) -> 
     at_low, at_high = low * (1 - low) / (p * len(p)), high * (1 - high) / (p * len(p))
     levels = len(thresholds) + 1
     cuts = np.bincount(target, at_low, levels)[1:] - np.bincount(target, at_high, levels)[:-1]
-    return float(-np.log(p).mean()), (at_high - at_low, cuts)
+    return float(-np.log(p).mean()), (at_high - at_low, cuts.astype(thresholds.dtype))
 
 
 def squared_emd(logits: Array, target: Array) -> Array:
@@ -587,7 +590,7 @@ def _region_parts(logits: Array, target: Array, activation: str) -> tuple[Array,
     """Probabilities and masks."""
     p = softmax(logits, axis=1) if activation == "softmax" else 1 / (1 + np.exp(-logits))
     if target.shape == logits.shape:
-        return p, target.astype(p.dtype)
+        return p, target.astype(p.dtype, copy=False)
     classes = np.arange(logits.shape[1]).reshape((-1,) + (1,) * (logits.ndim - 2))
     return p, (target[:, None] == classes).astype(p.dtype)
 
@@ -613,8 +616,8 @@ def dice(logits: Array, target: Array, *, activation: str = "softmax") -> Array:
 def dice_gradient(logits: Array, target: Array, *, activation: str = "softmax") -> tuple[float, Array]:
     p, t = _region_parts(logits, target, activation)
     both, size = _region_sums(p, t)
-    g = (2 / both.size) * (both / size**2 - t / size)
-    return float((1 - 2 * both / size).mean()), _through_activation(g, p, activation).astype(logits.dtype, copy=False)
+    inside, outside = ((2 / both.size * x).astype(p.dtype) for x in (both / size**2, 1 / size))
+    return float((1 - 2 * both / size).mean()), _through_activation(inside - t * outside, p, activation)
 
 
 def _region_cross_entropy(logits: Array, t: Array, activation: str) -> float:

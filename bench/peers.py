@@ -1,8 +1,8 @@
 """The contenders: fastloss, pure NumPy and each installed peer, every one at its best.
 
 A peer turns a `Problem` into contenders, calls without arguments that are only then timed: its
-arrays are converted, its graph compiled, its output buffers allocated before the clock starts.
-Several contenders may serve one column (two ways of compiling); the fastest counts. A peer that
+arrays are converted and its graph is compiled before the clock starts; its results are allocated
+inside. Several contenders may serve one column (two ways of compiling); the fastest counts. A peer that
 is not installed, or lacks the function, raises `AbsentError` with the reason.
 """
 
@@ -21,6 +21,8 @@ from . import expressions
 from .expressions import Array
 from .rows import FORWARD, GRADIENT, HESSIAN, Problem, differentiable
 
+LACKING = "has no such function"
+
 
 class AbsentError(Exception):
     """This peer cannot take part in this row, and why."""
@@ -36,6 +38,7 @@ class Contender:
     read: Callable[
         [Any], tuple[Array, Gradient]
     ]  # result -> (value, gradient, or a tuple of them, or None), or (gradient, Hessian)
+    compiles: bool = False  # in its first call
 
 
 def _need(module: str) -> Any:
@@ -47,7 +50,7 @@ def _need(module: str) -> Any:
 
 def _have(table: dict[str, Any], problem: Problem) -> Any:
     if problem.task not in table:
-        raise AbsentError("has no such function")
+        raise AbsentError(LACKING)
     return table[problem.task]
 
 
@@ -65,6 +68,8 @@ def _float64(x: Any) -> Array:
 class Peer(ABC):
     """One library. Constructed once per process, with the number of threads it may use."""
 
+    packages: tuple[str, ...]  # whose versions its times depend on
+
     def __init__(self, threads: int) -> None:
         self.threads = threads
 
@@ -74,6 +79,8 @@ class Peer(ABC):
 
 class FastLoss(Peer):
     """Ours; twice where there is an output: allocated as the peers do, and the caller's buffer."""
+
+    packages = ("fastloss", "numpy")
 
     def contenders(self, problem: Problem) -> Iterator[Contender]:
         read = partial(_as_arrays, gradient=problem.mode != FORWARD)
@@ -91,6 +98,8 @@ class FastLoss(Peer):
 
 
 class NumPy(Peer):
+    packages = ("numpy",)
+
     def contenders(self, problem: Problem) -> Iterator[Contender]:
         gradient = problem.mode != FORWARD
         read = partial(_as_arrays, gradient=gradient)
@@ -113,10 +122,12 @@ def _reference(problem: Problem) -> float:
 
 
 class SciPy(Peer):
+    packages = ("scipy",)
+
     def contenders(self, problem: Problem) -> Iterator[Contender]:
         special = _need("scipy.special")
         if problem.mode != FORWARD or problem.arrays[0].dtype.itemsize == 2:
-            raise AbsentError("has no such function")
+            raise AbsentError(LACKING)
 
         def cross_entropy(x: Array, target: Array, axis: int = -1) -> Any:
             log_probs = special.log_softmax(x, axis)
@@ -146,8 +157,11 @@ class SciPy(Peer):
 class ScikitLearn(Peer):
     """The losses of its gradient boosting: one value per sample, gradients not divided by N.
 
-    They are taken as they come, without a pass to scale them, which favours them.
+    They are taken as they come, without a pass to scale them, which favours them. Results are allocated, as everyone's are; the
+    values per sample, which are not asked for, go to a buffer.
     """
+
+    packages = ("scikit-learn",)
 
     def contenders(self, problem: Problem) -> Iterator[Contender]:
         losses = _need("sklearn._loss.loss")
@@ -167,9 +181,9 @@ class ScikitLearn(Peer):
         make, factor = _have(table, problem)
         x, target = problem.arrays
         if problem.task == "cross_entropy" and target.shape == x.shape:
-            raise AbsentError("has no such target")
+            raise AbsentError(LACKING)
         if x.dtype.itemsize == 2 or problem.options:
-            raise AbsentError("has no such layout or type")
+            raise AbsentError(LACKING)
         if make is losses.HuberLoss:
             loss = make(delta=1.0)
         else:
@@ -179,7 +193,7 @@ class ScikitLearn(Peer):
             y = (y + 1) / 2  # its labels
         values = np.empty(n, x.dtype)
         if problem.mode == HESSIAN:
-            both = partial(loss.gradient_hessian, y, x, None, np.empty_like(x), np.empty_like(x), self.threads)
+            both = partial(loss.gradient_hessian, y, x, n_threads=self.threads)
             yield Contender("scikit-learn", both, partial(_without_ones, problem=problem))
             return
         # the constants of deviances are not its work: they are added when the result is looked at
@@ -192,7 +206,7 @@ class ScikitLearn(Peer):
                 lambda mean: (_float64(factor * mean + constant), None),
             )
         else:
-            both = partial(loss.loss_gradient, y, x, None, values, np.empty_like(x), self.threads)
+            both = partial(loss.loss_gradient, y, x, loss_out=values, n_threads=self.threads)
 
             def value_and_gradient() -> tuple[Any, Array]:
                 value, gradient = both()
@@ -214,6 +228,8 @@ def _without_ones(result: tuple[Array, Array], problem: Problem) -> tuple[Array,
 
 
 class PyTorch(Peer):
+    packages = ("torch",)
+
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
         try:
@@ -221,155 +237,14 @@ class PyTorch(Peer):
         except AbsentError:
             return
 
-    def _function(self, problem: Problem) -> tuple[Callable[..., Any], list[Any]]:
-        torch = _need("torch")
-        functional = torch.nn.functional
+    def _function(self, problem: Problem, compiled: bool = False) -> tuple[Callable[..., Any], list[Any]]:
+        _need("torch")
         if problem.mode == HESSIAN:
-            raise AbsentError("has no such function")
+            raise AbsentError(LACKING)
+        from . import torch_formulas
 
-        def js_divergence(p: Any, q: Any) -> Any:
-            log_m = ((p + q) / 2).log()
-            return (functional.kl_div(log_m, p, reduction="batchmean") + functional.kl_div(log_m, q, reduction="batchmean")) / 2
-
-        def coral(logits: Any, target: Any) -> Any:
-            above = (target[:, None] > torch.arange(logits.shape[1])).to(logits.dtype)
-            losses = functional.binary_cross_entropy_with_logits(logits, above, reduction="none")
-            return losses.sum(1).mean()
-
-        def squared_emd(logits: Any, target: Any) -> Any:
-            at_most = (target[:, None] <= torch.arange(logits.shape[1])).to(logits.dtype)
-            return ((torch.softmax(logits, 1).cumsum(1) - at_most) ** 2).sum(1).mean()
-
-        def cumulative_link(score: Any, thresholds: Any, target: Any) -> Any:
-            edge = torch.full((1,), torch.inf)
-            edges = torch.cat([-edge, thresholds, edge])
-            return -torch.log(torch.sigmoid(edges[target + 1] - score) - torch.sigmoid(edges[target] - score)).mean()
-
-        def focal(x: Any, t: Any) -> Any:
-            """torchvision's."""
-            p = torch.sigmoid(x)
-            cost = functional.binary_cross_entropy_with_logits(x, t, reduction="none")
-            return ((0.25 * t + 0.75 * (1 - t)) * cost * (1 - (p * t + (1 - p) * (1 - t))) ** 2).mean()
-
-        def log_cosh(p: Any, t: Any) -> Any:
-            e = p - t
-            return (e + functional.softplus(-2 * e) - np.log(2)).mean()
-
-        def tweedie(p: Any, t: Any) -> Any:
-            half = torch.exp(0.5 * p)
-            return (2 * (half + t / half) - 4 * torch.sqrt(t)).mean()
-
-        def ctc(logits: Any, targets: Any) -> Any:
-            """Its layout is (T, N, C); lengths on the host, as its documentation advises. Its own "mean" divides by S too."""
-            samples, frames = logits.shape[:2]
-            lengths = [torch.full((samples,), n, dtype=torch.long) for n in (frames, targets.shape[1])]
-            log_p = torch.log_softmax(logits, -1).transpose(0, 1)
-            return functional.ctc_loss(log_p, targets, *lengths, reduction="sum") / samples
-
-        def contrastive(x1: Any, x2: Any, similar: Any) -> Any:
-            d = torch.linalg.vector_norm(x1 - x2, dim=-1)
-            return (torch.where(similar == 1, d, (1 - d).clamp(min=0)) ** 2).mean() / 2
-
-        def others(rows: Any, temperature: float) -> Any:
-            """Similarities to all other rows, over the temperature."""
-            z = functional.normalize(rows)
-            return (z @ z.T / temperature).masked_fill(torch.eye(len(z), dtype=torch.bool), -torch.inf)
-
-        def nt_xent(z1: Any, z2: Any) -> Any:
-            n = len(z1)
-            return functional.cross_entropy(others(torch.cat([z1, z2]), 0.5), torch.arange(2 * n).roll(n))
-
-        def supcon(x: Any, y: Any) -> Any:
-            positive = (y == y[:, None]) & ~torch.eye(len(y), dtype=torch.bool)
-            log_p = torch.log_softmax(others(x, 0.07), 1)
-            count = positive.sum(1)
-            each = -log_p.masked_fill(~positive, 0).sum(1) / count.clamp(min=1)
-            return each.sum() / (count > 0).sum()
-
-        def info_nce(q: Any, k: Any) -> Any:
-            scores, own = functional.normalize(q) @ functional.normalize(k).T / 0.07, torch.arange(len(q))
-            both = functional.cross_entropy(scores, own) + functional.cross_entropy(scores.T, own)
-            return both / 2 if problem.options.get("symmetric") else functional.cross_entropy(scores, own)
-
-        def batch_triplet(x: Any, y: Any) -> Any:
-            """The hardest, or each positive with the nearest negative beyond it, on the matrix of distances."""
-            d, same = torch.cdist(x, x), y == y[:, None]
-            positive = same & ~torch.eye(len(y), dtype=torch.bool)
-            if problem.options["mining"] == "hard":
-                farthest = d.masked_fill(~positive, -torch.inf).max(1).values  # unlike amax, one of those that are equal
-                losses = farthest - d.masked_fill(same, torch.inf).min(1).values + 0.2
-            else:
-                anchor, p = positive.nonzero(as_tuple=True)
-                near = d[anchor, p]
-                beyond = d[anchor].masked_fill(same[anchor] | (d[anchor] <= near[:, None]), torch.inf)
-                losses = near - beyond.min(1).values + 0.2
-            return losses.clamp(min=0).sum() / (losses > 0).sum()
-
-        def transformed(function: Callable[[Any], Any]) -> Callable[..., Any]:
-            """A function of the label's log-probability."""
-            return lambda x, y: function(-functional.cross_entropy(x, y, reduction="none")).mean()
-
-        formulas = {
-            "softmax_focal": transformed(lambda log_p: -((1 - log_p.exp()) ** 2) * log_p),
-            "poly1_cross_entropy": transformed(lambda log_p: 1 - log_p.exp() - log_p),
-            "generalized_cross_entropy": transformed(lambda log_p: (1 - (0.7 * log_p).exp()) / 0.7),
-            "kl_div_with_logits": lambda x, t: functional.kl_div(torch.log_softmax(x, -1), t, reduction="batchmean"),
-            "sigmoid_focal": focal,
-            "log_cosh": log_cosh,
-            "tweedie": tweedie,
-            "pseudo_huber": lambda p, t: (torch.sqrt(1 + (p - t) ** 2) - 1).mean(),
-            "quantile": lambda p, t: torch.maximum(0.5 * (t - p), -0.5 * (t - p)).mean(),
-            "expectile": lambda p, t: (0.5 * (p - t) ** 2).mean(),
-            "mape": lambda p, t: ((p - t).abs() / t.abs().clamp(min=2.220446049250313e-16)).mean(),
-            "msle": lambda p, t: ((torch.log1p(p) - torch.log1p(t)) ** 2).mean(),
-            "gamma": lambda p, t: (p + t * torch.exp(-p) - torch.log(t) - 1).mean(),
-            "hinge": lambda s, t: (1 - t * s).clamp(min=0).mean(),
-            "squared_hinge": lambda s, t: ((1 - t * s).clamp(min=0) ** 2).mean(),
-            "perceptron": lambda s, t: (-t * s).clamp(min=0).mean(),
-            "exponential": lambda s, t: torch.exp(-t * s).mean(),
-            "contrastive": contrastive,
-            "nt_xent": nt_xent,
-            "supcon": supcon,
-            "info_nce": info_nce,
-            "pairwise_distances": torch.cdist,
-        }
-        if problem.options.get("mining") in ("hard", "semihard"):  # of all triplets there are too many for a matrix
-            formulas["batch_triplet"] = batch_triplet
-        table = formulas | {
-            "mse": functional.mse_loss,
-            "mae": functional.l1_loss,
-            "huber": functional.huber_loss,
-            "smooth_l1": functional.smooth_l1_loss,
-            "poisson_nll": functional.poisson_nll_loss,
-            "soft_margin": functional.soft_margin_loss,
-            "triplet": functional.triplet_margin_loss,
-            "cosine_embedding": functional.cosine_embedding_loss,
-            "margin_ranking": functional.margin_ranking_loss,
-            "hinge_embedding": functional.hinge_embedding_loss,
-            "binary_cross_entropy": functional.binary_cross_entropy,
-            "binary_cross_entropy_with_logits": functional.binary_cross_entropy_with_logits,
-            "nll": functional.nll_loss,
-            "cross_entropy": functional.cross_entropy,  # its class axis of images is 1 as well
-            "multiclass_hinge": functional.multi_margin_loss,  # Weston and Watkins'
-            "energy": lambda e, t: functional.cross_entropy(-e, t),
-            "squared_emd": squared_emd,
-            "coral": coral,
-            "ctc": ctc,
-            "cumulative_link": cumulative_link,
-            "logsumexp": partial(torch.logsumexp, dim=-1),
-            "softmax": partial(torch.softmax, dim=-1),
-            "gaussian_nll": functional.gaussian_nll_loss,
-            "kl_div": partial(functional.kl_div, reduction="batchmean"),
-            "js_divergence": js_divergence,
-            "gaussian_kl": lambda m, s: (torch.expm1(s) - s + m * m).sum(-1).mean() / 2,
-        }
-
-        def tensor(x: Array) -> Any:
-            if x.dtype.name == "bfloat16":
-                return torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
-            return torch.from_numpy(x)
-
-        return _have(table, problem), [tensor(x) for x in problem.arrays]
+        table = torch_formulas.functions(problem.options, compiled)
+        return _have(table, problem), [torch_formulas.tensor(x) for x in problem.arrays]
 
     @staticmethod
     def _read(result: Any, gradient: bool) -> tuple[Array, Gradient]:
@@ -381,7 +256,9 @@ class PyTorch(Peer):
             return read(value), tuple(map(read, grad))
         return read(value), None if grad is None else read(grad)
 
-    def _contender(self, column: str, function: Callable[..., Any], tensors: list[Any], problem: Problem) -> Contender:
+    def _contender(
+        self, column: str, function: Callable[..., Any], tensors: list[Any], problem: Problem, compiles: bool = False
+    ) -> Contender:
         torch = _need("torch")
 
         def forward() -> Any:
@@ -394,10 +271,10 @@ class PyTorch(Peer):
             return value, gradients if len(places) > 1 else gradients[0]
 
         if problem.mode == FORWARD:
-            return Contender(column, forward, partial(self._read, gradient=False))
+            return Contender(column, forward, partial(self._read, gradient=False), compiles)
         places = differentiable(problem.task)
         leaves = [x.detach().requires_grad_() if k in places else x for k, x in enumerate(tensors)]
-        return Contender(column, value_and_gradient, partial(self._read, gradient=True))
+        return Contender(column, value_and_gradient, partial(self._read, gradient=True), compiles)
 
     def contenders(self, problem: Problem) -> Iterator[Contender]:
         function, tensors = self._function(problem)
@@ -408,11 +285,11 @@ class PyTorchCompiled(PyTorch):
     """`torch.compile`d: the function under autograd, and value and gradient as one graph."""
 
     def contenders(self, problem: Problem) -> Iterator[Contender]:
-        function, tensors = self._function(problem)
+        function, tensors = self._function(problem, compiled=True)
         torch = _need("torch")
         torch.compiler.reset()
         graph = partial(torch.compile, fullgraph=True, dynamic=False)
-        yield self._contender("PyTorch compiled", graph(function), tensors, problem)
+        yield self._contender("PyTorch compiled", graph(function), tensors, problem, compiles=True)
         if problem.mode == FORWARD:
             return
         places = differentiable(problem.task)
@@ -425,59 +302,37 @@ class PyTorchCompiled(PyTorch):
             with torch.no_grad():
                 return whole(*tensors)
 
-        yield Contender("PyTorch compiled", call, read)
+        yield Contender("PyTorch compiled", call, read, compiles=True)
 
 
-class MONAI(Peer):
-    """Its Dice losses, without what they add to numerator and denominator; Berman's Lovasz-Softmax on PyTorch's sort."""
+class MONAI(PyTorch):
+    """Its Dice losses, without what they add to numerator and denominator; bytes as they are, which it converts itself."""
 
-    def __init__(self, threads: int) -> None:
-        super().__init__(threads)
-        try:
-            _need("torch").set_num_threads(threads)
-        except AbsentError:
-            return
+    packages = ("monai", "torch")
 
     def contenders(self, problem: Problem) -> Iterator[Contender]:
-        torch = _need("torch")
-        gradient = problem.mode == GRADIENT
-        if problem.mode == HESSIAN or problem.task not in ("dice", "dice_cross_entropy", "lovasz"):
-            raise AbsentError("has no such function")
+        if problem.mode == HESSIAN or problem.task not in ("dice", "dice_cross_entropy"):
+            raise AbsentError(LACKING)
+        losses, torch = _need("monai.losses"), _need("torch")
+        make = losses.DiceLoss if problem.task == "dice" else losses.DiceCELoss
+        sigmoid = problem.options.get("activation") == "sigmoid"
+        kind = {"sigmoid": True} if sigmoid else {"softmax": True, "to_onehot_y": True}
+        function = make(smooth_nr=0.0, smooth_dr=0.0, **kind)
         x, target = problem.arrays
-        logits = torch.from_numpy(x)
-        if problem.task == "lovasz":
-            function, labels = _lovasz_of(torch), torch.from_numpy(target)
-        else:
-            losses = _need("monai.losses")
-            make = losses.DiceLoss if problem.task == "dice" else losses.DiceCELoss
-            sigmoid = problem.options.get("activation") == "sigmoid"
-            kind = {"sigmoid": True} if sigmoid else {"softmax": True, "to_onehot_y": True}
-            function = make(smooth_nr=0.0, smooth_dr=0.0, **kind)
-            labels = torch.from_numpy(target.astype(np.float32) if sigmoid else target[:, None].astype(np.int64))
-
-        def forward() -> Any:
-            with torch.no_grad():
-                return function(logits, labels).numpy()
-
-        def both() -> Any:
-            leaf = logits.detach().requires_grad_(True)
-            value = function(leaf, labels)
-            value.backward()
-            return value.detach().numpy(), leaf.grad.numpy()
-
-        column = "PyTorch sort" if problem.task == "lovasz" else "MONAI"
-        yield Contender(column, both if gradient else forward, partial(_as_arrays, gradient=gradient))
+        tensors = [torch.from_numpy(x), torch.from_numpy(target if sigmoid else target[:, None])]  # label maps have a channel
+        yield self._contender("MONAI", function, tensors, problem)
 
 
 class MetricLearning(PyTorch):
     """pytorch-metric-learning's miners and losses."""
 
+    packages = ("pytorch-metric-learning", "torch")
     LISTED = 20_000_000  # triplets that its lists may hold, eight bytes a number and more for what follows
 
     def contenders(self, problem: Problem) -> Iterator[Contender]:
         losses, torch = _need("pytorch_metric_learning.losses"), _need("torch")
         if problem.mode == HESSIAN or problem.task not in ("batch_triplet", "nt_xent", "supcon"):
-            raise AbsentError("has no such function")
+            raise AbsentError(LACKING)
         tensors = [torch.from_numpy(x) for x in problem.arrays]
         if problem.task == "nt_xent":
             rows = 2 * len(tensors[0])
@@ -508,106 +363,18 @@ class MetricLearning(PyTorch):
         return lambda x, y: loss(x, y, miner(x, y))
 
 
-def _lovasz_of(torch: Any) -> Callable[..., Any]:
-    def lovasz(logits: Any, target: Any) -> Any:
-        p, values = torch.softmax(logits, 1), []
-        for c in range(logits.shape[1]):
-            mask = (target == c).reshape(-1).to(p.dtype)
-            errors, order = torch.sort((mask - p[:, c].reshape(-1)).abs(), descending=True)
-            mask = mask[order]
-            jaccard = 1 - (mask.sum() - mask.cumsum(0)) / (mask.sum() + (1 - mask).cumsum(0))
-            values.append(errors[0] * jaccard[0] + torch.dot(errors[1:], jaccard[1:] - jaccard[:-1]))
-        return torch.stack(values).mean()
-
-    return lovasz
-
-
 class JAX(Peer):
     """optax's losses where it has them, jitted; labels in JAX's own 32-bit integers."""
 
+    packages = ("jax", "jaxlib", "optax")
+
     def contenders(self, problem: Problem) -> Iterator[Contender]:
-        jax, optax = _need("jax"), _need("optax")
+        jax, _ = _need("jax"), _need("optax")
         if problem.mode == HESSIAN:
-            raise AbsentError("has no such function")
-        jnp = jax.numpy
+            raise AbsentError(LACKING)
+        from . import jax_formulas
 
-        def gaussian_nll(x: Any, t: Any, variance: Any) -> Any:
-            v = jax.numpy.maximum(variance, 1e-6)
-            return (jax.numpy.log(v) + (x - t) ** 2 / v).mean() / 2
-
-        def js_divergence(p: Any, q: Any) -> Any:
-            log_m = jax.numpy.log((p + q) / 2)
-            return (optax.kl_divergence(log_m, p) + optax.kl_divergence(log_m, q)).mean() / 2
-
-        def tweedie(p: Any, t: Any) -> Any:
-            half = jnp.exp(0.5 * p)
-            return (2 * (half + t / half) - 4 * jnp.sqrt(t)).mean()
-
-        def transformed(function: Callable[[Any], Any]) -> Callable[..., Any]:
-            return lambda x, y: function(-optax.softmax_cross_entropy_with_integer_labels(x, y)).mean()
-
-        def ctc(logits: Any, targets: Any) -> Any:
-            return optax.ctc_loss(logits, jnp.zeros(logits.shape[:2]), targets, jnp.zeros(targets.shape)).mean()
-
-        def triplet(a: Any, p: Any, n: Any) -> Any:
-            near, away = (jnp.sqrt(((a - x + 1e-6) ** 2).sum(-1)) for x in (p, n))
-            return jnp.maximum(0, near - away + 1).mean()
-
-        def contrastive(x1: Any, x2: Any, similar: Any) -> Any:
-            d = jnp.sqrt(((x1 - x2) ** 2).sum(-1))
-            return (jnp.where(similar == 1, d, jnp.maximum(0, 1 - d)) ** 2).mean() / 2
-
-        def cosine_embedding(x1: Any, x2: Any, t: Any) -> Any:
-            cosine = optax.cosine_similarity(x1, x2)
-            return jnp.where(t == 1, 1 - cosine, jnp.maximum(0, cosine)).mean()
-
-        def cross_entropy(x: Any, t: Any) -> Any:
-            if t.ndim == x.ndim:
-                return optax.softmax_cross_entropy(x, t).mean()
-            return optax.softmax_cross_entropy_with_integer_labels(x, t, **problem.options).mean()
-
-        formulas = {
-            "softmax_focal": transformed(lambda log_p: -((1 - jnp.exp(log_p)) ** 2) * log_p),
-            "poly1_cross_entropy": transformed(lambda log_p: 1 - jnp.exp(log_p) - log_p),
-            "generalized_cross_entropy": transformed(lambda log_p: (1 - jnp.exp(0.7 * log_p)) / 0.7),
-            "kl_div_with_logits": lambda x, t: optax.kl_divergence(jax.nn.log_softmax(x), t).mean(),
-            "sigmoid_focal": lambda x, t: optax.sigmoid_focal_loss(x, t, alpha=0.25, gamma=2.0).mean(),
-            "log_cosh": lambda p, t: optax.log_cosh(p, t).mean(),
-            "hinge": lambda s, t: optax.hinge_loss(s, t).mean(),
-            "perceptron": lambda s, t: optax.losses.perceptron_loss(s, t).mean(),
-            "tweedie": tweedie,
-            "pseudo_huber": lambda p, t: (jnp.sqrt(1 + (p - t) ** 2) - 1).mean(),
-            "quantile": lambda p, t: jnp.maximum(0.5 * (t - p), -0.5 * (t - p)).mean(),
-            "expectile": lambda p, t: (0.5 * (p - t) ** 2).mean(),
-            "mape": lambda p, t: (jnp.abs(p - t) / jnp.maximum(jnp.abs(t), 2.220446049250313e-16)).mean(),
-            "msle": lambda p, t: ((jnp.log1p(p) - jnp.log1p(t)) ** 2).mean(),
-            "poisson_nll": lambda p, t: (jnp.exp(p) - t * p).mean(),
-            "gamma": lambda p, t: (p + t * jnp.exp(-p) - jnp.log(t) - 1).mean(),
-            "squared_hinge": lambda s, t: (jnp.maximum(0, 1 - t * s) ** 2).mean(),
-            "soft_margin": lambda s, t: jnp.logaddexp(0, -t * s).mean(),
-            "exponential": lambda s, t: jnp.exp(-t * s).mean(),
-            "triplet": triplet,
-            "contrastive": contrastive,
-            "cosine_embedding": cosine_embedding,
-            "margin_ranking": lambda a, b, t: jnp.maximum(0, -t * (a - b)).mean(),
-            "hinge_embedding": lambda d, t: jnp.where(t == 1, d, jnp.maximum(0, 1 - d)).mean(),
-        }
-        table = formulas | {
-            "mse": lambda p, t: optax.squared_error(p, t).mean(),
-            "mae": lambda p, t: jax.numpy.abs(p - t).mean(),
-            "huber": lambda p, t: optax.huber_loss(p, t).mean(),
-            "smooth_l1": lambda p, t: optax.huber_loss(p, t).mean(),
-            "binary_cross_entropy_with_logits": lambda x, t: optax.sigmoid_binary_cross_entropy(x, t).mean(),
-            "cross_entropy": cross_entropy,
-            "ctc": ctc,
-            "energy": lambda e, t: optax.softmax_cross_entropy_with_integer_labels(-e, t).mean(),
-            "logsumexp": partial(jax.nn.logsumexp, axis=-1),
-            "softmax": partial(jax.nn.softmax, axis=-1),
-            "gaussian_nll": gaussian_nll,
-            "kl_div": lambda x, t: optax.kl_divergence(x, t).mean(),
-            "js_divergence": js_divergence,
-            "gaussian_kl": lambda m, s: (jax.numpy.expm1(s) - s + m * m).sum(-1).mean() / 2,
-        }
+        table = jax_formulas.functions(problem.options)
         places = differentiable(problem.task)
         function, gradient = _have(table, problem), problem.mode != FORWARD
         arrays = [jax.numpy.asarray(x.astype(np.int32) if x.dtype.kind == "i" else x) for x in problem.arrays]
@@ -616,6 +383,7 @@ class JAX(Peer):
             "JAX/optax",
             lambda: jax.block_until_ready(jitted(*arrays)),
             partial(_as_arrays, gradient=gradient),
+            compiles=True,
         )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from .timing import Time
 
 WORK = Path("build/bench")
+_FILES = WORK / "evaluate"  # a logits file, for a while
 _IMPORT = """
 import numpy, time
 start = time.perf_counter()
@@ -34,8 +35,8 @@ def result(
     note: str = "",
 ) -> dict[str, Any]:
     """A row as the workers print it; these have no peers, and unless told run on every core they like."""
-    row = {"title": title, "mode": mode, "threads": threads or os.cpu_count(), "times": times}
-    return row | {"target": target or {}, "absent": {}, "limit": None, "note": note}
+    row = {"title": title, "mode": mode, "threads": threads or os.cpu_count(), "family": "processes", "times": times}
+    return row | {"limit": None, "target": target or {}, "absent": {}} | ({"note": note} if note else {})
 
 
 def _python(*arguments: str, **variables: str) -> str:
@@ -55,12 +56,12 @@ def import_row(rounds: int) -> dict[str, Any]:
 
 def evaluate_rows(nbytes: int, rounds: int, turn: float) -> Iterator[dict[str, Any]]:
     """`fl.evaluate` on a cached file beside the kernel in memory; then the whole command."""
-    WORK.mkdir(parents=True, exist_ok=True)
+    _FILES.mkdir(parents=True, exist_ok=True)
     size = f"{nbytes / 2**30:.3g} GiB"
     try:
-        _python("-m", "bench.streaming", "write", str(WORK), f"--bytes={nbytes}")
+        _python("-m", "bench.streaming", "write", str(_FILES), f"--bytes={nbytes}")
         schedule = [f"--rounds={rounds}", f"--turn={turn}"]
-        times = json.loads(_python("-m", "bench.streaming", "time", str(WORK), *schedule))
+        times = json.loads(_python("-m", "bench.streaming", "time", str(_FILES), *schedule))
         title = f"fl.evaluate cross_entropy, {size} file"
         yield result(title, "evaluate", times, {"in_memory": 0.8})
 
@@ -70,14 +71,14 @@ def evaluate_rows(nbytes: int, rounds: int, turn: float) -> Iterator[dict[str, A
         title = f"fastloss evaluate, whole command, {size} file"
         yield result(title, "evaluate", whole, {"peak_megabytes": 356}, note=note)
     finally:
-        shutil.rmtree(WORK, ignore_errors=True)
+        shutil.rmtree(_FILES, ignore_errors=True)
 
 
 def _command() -> tuple[float, int]:
     """Wall time in seconds and peak resident memory in bytes of one `fastloss evaluate`."""
     arguments = ["evaluate", "cross_entropy", "--max-memory", "256MB", "--format", "json"]
     for name in ("logits", "target"):
-        arguments += [f"--{name}", str(WORK / f"{name}.npy")]
+        arguments += [f"--{name}", str(_FILES / f"{name}.npy")]
     start = time.perf_counter()
     child = subprocess.Popen([str(Path(sys.executable).with_name("fastloss")), *arguments], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)

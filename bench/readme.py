@@ -1,25 +1,28 @@
-"""Rewrites the measured tables in README.md and docs/ from bench/results: `python -m bench.readme`.
+"""Rewrites the measured parts of README.md and docs/ from bench/results: `python -m bench.readme`.
 
-A table stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`; nobody types numbers there.
+A part stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`; nobody types numbers there. The picture is drawn anew.
 """
 
 import json
 from pathlib import Path
 
-from . import accuracy, report
+from . import accuracy, pages, saved
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/accuracy.md")
+PAGES = ("README.md", "docs/speed.md", "docs/accuracy.md")
+RESULTS, PICTURE = ROOT / saved.LATEST, (ROOT / saved.LATEST).with_suffix(".svg")
 
 
 def tables() -> dict[str, str]:
-    """The tables whose results have been saved."""
+    """The parts whose results have been saved."""
     found = {}
-    results, errors = ROOT / "bench/results/latest.json", ROOT / accuracy.OUTPUT
-    if results.exists():
-        found["bench"] = report.markdown(json.loads(results.read_text()))
+    errors = ROOT / accuracy.OUTPUT
+    if RESULTS.exists():
+        found |= pages.tables(saved.load(RESULTS))
     if errors.exists():
-        found["accuracy"] = accuracy.markdown(json.loads(errors.read_text()))
+        rows = json.loads(errors.read_text())
+        found["accuracy"] = accuracy.markdown(rows)
+        found["accuracy-front"] = accuracy.front_markdown(rows)
     if (ROOT / accuracy.WORST).exists():
         found["worst"] = accuracy.worst_markdown(json.loads((ROOT / accuracy.WORST).read_text()))
     return found
@@ -40,6 +43,11 @@ def main() -> None:
     for page in (ROOT / name for name in PAGES):
         page.write_text(render(page.read_text(), tables()))
         print(f"up to date: {page.relative_to(ROOT)}")
+    if RESULTS.exists():
+        from . import picture
+
+        picture.draw(saved.load(RESULTS), PICTURE)
+        print(f"up to date: {PICTURE.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -1,31 +1,38 @@
-"""Results as a table, Markdown and a picture, all from the JSON; nothing is measured here."""
+"""Results as a table of text, all from the saved rows; nothing is measured here.
 
-from pathlib import Path
+A row's `times` are {contender: [median, low, high, rounds]}, in seconds.
+"""
+
+import math
 from typing import Any
 
 OURS = ("fastloss", "fastloss out=")
-PEERS = ("NumPy", "PyTorch", "PyTorch compiled", "JAX/optax", "SciPy", "scikit-learn", "MONAI", "PyTorch sort", "metric-learning")
+PEERS = ("NumPy", "PyTorch", "PyTorch compiled", "JAX/optax", "SciPy", "scikit-learn", "MONAI", "metric-learning")
 COLUMNS = (*OURS, *PEERS)
 HEADER = ("row", "mode", "threads", *COLUMNS, "vs best", "vs PyTorch", "of limit", "all/one")
 NOTES = """\
-fastloss allocates its output as the peers do, and the ratios are between those times; `out=`
-writes into the caller's buffer, and the fraction of the limit is the better of both. Limit: the
-bytes that must be read and written, at the read bandwidth measured in turn with the row. Each
-time is a median over rounds in which all took turns; +- is half the distance between the
-quartiles of ours."""
+Each time is the median over rounds in which all took turns; +- is half the distance between the
+quartiles of ours. All allocate their results; `out=` writes into the caller's buffer, and the
+fraction of the limit is the better of both. Limit: the bytes that must be read and written, at
+the read bandwidth measured in turn with the row."""
 
 Row = dict[str, Any]
 
 
 def seconds(row: Row, column: str) -> float | None:
     """The median of the fastest contender of a column (a second way of one column ends in a ')."""
-    times = [t["median"] for name, t in row["times"].items() if name.rstrip("'") == column]
+    times = [t[0] for name, t in row["times"].items() if name.rstrip("'") == column]
     return min(times, default=None)
 
 
 def best_peer(row: Row) -> str | None:
     timed = [(s, peer) for peer in PEERS if (s := seconds(row, peer)) is not None]
     return min(timed)[1] if timed else None
+
+
+def compared(results: dict[str, Any], threads: int) -> list[Row]:
+    """The rows on so many threads that have a peer."""
+    return [row for row in results["rows"] if row["threads"] == threads and best_peer(row) and seconds(row, "fastloss")]
 
 
 def ratio(row: Row, column: str | None) -> float | None:
@@ -75,11 +82,11 @@ def note(row: Row, rows: list[Row]) -> str:
     remarks = [f"target {target(row)}" if target(row) else "", row.get("note", "")]
     if title := row["target"].get("beside"):
         other = _other(rows, title, row["mode"], row["threads"])
-        times = seconds(other, "fastloss") if other else None
+        theirs = seconds(other, "fastloss") if other else None
         ours = seconds(row, "fastloss")
-        remarks.append(f"{ours / times:.2f} times {title}" if times and ours else "")
+        remarks.append(f"{ours / theirs:.2f} times {title}" if theirs and ours else "")
     if kept := seconds(row, "in memory"):
-        remarks.append(f"{kept / row['times']['fastloss']['median']:.0%} of in memory")
+        remarks.append(f"{kept / row['times']['fastloss'][0]:.0%} of in memory")
     wrong = [f"{peer} {why}" for peer, why in row["absent"].items() if why.startswith(("not timed", "failed"))]
     return "; ".join(filter(None, [*remarks, *wrong]))
 
@@ -93,11 +100,12 @@ def duration(value: float | None) -> str:
     return f"{value / 1e-9:.3g} ns"
 
 
-def _times(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}x"
+def times(value: float | None) -> str:
+    """Cut off, not rounded: 0.999 is behind."""
+    return "" if value is None else f"{math.floor(100 * value) / 100:.2f}x"
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
     return "" if value is None else f"{value:.0%}"
 
 
@@ -105,7 +113,8 @@ def _ours(row: Row) -> str:
     time = row["times"].get("fastloss")
     if time is None:
         return ""
-    spread = (time["high"] - time["low"]) / 2 / time["median"]
+    median, low, high, _ = time
+    spread = (high - low) / 2 / median
     return f"{duration(seconds(row, 'fastloss'))} +-{spread:.0%}"
 
 
@@ -119,9 +128,9 @@ def cells(row: Row, rows: list[Row]) -> list[str]:
         _ours(row),
         *(duration(seconds(row, column)) for column in COLUMNS[1:]),
         f"{against:.2f}x {best}" if against else "",
-        _times(ratio(row, "PyTorch")),
-        _percent(fraction(row)),
-        _times(scaling(row, rows)),
+        times(ratio(row, "PyTorch")),
+        percent(fraction(row)),
+        times(scaling(row, rows)),
         note(row, rows),
     ]
 
@@ -142,50 +151,15 @@ def table(results: dict[str, Any]) -> str:
 
 def machine(results: dict[str, Any]) -> str:
     """Where and with what the numbers were measured."""
-    config, packages = results["machine"], results["packages"]
-    here = ", ".join(f"{name} {v}" for name, v in packages.items() if v != "not installed")
-    gone = ", ".join(name for name, v in packages.items() if v == "not installed")
-    parts = [f"{config.get('cpu', 'unknown processor')}, level {config.get('isa')}", here]
-    if gone:
-        parts.append(f"not installed: {gone}")
+    config = results["machine"]
+    parts = [f"{config.get('cpu') or 'unknown processor'}, {config['processors']} processors, level {config.get('isa')}"]
+    parts += [f"{config.get('compiler')}, Python {config.get('python')}", versions(results)]
     if results["quick"]:
         parts.append("a quick run: the leading axis of every shape is cut to a sixteenth")
     return "; ".join([*parts, results["when"]])
 
 
-def markdown(results: dict[str, Any]) -> str:
-    """The rows with peers, on one thread, for the README."""
-    rows = [r for r in results["rows"] if r["threads"] == 1 and best_peer(r)]
-    header = ("float32 unless said, one thread", "fastloss", *PEERS, "vs best", "of limit")
-    lines = [header, tuple("---" if i == 0 else "---:" for i in range(len(header)))]
-    for row in rows:
-        times = (duration(seconds(row, column)) or "-" for column in ("fastloss", *PEERS))
-        what = f"{row['title']}, {row['mode']}"
-        lines.append((what, *times, _times(ratio(row, best_peer(row))), _percent(fraction(row))))
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{text}\n\nMeasured on: {machine(results)}.\n{NOTES}"
-
-
-def picture(results: dict[str, Any], path: Path) -> None:
-    """One bar per row: times as fast as its best peer, on one thread, with the target's mark."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    rows = [r for r in results["rows"] if r["threads"] == 1 and best_peer(r)][::-1]
-    figure, axes = plt.subplots(figsize=(10, 1.2 + 0.28 * len(rows)), layout="constrained")
-    for place, row in enumerate(rows):
-        best = best_peer(row)
-        times = ratio(row, best) or 0
-        axes.barh(place, times, color="C0" if row["mode"] == "forward" else "C1")
-        wanted = row["target"].get("best", 0)
-        axes.plot([wanted, wanted], [place - 0.4, place + 0.4], color="black", linewidth=1)
-        label = f" {times:.1f}x {best}"
-        axes.text(max(times, wanted), place, label, va="center", fontsize=7)
-    axes.axvline(1, color="grey", linewidth=0.8)
-    axes.set_yticks(range(len(rows)), [f"{r['title']}, {r['mode']}" for r in rows], fontsize=7)
-    axes.set_xlabel("times as fast as the best peer, one thread (black mark: the speed to reach)")
-    axes.margins(x=0.15, y=0.01)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+def versions(results: dict[str, Any]) -> str:
+    """Every package whose times were taken, and its version."""
+    found = {name: version for packages in results["peers"].values() for name, version in packages.items()}
+    return ", ".join(f"{name} {version}" for name, version in found.items())

@@ -18,6 +18,8 @@ Mode = Literal["forward", "value and gradient", "gradient and Hessian"]
 FORWARD: Mode = "forward"
 GRADIENT: Mode = "value and gradient"
 HESSIAN: Mode = "gradient and Hessian"  # of the sum
+SMALL = "small calls"
+_FUNCTIONS = {"logsumexp": "classification", "softmax": "classification", "pairwise_distances": "embedding"}  # no losses
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,17 @@ class Row:
     options: dict[str, Any] = field(default_factory=dict)
     tiny: bool = False
 
-    def problem(self, mode: Mode, quick: bool = False) -> Problem:
-        """Draw the data; `quick` keeps a sixteenth of the leading axis."""
+    @property
+    def family(self) -> str:
+        """Where the results list the row."""
+        if self.tiny:
+            return SMALL
+        return fl.LOSSES[self.task].family if self.task in fl.LOSSES else _FUNCTIONS[self.task]
+
+    def problem(self, mode: Mode, quick: bool = False, arrays: tuple[Array, ...] | None = None) -> Problem:
+        """Draw the data, unless it is passed; `quick` keeps a sixteenth of the leading axis."""
         shape = (max(1, self.shape[0] // 16), *self.shape[1:]) if quick else self.shape
-        arrays = self.draw(np.random.default_rng(0), shape)
+        arrays = arrays or self.draw(np.random.default_rng(0), shape)
         slopes = [arrays[k] for k in differentiable(self.task)] if mode != FORWARD else arrays[: self.task == "softmax"]
         written = sum(a.nbytes for a in slopes) * (2 if mode == HESSIAN else 1)
         if self.task == "pairwise_distances":
@@ -105,9 +114,9 @@ def _labelled_bytes(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[A
     return logits, target.astype(np.uint8)
 
 
-def _masked(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
-    """Logits, and masks of bytes."""
-    return 3 * _normal(rng, shape), (rng.random(shape, dtype=np.float32) < 0.3).astype(np.uint8)
+def _masked(dtype: str) -> Callable[[np.random.Generator, tuple[int, ...]], tuple[Array, ...]]:
+    """Logits, and masks of this type."""
+    return lambda rng, shape: (3 * _normal(rng, shape), (rng.random(shape, dtype=np.float32) < 0.3).astype(dtype))
 
 
 def _tasks(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, ...]:
@@ -325,9 +334,11 @@ def region_rows() -> Iterator[Row]:
     sigmoid = {"activation": "sigmoid"}
     binary, labelled = (4, 1, 64, 128, 128), (4, 4, 64, 128, 128)
     title = "dice 4 x 1 x 64 x 128 x 128, sigmoid"
-    yield Row(title, "dice", binary, _masked, _speeds(Target(best=3, limit=0.7), Target(best=4)), sigmoid)
+    floats = _masked("float32")  # what MONAI's users have; bytes are a row of their own
+    yield Row(title, "dice", binary, floats, _speeds(Target(best=3, limit=0.7), Target(best=4)), sigmoid)
     both = _speeds(Target(beside=title, within=1.2), Target(beside=title, within=1.2))
-    yield Row(f"dice_cross_entropy{title[4:]}", "dice_cross_entropy", binary, _masked, both, sigmoid)
+    yield Row(f"dice_cross_entropy{title[4:]}", "dice_cross_entropy", binary, floats, both, sigmoid)
+    yield Row(f"{title}, uint8 masks", "dice", binary, _masked("uint8"), _speeds(Target(), Target()), sigmoid)
     title = "dice 4 x 4 x 64 x 128 x 128, softmax"
     yield Row(title, "dice", labelled, _labelled(1), _speeds(Target(best=12, limit=0.7), Target(best=12)))
     both = _speeds(Target(beside=title, within=1.2), Target(beside=title, within=1.2))

@@ -1,16 +1,21 @@
 """Timing on a shared, noisy machine: contenders take turns in rounds; medians are compared.
 
 A turn is one untimed call (it warms the caches for its owner) and then as many timed calls as fit
-in the turn's length; its result is the mean of those calls. Standard library only.
+in the turn's length; its result is the mean of those calls. Contenders that are slow and far behind
+take fewer turns. Standard library only.
 """
 
 import gc
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
+
+FAR_BEHIND = 4  # times the time of the fastest
+SHORT = 0.1  # seconds a call: fewer turns would save nothing
+BUDGET = 0.5  # seconds for all turns of one that is far behind, if a call takes no longer
 
 
 @dataclass(frozen=True)
@@ -33,25 +38,42 @@ class Time:
             len(ordered),
         )
 
-    def to_json(self) -> dict[str, float]:
-        return asdict(self)
+    def to_json(self) -> list[float]:
+        """[median, low, high, rounds], with four digits: more would be noise."""
+        return [*(float(f"{seconds:.4g}") for seconds in (self.median, self.low, self.high)), self.rounds]
 
 
-def interleave(contenders: Mapping[str, Callable[[], Any]], rounds: int, turn: float) -> dict[str, Time]:
-    """Time each contender once per round, in alternating order, for about `turn` seconds each."""
-    calls = {name: _calls_that_fit(call, turn) for name, call in contenders.items()}
-    samples: dict[str, list[float]] = {name: [] for name in contenders}
+def interleave(
+    contenders: Mapping[str, Callable[[], Any]], rounds: int, turn: float, known: Mapping[str, float] | None = None
+) -> dict[str, Time]:
+    """Time each contender once per round, in alternating order, for about `turn` seconds each.
+
+    `known` is the time of a call that was made before, for contenders that should not make one more to find out.
+    """
+    known = known or {}
+    fits = {name: (1, known[name]) if name in known else _calls_that_fit(call, turn) for name, call in contenders.items()}
+    fastest = min(seconds for _, seconds in fits.values())
+    turns = {name: _turns(seconds, fastest, rounds) for name, (_, seconds) in fits.items()}
+    samples: dict[str, list[float]] = {name: [seconds] if turns[name] == 0 else [] for name, (_, seconds) in fits.items()}
     collecting = gc.isenabled()
     gc.disable()
     try:
         for number in range(rounds):
             names = list(contenders)[:: 1 if number % 2 == 0 else -1]
             for name in names:
-                samples[name].append(_turn(contenders[name], calls[name]))
+                if number < turns[name]:
+                    samples[name].append(_turn(contenders[name], fits[name][0]))
     finally:
         if collecting:
             gc.enable()
     return {name: Time.of(values) for name, values in samples.items()}
+
+
+def _turns(seconds: float, fastest: float, rounds: int) -> int:
+    """All rounds, or few for a slow contender far behind; none if the call that told so is measurement enough."""
+    if seconds < max(SHORT, FAR_BEHIND * fastest):
+        return rounds
+    return min(rounds, int(BUDGET / seconds))
 
 
 def _turn(call: Callable[[], Any], number: int) -> float:
@@ -63,11 +85,11 @@ def _turn(call: Callable[[], Any], number: int) -> float:
     return (time.perf_counter() - start) / number
 
 
-def _calls_that_fit(call: Callable[[], Any], turn: float) -> int:
-    """Double the number of calls until they can be measured, then scale to the turn."""
+def _calls_that_fit(call: Callable[[], Any], turn: float) -> tuple[int, float]:
+    """Double the number of calls until they can be measured, then scale to the turn; and the seconds of one call."""
     number = 1
     while True:
         seconds = _turn(call, number)
         if seconds * number > turn / 10:
-            return max(1, int(turn / seconds))
+            return max(1, int(turn / seconds)), seconds
         number *= 2

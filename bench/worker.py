@@ -1,6 +1,8 @@
 """Times rows in one process with a fixed number of threads; one line of JSON per row on stdout.
 
-    python -m bench.worker --threads 1 --rounds 9 --turn 0.03 "mse 16.8M elements" ...
+    echo '[["mse 16.8M elements", "forward", {}]]' | python -m bench.worker --threads 1
+
+Each row on stdin is [title, mode, {contender to leave out: why}].
 
 The threads are fixed before anything that starts some is imported, which is why imports are
 delayed.
@@ -10,6 +12,7 @@ import argparse
 import json
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -17,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .limits import ReadProbes
     from .peers import Contender, Peer
-    from .rows import Mode, Problem, Row
+    from .rows import Problem, Row
 
+LONG = 2.0  # seconds of a call that is not made once more to warm up
 _VARIABLES = ("FASTLOSS", "OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR")
 
 
@@ -32,10 +36,10 @@ def fix_threads(threads: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--turn", type=float, default=0.05)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("rows", nargs="*", help="titles; nothing prints all titles instead")
+    parser.add_argument("--list", action="store_true", help="print what there is to time, and time nothing")
     options = parser.parse_args()
     fix_threads(options.threads)
     warnings.simplefilter("ignore")
@@ -44,77 +48,109 @@ def main() -> None:
     from .limits import ReadProbes
     from .peers import PEERS
 
-    everything = rows.all_rows()
-    if not options.rows:
-        print(json.dumps([[row.title, list(row.targets), row.tiny] for row in everything]))
+    everything = {row.title: row for row in rows.all_rows()}
+    if options.list:
+        listed = [[row.title, list(row.targets), row.tiny] for row in everything.values()]
+        print(json.dumps({"rows": listed, "packages": {name: peer.packages for name, peer in PEERS.items()}}))
         return
-    skipped = {"PyTorch compiled"} if options.quick else set()
-    peers = {name: make(options.threads) for name, make in PEERS.items() if name not in skipped}
+    peers = {name: make(options.threads) for name, make in PEERS.items()}
     probes = ReadProbes(options.threads)
-    for row in everything:
-        if row.title in options.rows:
-            for mode in row.targets:
-                result = _time_row(row, mode, peers, probes, options)
-                result["absent"].update(dict.fromkeys(skipped, "left out of a quick run"))
-                print(json.dumps(result), flush=True)
+    arrays: dict[str, Any] = {}
+    for title, mode, left_out in json.load(sys.stdin):
+        row = everything[title]
+        problem = row.problem(mode, options.quick and not row.tiny, arrays.get(title))
+        arrays = {title: problem.arrays}
+        print(json.dumps(_time_row(row, problem, peers, probes, left_out, options)), flush=True)
 
 
 def _time_row(
     row: "Row",
-    mode: "Mode",
+    problem: "Problem",
     peers: "dict[str, Peer]",
     probes: "ReadProbes",
+    left_out: dict[str, str],
     options: argparse.Namespace,
 ) -> dict[str, Any]:
     from .limits import PROBE
+    from .peers import LACKING
     from .timing import interleave
 
-    problem = row.problem(mode, options.quick and not row.tiny)
     only = ("fastloss", "NumPy") if row.tiny else tuple(peers)
-    contenders, absent = _prepare(problem, {name: peers[name] for name in only})
+    # what all threads compute is compared with our own, which one thread's pass has compared with the definition
+    expected = None if options.threads == 1 else _own(problem)
+    contenders, absent, known = _prepare(problem, {name: peers[name] for name in only}, left_out, expected)
     calls: dict[str, Callable[[], Any]] = {name: c.call for name, c in contenders.items()}
     if not row.tiny:
         calls |= probes.contenders()
-    times = interleave(calls, options.rounds, options.turn)
-    target = row.targets[mode].to_json()
+    times = interleave(calls, options.rounds, options.turn, known)
+    target = row.targets[problem.mode].to_json()
     # how it scales is asked where all threads run, and nothing else is asked there
     asked = {name: x for name, x in target.items() if (name == "scaling") == (options.threads > 1)}
     reads = [time.median for name, time in times.items() if name.startswith(PROBE)]
+    limit = None if row.tiny else float(f"{problem.moved / (probes.nbytes / min(reads)):.4g}")
     return {
         "title": row.title,
-        "mode": mode,
+        "mode": problem.mode,
         "threads": options.threads,
-        "target": asked,
+        "family": row.family,
         "times": {n: t.to_json() for n, t in times.items() if not n.startswith(PROBE)},
-        "absent": absent,
-        "limit": None if row.tiny else problem.moved / (probes.nbytes / min(reads)),
+        "limit": limit,
+        "target": asked,
+        "absent": {name: reason for name, reason in absent.items() if reason != LACKING},
     }
 
 
-def _prepare(problem: "Problem", peers: "dict[str, Peer]") -> "tuple[dict[str, Contender], dict[str, str]]":
-    """Warm up and check every contender; one that is missing, fails or is wrong is only named."""
+def _prepare(
+    problem: "Problem", peers: "dict[str, Peer]", left_out: dict[str, str] | None = None, expected: Any = None
+) -> "tuple[dict[str, Contender], dict[str, str], dict[str, float]]":
+    """Warm up and check every contender; one that is missing, fails or is wrong is only named, as one that is left out.
+
+    Also the seconds of calls so long that the first tells enough.
+    """
     from .peers import AbsentError
 
-    expected = _expected(problem)
+    expected = expected or _expected(problem)
     contenders: dict[str, Contender] = {}
     absent: dict[str, str] = {}
+    known: dict[str, float] = {}
     for name, peer in peers.items():
         try:
+            keys: list[str] = []
             for contender in peer.contenders(problem):
-                wrong = _difference(contender.read(contender.call()), expected, problem)
+                keys.append(contender.column + "'" * keys.count(contender.column))  # another way of the same column
+                if reason := (left_out or {}).get(keys[-1]):
+                    absent[keys[-1]] = reason
+                    continue
+                start = time.perf_counter()
+                result = contender.call()
+                seconds = time.perf_counter() - start
+                wrong = _other_type(result, problem) or _difference(contender.read(result), expected, problem)
                 if wrong:
                     absent[contender.column] = wrong
                     continue
-                key = contender.column
-                while key in contenders:  # another way of the same column
-                    key += "'"
-                contenders[key] = contender
+                contenders[keys[-1]] = contender
+                if seconds > LONG and not contender.compiles:
+                    known[keys[-1]] = seconds
         except AbsentError as reason:
             absent[name] = str(reason)
         except Exception as error:  # a peer's own failure must not end the run
             absent[name] = f"failed: {type(error).__name__}: {str(error).splitlines()[:1]}"
             print(f"{problem.task}: {name}: {absent[name]}", file=sys.stderr)
-    return contenders, absent
+    return contenders, absent, known
+
+
+def _other_type(result: Any, problem: "Problem") -> str:
+    """Which other type than its input's an array of a contender's result has, or nothing."""
+    parts = result if isinstance(result, tuple | list) else [result]
+    for part in parts:
+        if isinstance(part, tuple | list):
+            if wrong := _other_type(part, problem):
+                return wrong
+        elif getattr(part, "ndim", 0) > 0:
+            name = str(part.dtype).removeprefix("torch.")
+            if name != problem.arrays[0].dtype.name:
+                return f"not timed: returns {name} for {problem.arrays[0].dtype.name}"
+    return ""
 
 
 def _expected(problem: "Problem") -> tuple[Any, Any]:
@@ -126,6 +162,8 @@ def _expected(problem: "Problem") -> tuple[Any, Any]:
     from .expressions import GRADIENTS, HESSIANS, VALUES
     from .rows import FORWARD, HESSIAN
 
+    if problem.task == "batch_triplet" and len(problem.arrays[0]) > 2048:
+        return _own(problem)  # the definition would take minutes; NumPy's loop over anchors is a contender
     arrays = [x.astype(np.float64) if x.dtype.kind not in "iub" else x for x in problem.arrays]
     if problem.mode == HESSIAN:
         return HESSIANS[problem.task](*arrays, **problem.options)
@@ -139,14 +177,25 @@ def _expected(problem: "Problem") -> tuple[Any, Any]:
     return value, GRADIENTS[problem.task](*arrays, **problem.options)[1]
 
 
+def _own(problem: "Problem") -> tuple[Any, Any]:
+    """The value and gradient (or gradient and Hessian) that we compute from the same arrays in float64."""
+    from .peers import FastLoss
+    from .rows import Problem
+
+    wide = tuple(x.astype("float64") if x.dtype.kind not in "iub" else x for x in problem.arrays)
+    contender = next(iter(FastLoss(1).contenders(Problem(problem.task, problem.mode, wide, problem.options, 0))))
+    return contender.read(contender.call())
+
+
 def _difference(result: tuple[Any, Any], expected: tuple[Any, Any], problem: "Problem") -> str:
     """What is wrong with a contender's numbers, or nothing."""
     import numpy as np
 
     from .rows import HESSIAN
 
-    kinks = problem.task == "batch_triplet"  # where rounding decides if a triplet next to its margin has a slope
-    tolerance = 3e-2 if problem.arrays[0].dtype.itemsize == 2 else 1e-2 if kinks else 1e-3
+    # rounding decides if a triplet next to its margin has a gradient; Lovasz's gradients are differences of nearly equal numbers
+    coarse = problem.task in ("batch_triplet", "lovasz")
+    tolerance = 3e-2 if problem.arrays[0].dtype.itemsize == 2 else 1e-2 if coarse else 1e-3
     if problem.mode == HESSIAN:
         pairs = list(zip(("gradient", "Hessian"), result, expected, strict=True))
     else:
