@@ -65,12 +65,55 @@ def test_generated_pages_are_current() -> None:
         assert path.read_text() == text, f"{path.name} is out of date: run `make docs`"
 
 
-def test_tables_of_pages_are_the_saved_results(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def readme(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """bench/readme.py, which writes what was measured into the pages."""
     monkeypatch.syspath_prepend(ROOT)
-    readme = importlib.import_module("bench.readme")
-    for name in readme.PAGES:
-        page = (ROOT / name).read_text()
-        assert readme.render(page, readme.tables()) == page, f"{name}: run `make bench-readme`"
+    return importlib.import_module("bench.readme")
+
+
+def test_tables_of_pages_are_the_saved_results(readme: ModuleType) -> None:
+    tables = readme.tables()
+    pages = {name: (ROOT / name).read_text() for name in readme.PAGES}
+    for name, page in pages.items():
+        assert readme.render(page, tables) == page, f"{name}: run `make bench-readme`"
+    for name in tables:
+        assert any(f"<!-- {name}:begin -->" in page for page in pages.values()), f"no page shows {name}"
+
+
+def test_picture_is_of_the_saved_results(readme: ModuleType) -> None:
+    picture = importlib.import_module("bench.picture")
+    text = readme.PICTURE.read_text()
+    assert picture.digest(readme.saved.load(readme.RESULTS)) in text, "run `make bench-readme`"
+    assert len(text.encode()) < 100_000
+    assert not list((ROOT / "bench/results").glob("*.png"))
+
+
+def test_readme_is_short() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 150
+    table = re.search(r"<!-- speed-front:begin -->(.*?)<!-- speed-front:end -->", text, re.DOTALL)
+    assert table is not None
+    assert len(re.findall(r"^\|", table[1], re.MULTILINE)) == 12  # a header, a rule and ten rows
+
+
+def test_every_peer_that_ran_has_its_version(readme: ModuleType) -> None:
+    results = readme.saved.load(readme.RESULTS)
+    page = (ROOT / "docs/speed.md").read_text()
+    for column in {name.rstrip("'") for row in results["rows"] for name in row["times"]} - {"fastloss out=", "in memory"}:
+        assert results["peers"][column], column
+        for package, version in results["peers"][column].items():
+            assert f"| `{package}` | {version} |" in page
+
+
+def test_rows_behind_come_first(readme: ModuleType) -> None:
+    """The page opens with every row that has a faster peer."""
+    results = readme.saved.load(readme.RESULTS)
+    top = (ROOT / "docs/speed.md").read_text().partition("<!-- speed-behind:end -->")[0]
+    report = readme.pages.report
+    counted = [row for row in results["rows"] if (peer := report.best_peer(row)) and report.ratio(row, peer) < 1]
+    assert top.count("\n| ") == (len(counted) + 2 if counted else 0)
+    assert all(row["title"] in top for row in counted)
 
 
 def test_changelog_names_this_version() -> None:
@@ -88,6 +131,8 @@ def test_saved_results_are_complete_numbers() -> None:
     path = ROOT / "bench/results/latest.json"
     if not path.exists():
         pytest.skip("no results have been saved")
-    rows = [row for row in json.loads(path.read_text())["rows"] if row["threads"] == 1]
+    results = json.loads(path.read_text())
+    rows = [row for row in results["rows"] if row["threads"] == 1]
     assert rows
+    assert not results["quick"]
     assert all("fastloss" in row["times"] for row in rows)
