@@ -36,10 +36,10 @@ test-all: $(VENV)/.extra-test ## Run the full tests: every combination of the ma
 peers: $(VENV)/.extra-test $(VENV)/.extra-peers ## Compare with PyTorch, JAX, optax, SciPy and scikit-learn
 	FASTLOSS_REQUIRE_PEERS=1 $(BIN)/python -m pytest tests/peers $(TEST_ARGS)
 
-bench: $(VENV)/.extra-test $(VENV)/.extra-bench ## Time every row against each installed peer: one table, JSON and a picture
+bench: $(VENV)/.extra-test $(VENV)/.extra-bench ## Time every row against each installed peer, on one thread and on all
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
-bench-readme: $(VENV)/.extra-test ## Rewrite the tables in README.md and docs/ from the last results
+bench-readme: $(VENV)/.extra-test ## Rewrite tables and picture in README.md and docs/ from the saved results
 	$(BIN)/python -m bench.readme
 
 accuracy: $(VENV)/.extra-test ## Measure the worst errors in ULP, ours and each installed peer's

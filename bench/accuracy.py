@@ -150,7 +150,9 @@ FRONT = (  # the README's rows, in float32
 
 def front_markdown(rows: list[dict[str, Any]]) -> str:
     """The README's rows of the table."""
-    return markdown([row for row in rows if row["title"] in FRONT and row["dtype"] == "float32"])
+    lines = markdown([row for row in rows if row["title"] in FRONT and row["dtype"] == "float32"]).splitlines()
+    cells = [line.split(" | ") for line in lines]
+    return "\n".join(" | ".join([line[0], *line[2:]]) for line in cells)  # without the type
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
@@ -159,7 +161,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     lines = [header, ("---", "---", *["---:"] * (len(header) - 2))]
     for row in rows:
         errors = (row["errors"].get(contender) for contender in CONTENDERS)
-        shown = ("-" if e is None else f"{e:.2g}" if e < 1000 else f"{e:.0e}" for e in errors)
+        shown = ("-" if e is None else f"{e:.2g}" if e < 100 else f"{e:.0f}" if e < 1000 else f"{e:.0e}" for e in errors)
         lines.append((row["title"], row["dtype"], str(row["bound"]), *shown))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -79,16 +79,22 @@ def _front_line(title: str, rows: list[Row]) -> tuple[str, ...]:
     peers = [str(report.best_peer(row)) for row in rows]
     times = [report.duration(report.seconds(row, peer)) for row, peer in zip(rows, peers, strict=True)]
     if len(set(peers)) == 1:
-        best = f"{both(times)}, {peers[0]}"
+        best = f"{_durations(times)}, {peers[0]}"
     else:
         best = both([f"{time} {peer}" for time, peer in zip(times, peers, strict=True)])
     return (
         title,
-        both([report.duration(report.seconds(row, "fastloss")) for row in rows]),
+        _durations([report.duration(report.seconds(row, "fastloss")) for row in rows]),
         best,
         both([_times(row) for row in rows]),
         both([report.percent(report.fraction(row)) for row in rows]),
     )
+
+
+def _durations(times: list[str]) -> str:
+    """Both in a cell; a unit that they share stands once."""
+    units = {time.split()[1] for time in times}
+    return " / ".join(time.split()[0] for time in times) + f" {units.pop()}" if len(units) == 1 else " / ".join(times)
 
 
 def _times(row: Row) -> str:
