@@ -59,7 +59,7 @@ def _parse() -> argparse.Namespace:
     if options.output is None:
         partial = options.quick or options.filter or options.threads
         options.output = processes.WORK / "latest.json" if partial else saved.LATEST
-    options.turn = 0.005 if options.quick else 0.05
+    options.turn = 0.005 if options.quick else 0.03
     options.bytes = 2**25 if options.quick else 4 * 10**9 if options.full else 2**29
     return options
 

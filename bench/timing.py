@@ -14,8 +14,9 @@ from itertools import repeat
 from typing import Any
 
 FAR_BEHIND = 4  # times the time of the fastest
-SHORT = 0.1  # seconds a call: fewer turns would save nothing
-BUDGET = 0.5  # seconds for all turns of one that is far behind, if a call takes no longer
+SHORT = 0.1  # seconds a call: fewer turns would save little
+BUDGET = 0.4  # seconds for all turns of one that is far behind, but one at least
+ENDLESS = 1.0  # seconds a call: what the first takes will do
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _turns(seconds: float, fastest: float, rounds: int) -> int:
     """All rounds, or few for a slow contender far behind; none if the call that told so is measurement enough."""
     if seconds < max(SHORT, FAR_BEHIND * fastest):
         return rounds
-    return min(rounds, int(BUDGET / seconds))
+    return 0 if seconds > ENDLESS else min(rounds, max(1, int(BUDGET / seconds)))
 
 
 def _turn(call: Callable[[], Any], number: int) -> float:

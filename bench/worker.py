@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from .peers import Contender, Peer
     from .rows import Problem, Row
 
-LONG = 2.0  # seconds of a call that is not made once more to warm up
 _VARIABLES = ("FASTLOSS", "OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR")
 
 
@@ -105,9 +104,10 @@ def _prepare(
 ) -> "tuple[dict[str, Contender], dict[str, str], dict[str, float]]":
     """Warm up and check every contender; one that is missing, fails or is wrong is only named, as one that is left out.
 
-    Also the seconds of calls so long that the first tells enough.
+    Also the seconds of calls so long that another one would not tell more about how many fit a turn.
     """
     from .peers import AbsentError
+    from .timing import SHORT
 
     expected = expected or _expected(problem)
     contenders: dict[str, Contender] = {}
@@ -129,7 +129,7 @@ def _prepare(
                     absent[contender.column] = wrong
                     continue
                 contenders[keys[-1]] = contender
-                if seconds > LONG and not contender.compiles:
+                if seconds > SHORT and not contender.compiles:
                     known[keys[-1]] = seconds
         except AbsentError as reason:
             absent[name] = str(reason)
@@ -154,7 +154,7 @@ def _other_type(result: Any, problem: "Problem") -> str:
 
 
 def _expected(problem: "Problem") -> tuple[Any, Any]:
-    """The value and gradient (or gradient and Hessian) in float64: from the reference definition, and from plain NumPy."""
+    """In float64: the value from the reference definition; value and gradient, or gradient and Hessian, from plain NumPy."""
     import numpy as np
 
     import fastloss as fl
@@ -169,12 +169,12 @@ def _expected(problem: "Problem") -> tuple[Any, Any]:
         return HESSIANS[problem.task](*arrays, **problem.options)
     if problem.task not in fl.LOSSES:
         return VALUES[problem.task](*arrays, **problem.options), None
+    if problem.mode != FORWARD:
+        value, gradient = GRADIENTS[problem.task](*arrays, **problem.options)
+        return value, gradient
     from fastloss._reference import reduce
 
-    value = reduce(*fl.LOSSES[problem.task].reference(*arrays, **problem.options))
-    if problem.mode == FORWARD:
-        return value, None
-    return value, GRADIENTS[problem.task](*arrays, **problem.options)[1]
+    return reduce(*fl.LOSSES[problem.task].reference(*arrays, **problem.options)), None
 
 
 def _own(problem: "Problem") -> tuple[Any, Any]:

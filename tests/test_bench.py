@@ -106,6 +106,7 @@ def test_a_slow_contender_far_behind_takes_few_turns() -> None:
     assert timing._turns(0.09, 1e-3, 7) == 7
     assert timing._turns(0.3, 0.1, 7) == 7
     assert timing._turns(0.2, 0.01, 7) == 2
+    assert timing._turns(0.9, 0.01, 7) == 1
     assert timing._turns(3.0, 0.01, 7) == 0  # the call that told so is its time
     times = timing.interleave({"quick": lambda: None, "slow": lambda: pytest.fail("called")}, 2, 1e-5, known={"slow": 3.0})
     assert times["slow"].to_json() == [3.0, 3.0, 3.0, 1]
