@@ -28,11 +28,14 @@ def main() -> None:
     listed = _listed()
     results = _started(options)
     print(f"each row is saved in {UNFINISHED}; `--resume` continues from there", file=sys.stderr)
-    for row in _measure(results["rows"], listed["rows"], options):
-        results["rows"].append(row)
-        results["peers"] = _versions(results["rows"], listed["packages"])
-        saved.save(results, UNFINISHED)
-        print(report.progress(row), file=sys.stderr, flush=True)
+    try:
+        for row in _measure(list(results["rows"]), listed["rows"], options):
+            results["rows"].append(row)
+            results["peers"] = _versions(results["rows"], listed["packages"])
+            saved.save(results, UNFINISHED)
+            print(report.progress(row), file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        sys.exit(f"interrupted: {len(results['rows'])} rows are saved; the same command with --resume goes on")
     print(report.table(results))
     saved.save(results, options.output)
     UNFINISHED.unlink(missing_ok=True)
@@ -69,7 +72,9 @@ def _started(options: argparse.Namespace) -> saved.Results:
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes")
     fresh: saved.Results = {"when": when, "machine": _machine(), "quick": options.quick, "rounds": options.rounds}
     fresh |= {"peers": {}, "rows": []}
-    if not options.resume or not UNFINISHED.exists():
+    if not options.resume:
+        UNFINISHED.unlink(missing_ok=True)
+    if not UNFINISHED.exists():
         return fresh
     found = saved.load(UNFINISHED)
     if differing := [name for name in SETTINGS if found[name] != fresh[name]]:
