@@ -49,7 +49,7 @@ def main() -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="small shapes, few rounds; not kept")
+    size.add_argument("--quick", action="store_true", help="small shapes, few rounds; compiled PyTorch only with --filter")
     size.add_argument("--full", action="store_true", help="more rounds, a file of 4 GB, and the derivatives of every loss")
     parser.add_argument("--filter", default="", metavar="REGEX", help="only rows whose title matches; not kept")
     parser.add_argument("--rounds", type=int, help="turns of each contender")
@@ -138,6 +138,7 @@ def _timed(threads: int, jobs: list[Job], options: argparse.Namespace) -> Iterat
 def _worker(threads: int, jobs: list[Job], options: argparse.Namespace) -> Iterator[report.Row]:
     command = [sys.executable, "-m", "bench.worker", f"--threads={threads}", f"--rounds={options.rounds}"]
     command += [f"--turn={options.turn}", *(["--quick"] if options.quick else [])]
+    command += ["--eager"] if options.quick and not options.filter else []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None

@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--turn", type=float, default=0.05)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--eager", action="store_true", help="leave PyTorch's compiler out, which takes seconds a row")
     parser.add_argument("--list", action="store_true", help="print what there is to time, and time nothing")
     options = parser.parse_args()
     fix_threads(options.threads)
@@ -52,7 +53,8 @@ def main() -> None:
         listed = [[row.title, list(row.targets), row.tiny] for row in everything.values()]
         print(json.dumps({"rows": listed, "packages": {name: peer.packages for name, peer in PEERS.items()}}))
         return
-    peers = {name: make(options.threads) for name, make in PEERS.items()}
+    wanted = [name for name in PEERS if not (options.eager and name == "PyTorch compiled")]
+    peers = {name: PEERS[name](options.threads) for name in wanted}
     probes = ReadProbes(options.threads)
     arrays: dict[str, Any] = {}
     for title, mode, left_out in json.load(sys.stdin):
