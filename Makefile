@@ -12,10 +12,11 @@ DEMO := build/demo
 
 # More arguments for a target, as in: make test TEST_ARGS='-k huber'
 TEST_ARGS ?=
+MUTANTS_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all peers bench bench-readme accuracy lint format docs docs-check build dist clean distclean
+.PHONY: help demo test test-all mutants peers bench bench-readme accuracy lint format docs docs-check build dist clean distclean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -32,6 +33,9 @@ test: $(VENV)/.extra-test ## Run the quick tests on all cores: every pair of the
 
 test-all: $(VENV)/.extra-test ## Run the full tests: every combination of the matrix, and what takes long
 	$(BIN)/python -m pytest -n auto --dist worksteal --ignore tests/peers --full $(TEST_ARGS)
+
+mutants: $(VENV)/.extra-test ## Plant faults, one at a time, and see that the tests find each
+	$(BIN)/python tools/mutants.py $(MUTANTS_ARGS)
 
 peers: $(VENV)/.extra-test $(VENV)/.extra-peers ## Compare with PyTorch, JAX, optax, SciPy and scikit-learn
 	FASTLOSS_REQUIRE_PEERS=1 $(BIN)/python -m pytest tests/peers $(TEST_ARGS)

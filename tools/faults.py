@@ -1,0 +1,635 @@
+"""The faults that mutants.py plants: each a small change of the sources that some test must notice.
+
+They are spread over all engines, and are the slips that such code invites: a tail that is dropped, a weight of the wrong class, a
+check that is gone, digits that are lost, a case that only one type, layout, CPU level or number of threads meets. A fault's text must
+occur once in its file: a test sees to that, so that whoever rewrites a line also rewrites the fault.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`old` becomes `new` in `file`; `tests` are the files of tests that should notice, the likeliest first."""
+
+    name: str
+    file: str
+    what: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    @property
+    def compiled(self) -> bool:
+        """Whether an extension is made from the file; setup.py knows which."""
+        return not self.file.endswith(".py")
+
+    def applied(self, text: str) -> str:
+        """The file's text with the fault in it."""
+        if (found := text.count(self.old)) != 1:
+            raise ValueError(f"{self.name}: expected its text once in {self.file}, found it {found} times")
+        return text.replace(self.old, self.new)
+
+
+def fault(name: str, file: str, what: str, old: str, new: str, *tests: str) -> Fault:
+    return Fault(name, f"src/fastloss/{file}", what, old, new, tuple(f"tests/test_{test}.py" for test in tests))
+
+
+FAULTS = (
+    # ---- rows of logits ----
+    fault(
+        "rows-gradient-sign",
+        "csrc/rows.h",
+        "the gradient at the label of a row that is won has the wrong sign",
+        "vselect(won, -r * z, p - 1.0)",
+        "vselect(won, r * z, p - 1.0)",
+        "gradients",
+        "properties",
+    ),
+    fault(
+        "rows-tail",
+        "csrc/rows.h",
+        "a last class that stands alone after whole groups of registers is left out of the sum",
+        "  if (i < n) {\n    for (ptrdiff_t line = 0;",
+        "  if (i + 1 < n) {\n    for (ptrdiff_t line = 0;",
+        "accuracy",
+        "gradients",
+    ),
+    fault(
+        "rows-ties",
+        "csrc/rows.h",
+        "of several largest logits in a long row one alone counts",
+        "return ties > 0 ? part + ties * exp(-s.unit) / FL_UNBIAS : part;",
+        "return part;",
+        "accuracy",
+        "nonfinite",
+    ),
+    fault(
+        "rows-last-block",
+        "_rows.pyx",
+        "the last block of rows, if it is not a whole one, is not computed",
+        "blocks = (call.n + call.block - 1) // call.block\n    if kind == LABELS",
+        "blocks = max(<Py_ssize_t>1, call.n // call.block)\n    if kind == LABELS",
+        "accuracy",
+        "layouts",
+        "errors",
+    ),
+    fault(
+        "rows-class-weight",
+        "_rows.pyx",
+        "a sample is weighed as the class before its label is",
+        "desk.weight[i] *= call.class_weight[desk.label[i]]",
+        "desk.weight[i] *= call.class_weight[max(<int64_t>0, desk.label[i] - 1)]",
+        "reductions",
+        "gradients",
+    ),
+    fault(
+        "rows-hessian-weight",
+        "_rows.pyx",
+        "the Hessian of long rows is not weighed",
+        "call.table.softmax_hess(m, x, desk.top[i], desk.rest[i], call.scale * weight, out)",
+        "call.table.softmax_hess(m, x, desk.top[i], desk.rest[i], call.scale, out)",
+        "gradients",
+        "reductions",
+    ),
+    fault(
+        "rows-label-range",
+        "csrc/level.c",
+        "a label that equals the number of classes is accepted",
+        "odd |= ((uint64_t)label[i] >= (uint64_t)classes) | (label[i] == ignore);",
+        "odd |= ((uint64_t)label[i] > (uint64_t)classes) | (label[i] == ignore);",
+        "errors",
+    ),
+    fault(
+        "rows-ignored-mean",
+        "csrc/level.c",
+        "the mean's gradient is divided by ignored samples too, if the ignored label is a class",
+        "  if (!has_ignore) ignored = 0;\n",
+        "  ignored = 0;\n",
+        "reductions",
+        "gradients",
+    ),
+    fault(
+        "rows-masked-class",
+        "csrc/rows.h",
+        "a class of no probability whose logit is -inf makes a long row's loss nan (float32)",
+        "term[k] = vdrop(veq(a, zero), a * (m - half * FN(read)(x, at, left, left >= LANES, 0)));",
+        "term[k] = a * (m - half * FN(read)(x, at, left, left >= LANES, 0));",
+        "nonfinite",
+        "accuracy",
+    ),
+    fault(
+        "rows-smoothing",
+        "_rows.pyx",
+        "label smoothing is forgotten in the gradient at the label of a row that is lost",
+        "((desk.soft_weight[i] + own) * p - floor - own)",
+        "((desk.soft_weight[i] + own) * p - own)",
+        "gradients",
+    ),
+    fault(
+        "rows-block-threads",
+        "_rows.pyx",
+        "the size of a block of rows depends on the number of threads, and so do the last bits of a sum",
+        "BLOCK_WORK // call.classes))",
+        "BLOCK_WORK // call.classes // max(1, threads)))",
+        "threads",
+    ),
+    # ---- tiles ----
+    fault(
+        "tiles-last-class",
+        "csrc/tiles.h",
+        "the last of an odd number of classes is left out of the sum",
+        "      if (c < C) FL_CLASSES(1);\n",
+        "",
+        "accuracy",
+        "gradients",
+    ),
+    fault(
+        "tiles-masked-class",
+        "csrc/tiles.h",
+        "a class of no probability whose logit is -inf makes the loss nan",
+        "vselect(veq(a, zero), zero, a * (m - FL_HALF(v, h)))",
+        "a * (m - FL_HALF(v, h))",
+        "nonfinite",
+    ),
+    fault(
+        "tiles-next-image",
+        "_rows.pyx",
+        "a run of positions goes on into the next image's memory",
+        "or (last > 0 and start % plane.rows.shape[last] + n > plane.rows.shape[last])",
+        "or (last > 0 and n > plane.rows.shape[last])",
+        "layouts",
+    ),
+    # ---- functions of cross-entropy ----
+    fault(
+        "focal-slope",
+        "csrc/transform.h",
+        "focal loss's slope forgets gamma",
+        "*slope = power * vfma(parameter * p, ratio, vset_f64(1));",
+        "*slope = power * vfma(p, ratio, vset_f64(1));",
+        "transforms",
+        "gradients",
+    ),
+    # ---- elements ----
+    fault(
+        "elements-tail",
+        "csrc/pointwise.h",
+        "what fills up the last register counts in the sum",
+        "if (turn) FN(drop_beyond)(c.sum, left), FN(move_out)(out, whole, &room);",
+        "if (turn) FN(move_out)(out, whole, &room);",
+        "reductions",
+    ),
+    fault(
+        "elements-float-sum",
+        "csrc/pointwise.h",
+        "values of float32 are added in float32",
+        "c->sum[0] += low, c->sum[1] += high;",
+        "const V all = vnarrow(c->sum[0] + low, c->sum[1] + high);\n  c->sum[0] = vlow(all), c->sum[1] = vhigh(all);",
+        "reductions",
+        "evaluation",
+    ),
+    fault(
+        "mse-hessian",
+        "csrc/regression.h",
+        "the Hessian of the squared error is half of what it should be",
+        "{e * e, e + e, FN(unless_nan)(e, FN(vset)(2))}",
+        "{e * e, e + e, FN(unless_nan)(e, FN(vset)(1))}",
+        "gradients",
+    ),
+    fault(
+        "mae-nan",
+        "csrc/regression.h",
+        "the gradient of the absolute error is 0 where it is nan",
+        "vselect(vlt(e, zero), -one, e + zero)",
+        "vselect(vlt(e, zero), -one, zero)",
+        "nonfinite",
+    ),
+    fault(
+        "smooth-l1-beta",
+        "csrc/regression.h",
+        "smooth L1 multiplies by beta instead of dividing by it",
+        "q * (a - q * (R)0.5) * p[1]",
+        "q * (a - q * (R)0.5) * p[0]",
+        "properties",
+        "reductions",
+    ),
+    fault(
+        "log-cosh-float64",
+        "csrc/regression.h",
+        "log cosh of small errors is wrong in float64 alone",
+        "m * m / (q + q)",
+        "m * m / (q + one)",
+        "accuracy",
+        "margins_and_deviances",
+    ),
+    fault(
+        "softplus-log1p",
+        "csrc/classification.h",
+        "binary cross-entropy takes log(1 + u), which loses the digits of a small u",
+        "vfma(total, vlog1p_unit(u), linear)",
+        "vfma(total, vlog((R)1 + u), linear)",
+        "accuracy",
+    ),
+    fault(
+        "margin-label-zero",
+        "csrc/pointwise.h",
+        "labels between -1 and 1 are accepted",
+        "c->t_low = vmin(vabs(t), c->t_low), c->t_high = vmax(vabs(t), c->t_high);",
+        "c->t_low = c->t_high = vmax(vabs(t), c->t_high);",
+        "margins_and_deviances",
+    ),
+    # ---- sums of terms ----
+    fault(
+        "sums-weight",
+        "csrc/sums.h",
+        "gradients of short rows all have the weight of the first row of their group",
+        "(R)(job->scale * job->weight[r + k])",
+        "(R)(job->scale * job->weight[r])",
+        "reductions",
+        "gradients",
+    ),
+    fault(
+        "kl-div-digits",
+        "csrc/divergence.h",
+        "a rounding error of log t - x is not made good (float64)",
+        "  lost += (s - (sum - c)) + (f - c);\n",
+        "",
+        "divergence",
+        "accuracy",
+    ),
+    # ---- scores and cumulative links ----
+    fault(
+        "hinge-own-sign",
+        "csrc/scores.h",
+        "the gradient of Weston and Watkins's hinge at the label has the wrong sign",
+        "FN(put_own)(job, &at, q, -total);",
+        "FN(put_own)(job, &at, q, total);",
+        "gradients",
+        "scores",
+    ),
+    fault(
+        "corn-denominator",
+        "_scores.pyx",
+        "CORN's mean divides by one task too few for each sample",
+        "desk.weight[i] *= <double>min(y + 1, samples.classes)",
+        "desk.weight[i] *= <double>min(y, samples.classes)",
+        "scores",
+        "reductions",
+    ),
+    fault(
+        "link-threshold",
+        "_scores.pyx",
+        "the first threshold gets no gradient from the level above it",
+        "        if desk.index[i] > 0:\n            sums[desk.index[i] - 1]",
+        "        if desk.index[i] > 1:\n            sums[desk.index[i] - 1]",
+        "scores",
+        "gradients",
+    ),
+    fault(
+        "link-log1p",
+        "csrc/exactly.h",
+        "log(1 - e^-x) of a large x is taken of the rounded difference",
+        "vlog1p(-fl_exp_exact(-x, -lost))",
+        "vlog(1.0 - fl_exp_exact(-x, -lost))",
+        "scores",
+        "accuracy",
+    ),
+    # ---- CTC ----
+    fault(
+        "ctc-repeated-label",
+        "_ctc.pyx",
+        "the blank between two equal labels may be skipped",
+        "desk.skip[i] = 0 if i == 0 or label[i] == label[i - 1] else 1",
+        "desk.skip[i] = 0 if i == 0 else 1",
+        "ctc",
+    ),
+    fault(
+        "ctc-no-logarithms",
+        "csrc/ctc_linear.h",
+        "samples of which linear space has lost something are not done again",
+        "return sum > 0 && lost < job->log_sum * FL_LOG2E - normal * FL_LOG2E - tolerance;",
+        "return lost == lost;",
+        "ctc_fallback",
+        "ctc",
+    ),
+    fault(
+        "ctc-small-loss",
+        "_ctc.pyx",
+        "losses near 0 are not computed exactly",
+        "elif -small < job.loss < small:",
+        "elif small < 0:",
+        "ctc_fallback",
+        "ctc",
+    ),
+    fault(
+        "ctc-v3-shift",
+        "csrc/ctc_states.h",
+        "the way back loses the state behind a register, at level v3 alone",
+        "_mm256_permute2f128_pd(v, after, 0x21)",
+        "_mm256_permute2f128_pd(v, v, 0x21)",
+        "ctc",
+        "gradients",
+    ),
+    # ---- regions, Lovasz's sort, boxes ----
+    fault(
+        "regions-ignored",
+        "csrc/regions_fused.h",
+        "ignored positions count as false alarms (sigmoid)",
+        "wrong = vdrop(gone, wrong), e = vdrop(gone, e), behind = vdrop(gone, behind);",
+        "e = vdrop(gone, e), behind = vdrop(gone, behind);",
+        "segmentation",
+        "accuracy",
+    ),
+    fault(
+        "regions-entropy-weight",
+        "_plan_regions.py",
+        "the gradient of Dice with cross-entropy ignores the latter's weight",
+        "slopes[..., 3] = entropy_weight * upstream * each * w",
+        "slopes[..., 3] = upstream * each * w",
+        "gradients",
+        "segmentation",
+    ),
+    fault(
+        "tversky-swapped",
+        "_plan_regions.py",
+        "the gradient of Tversky's loss takes alpha for beta",
+        "np.stack([hit * hits, miss * alpha, miss * beta,",
+        "np.stack([hit * hits, miss * beta, miss * alpha,",
+        "gradients",
+        "segmentation",
+    ),
+    fault(
+        "lovasz-sort",
+        "csrc/regions_sort.h",
+        "errors of float32 are not sorted by their leading bits",
+        "#define FL_PASSES 3\n",
+        "#define FL_PASSES 2\n",
+        "segmentation",
+        "accuracy",
+    ),
+    fault(
+        "lovasz-ctrl-c",
+        "_regions.pyx",
+        "a long sort does not look for Ctrl-C",
+        "if start and interrupted(&call.stop, thread):",
+        "if start < 0 and interrupted(&call.stop, thread):",
+        "processes",
+    ),
+    fault(
+        "boxes-ciou",
+        "csrc/boxes.h",
+        "complete IoU's gradient has alpha for its square",
+        "d_inter *= 1 - alpha * alpha, d_area *= 1 - alpha * alpha;",
+        "d_inter *= 1 - alpha, d_area *= 1 - alpha;",
+        "boxes",
+        "gradients",
+    ),
+    # ---- vectors ----
+    fault(
+        "vectors-piece",
+        "_vectors.pyx",
+        "a long row that is not contiguous is read from its beginning again and again",
+        "view.data = row.row[k] + start * o.step",
+        "view.data = row.row[k]",
+        "vectors",
+    ),
+    fault(
+        "triplet-swapped",
+        "csrc/vectors_real.h",
+        "the positive of a swapped triplet gets half of its gradient",
+        "of_p.at[k] = swapped ? push - pull : -pull;",
+        "of_p.at[k] = -pull;",
+        "gradients",
+        "vectors",
+    ),
+    fault(
+        "cosine-parallel",
+        "csrc/vectors_real.h",
+        "the cosine loss of nearly parallel vectors loses its digits",
+        "return v > 0x1p-40 ? v : FN(square_of_sine)(job, p, pair_over(p->xy, p->xx)) / (2 - v);",
+        "return v;",
+        "vectors",
+        "accuracy",
+    ),
+    # ---- all pairs: distances, mining, products of matrices ----
+    fault(
+        "distances-again",
+        "csrc/pairs_distances.h",
+        "distances that cancel are not computed again from differences",
+        "if (FN(vcount)(plain) == LANES) continue;",
+        "if (FN(vcount)(plain) <= LANES) continue;",
+        "distances",
+    ),
+    fault(
+        "distances-wide-rows",
+        "csrc/pairs_distances.h",
+        "products of rows of many dimensions keep their last block of them only",
+        "FN(FL_TILE_COLUMNS), at, step, k > 0);",
+        "FN(FL_TILE_COLUMNS), at, step, 0);",
+        "distances",
+        "batch_triplet",
+    ),
+    fault(
+        "semihard-equal",
+        "csrc/pairs_mine.h",
+        "a negative as far as the positive is a semi-hard one, where positives are many",
+        "const VI r = FN(rank)(&ranks, vload(room->count + k), 1);",
+        "const VI r = FN(rank)(&ranks, vload(room->count + k), 0);",
+        "batch_triplet",
+    ),
+    fault(
+        "rank-search",
+        "csrc/pairs_rank.h",
+        "the search for a rank among crowded distances ends a step early",
+        "for (I left = most; left > 0; left /= 2) ranks->steps++;",
+        "for (I left = most; left > 1; left /= 2) ranks->steps++;",
+        "batch_triplet",
+    ),
+    fault(
+        "gemm-tail",
+        "csrc/gemm.h",
+        "the last of an odd number of dimensions is not packed",
+        "out[d * width + r + q] = row[q * step + d];",
+        "out[d * width + r + q] = 0;",
+        "distances",
+        "contrast",
+    ),
+    # ---- contrastive losses ----
+    fault(
+        "contrast-itself",
+        "csrc/contrast_real.h",
+        "an anchor is its own negative in the gradient",
+        "if (weigh->itself && low <= j && j < high) w[j] = 0;",
+        "if (weigh->itself && low <= j && j < high) w[j] += 0;",
+        "contrast",
+        "contrast_kernel",
+    ),
+    fault(
+        "contrast-padding",
+        "csrc/contrast_real.h",
+        "anchors that fill up the last block count in the candidates' sums",
+        "if (lanes < FN(FL_TILE_COLUMNS))",
+        "if (lanes < 0)",
+        "contrast",
+        "contrast_kernel",
+    ),
+    fault(
+        "contrast-symmetric",
+        "_plan_contrast.py",
+        "the keys' half of a symmetric loss counts twice in the gradient",
+        "row = _shares(scale / unit * other_share, other_sums) / 2",
+        "row = _shares(scale / unit * other_share, other_sums)",
+        "contrast",
+        "gradients",
+    ),
+    # ---- exact sums and the state of an evaluation ----
+    fault(
+        "digits-rest",
+        "csrc/digits.c",
+        "what three digits leave of a value is dropped",
+        "  return vtop(top);\n}\n\nstatic int cut(",
+        "  return 0 * vtop(top);\n}\n\nstatic int cut(",
+        "exact_sum",
+    ),
+    fault(
+        "exact-carry",
+        "evaluation/_exact.py",
+        "the carry out of the highest digit is lost",
+        "self._digit(k + 1)[:] += carry",
+        "self._digit(min(k + 1, max(self._digits)))[:] += carry if k < max(self._digits) else 0",
+        "exact_sum",
+    ),
+    fault(
+        "state-nans",
+        "evaluation/_state.py",
+        "merged states forget how many values were nan",
+        "        self.nans[where] += other.nans\n",
+        "",
+        "evaluation",
+    ),
+    fault(
+        "state-ties",
+        "evaluation/_state.py",
+        "of equally hard samples those that come later are not considered, nor nan",
+        "hard = ~(values < self.value[-1])",
+        "hard = values > self.value[-1]",
+        "evaluation",
+    ),
+    # ---- how arrays lie, and their types ----
+    fault(
+        "half-v3-rounding",
+        "csrc/half.h",
+        "bfloat16 is rounded away from even, at level v3 alone",
+        "_mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);",
+        "_mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x8000)), 16);",
+        "layouts",
+        "functional",
+    ),
+    fault(
+        "half-truncated",
+        "csrc/half.h",
+        "results of float16 are cut off rather than rounded, eight at a time",
+        "_mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT)",
+        "_mm256_cvtps_ph(x, _MM_FROUND_TO_ZERO)",
+        "layouts",
+        "functional",
+    ),
+    fault(
+        "reversed-input",
+        "csrc/convert.h",
+        "an array with a negative stride is read forwards",
+        "  if (stride == (ptrdiff_t)sizeof(R) && type == FL_THIS_TYPE) {\n    memcpy(out, p,",
+        "  if ((stride == (ptrdiff_t)sizeof(R) || -stride == (ptrdiff_t)sizeof(R)) && type == FL_THIS_TYPE) {\n    memcpy(out, p,",
+        "layouts",
+    ),
+    fault(
+        "misaligned-input",
+        "_kernels.pyx",
+        "a misaligned array is read from the aligned address below",
+        "    view.data = <char *>cnp.PyArray_DATA(a)\n    view.type = type_code(a)",
+        "    view.data = <char *>(<size_t>cnp.PyArray_DATA(a) // cnp.PyArray_ITEMSIZE(a) * cnp.PyArray_ITEMSIZE(a))\n"
+        "    view.type = type_code(a)",
+        "layouts",
+    ),
+    fault(
+        "merged-axes",
+        "_kernels.pyx",
+        "axes are merged that run in opposite directions",
+        "if n and view.stride[n - 1] == step * size:",
+        "if n and abs(view.stride[n - 1]) == abs(step * size):",
+        "layouts",
+    ),
+    # ---- blocks, threads, processes ----
+    fault(
+        "blocks-threads",
+        "_kernels.pyx",
+        "with more than one thread the last block is not computed",
+        'for b in prange(done, done + n, nogil=True, num_threads=threads, schedule="dynamic", chunksize=chunk):',
+        'for b in prange(done, done + n - 1, nogil=True, num_threads=threads, schedule="dynamic", chunksize=chunk):',
+        "threads",
+        "layouts",
+    ),
+    fault(
+        "blocks-ctrl-c",
+        "_kernels.pyx",
+        "Ctrl-C is not heard between groups of blocks",
+        "        PyErr_CheckSignals()\n        done += n",
+        "        done += n",
+        "processes",
+    ),
+    fault(
+        "fork-threads",
+        "_threads.py",
+        "a forked child computes with threads, which hangs",
+        "    global _forked\n    _forked = True",
+        "    global _forked\n    _forked = False",
+        "processes",
+    ),
+    # ---- plans and checks ----
+    fault(
+        "mean-of-weights",
+        "_plan.py",
+        "the weighted mean of elements divides by their number",
+        "result = self._reduced(total, self.total_weight) if values is None else values",
+        "result = self._reduced(total, self.x.size) if values is None else values",
+        "reductions",
+    ),
+    fault(
+        "mean-of-nothing",
+        "_plan.py",
+        "the mean of no samples is 0",
+        "return total / weight if weight else math.nan",
+        "return total / weight if weight else 0.0",
+        "nonfinite",
+        "reductions",
+    ),
+    fault(
+        "late-domain",
+        "_plan.py",
+        "an element outside the domain is refused after out has been overwritten",
+        "                if out is not None:\n                    self._check_domain()",
+        "                if out is None:\n                    self._check_domain()",
+        "errors",
+    ),
+    fault(
+        "overlap-check",
+        "_check.py",
+        "out may overlap an input",
+        "        if _overlap(value, a):\n",
+        "        if False:\n",
+        "errors",
+    ),
+    fault(
+        "shape-check",
+        "_check.py",
+        "arrays of different shapes are broadcast",
+        "    if a.ndim and b.ndim:\n",
+        "    if a.ndim and b.ndim and a.ndim != b.ndim:\n",
+        "errors",
+    ),
+)
