@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 
 import mutants
-from faults import FAULTS, Fault
+from faults import FAULTS, ROOT, Fault
 
 every_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 
@@ -115,7 +114,7 @@ def test_the_table_says_what_found_each_fault(tmp_path: Path) -> None:
     }
     mutants.write_table(page, mutants.table(faults, results))
     text = page.read_text()
-    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert (text[:7], text[-6:], text.count("old")) == ("before\n", "after\n", 0)
     assert "| what one is | `csrc/a.h` | `test_a.py::test_two` (SIGSEGV) | 3 |" in text
     assert "| what two is | `csrc/a.h` | **neither** | 70 |" in text
 

@@ -1,8 +1,8 @@
 """The faults that mutants.py plants: each a small change of the sources that some test must notice.
 
 They are spread over all engines, and are the slips that such code invites: a tail that is dropped, a weight of the wrong class, a
-check that is gone, digits that are lost, a case that only one type, layout, CPU level or number of threads meets. A fault's text must
-occur once in its file: a test sees to that, so that whoever rewrites a line also rewrites the fault.
+check that is gone, digits that are lost, a case that only one type, layout, CPU level or number of threads meets. A fault's text
+must occur once in its file: a test sees to that, so that whoever rewrites a line also rewrites the fault.
 """
 
 from __future__ import annotations
@@ -544,7 +544,7 @@ FAULTS = (
         "csrc/convert.h",
         "an array with a negative stride is read forwards",
         "  if (stride == (ptrdiff_t)sizeof(R) && type == FL_THIS_TYPE) {\n    memcpy(out, p,",
-        "  if ((stride == (ptrdiff_t)sizeof(R) || -stride == (ptrdiff_t)sizeof(R)) && type == FL_THIS_TYPE) {\n    memcpy(out, p,",
+        "  if (stride * stride == (ptrdiff_t)(sizeof(R) * sizeof(R)) && type == FL_THIS_TYPE) {\n    memcpy(out, p,",
         "layouts",
     ),
     fault(

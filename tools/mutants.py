@@ -1,9 +1,9 @@
 """Does the test suite bite? Plants the faults of faults.py, one at a time, and waits for a test to fail: `make mutants`.
 
-Nothing here touches the sources. They are copied to build/mutants/clean and compiled there, and copied from there for each job: in
-such a tree a fault is planted, the extension that needs it is compiled again, the tests run, and everything is put back.
+Nothing here touches the sources. They are copied to build/mutants/clean and compiled there, and from there to a tree for each
+job: in it a fault is planted, the extension that needs it is compiled again, the tests run, and everything is put back.
 
-The files of tests that a fault names run first, then the rest of the quick tier; the full tier only if all of these pass. A fault is
+The files of tests that a fault names run first, then the rest of the quick tier; the full tier only if all these pass. A fault is
 
     quick     found by the quick tier, as it should be
     full      found by the full tier alone
