@@ -421,6 +421,21 @@ def test_every_half_precision_number_is_read_and_rounded_right(dtype: str, isa: 
     assert np.array_equal(got.astype(np.float32), scaled.astype(np.float32))
 
 
+@pytest.mark.parametrize("dtype", half_types())
+def test_halfway_between_two_halves_is_rounded_to_even(dtype: str, isa: str) -> None:
+    """The gradient of mse, 2 (x - t) times the weight, is halfway between two neighbours."""
+    kind = half(dtype)
+    number = np.arange(65536, dtype=np.uint16).view(kind).astype(np.float32)
+    low, high = number[:-1], number[1:]
+    with np.errstate(invalid="ignore"):
+        between = (low >= 1e-37) & (high < 1e38)
+    middle = low[between] / 2 + high[between] / 2
+    for sign in (1, -1):
+        x = np.full(middle.size, sign).astype(kind)
+        got = fl.mse.grad(x, np.zeros_like(x), sample_weight=middle / 2, reduction="sum")
+        assert np.array_equal(got.astype(np.float32), (sign * middle).astype(kind).astype(np.float32))
+
+
 def test_promotion_of_scalars() -> None:
     """Python scalars are weak, as in NumPy 2: they do not widen float32."""
     x = np.float32([0.25, 0.5])
