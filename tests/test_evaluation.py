@@ -644,6 +644,18 @@ def test_worst_of_random_ties_merges_in_any_order():
         assert total.index.tolist() == order[:k].tolist()
 
 
+def test_worst_of_random_ties_in_pieces_of_any_order():
+    """Ties and nan that come when the list is full already, and samples that come after later ones."""
+    rng = np.random.default_rng(1)
+    values = rng.choice([0.0, 1.0, 2.0, np.nan], 500, p=[0.6, 0.2, 0.19, 0.01])
+    order = np.lexsort((np.arange(500), -values, ~np.isnan(values)))
+    for k in (1, 3, 7, 50, 300):
+        worst = Worst(k)
+        for start in rng.permutation(np.arange(0, 500, 37)):
+            worst.add(values[start : start + 37], int(start), None)
+        assert worst.index.tolist() == order[:k].tolist()
+
+
 def test_ignored_samples_are_never_the_hardest():
     logits, target = classes(50)
     target[:48] = -100

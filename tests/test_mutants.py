@@ -90,6 +90,16 @@ def test_a_run_that_did_not_happen_is_no_verdict() -> None:
         mutants.verdict("ERROR: unrecognized arguments: --full", 4)
 
 
+@pytest.mark.parametrize(("again", "without", "caused"), [(False, True, True), (True, True, False), (False, False, False)])
+def test_a_failure_that_the_fault_does_not_cause_is_none(
+    again: bool, without: bool, caused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = {tmp_path: again, mutants.CLEAN: without}
+    monkeypatch.setattr(mutants, "run_tests", lambda tree, *args: mutants.Run(ends[tree]))
+    assert mutants.is_caused("tests/test_a.py::test_two[x]", tmp_path, "quick", tmp_path / "log") is caused
+    assert mutants.is_caused("tests/test_a.py::test_two[x] (SIGSEGV)", tmp_path, "quick", tmp_path / "log")
+
+
 def test_a_tree_is_put_back(tmp_path: Path) -> None:
     clean, tree = tmp_path / "clean", tmp_path / "tree"
     (clean / "folder").mkdir(parents=True)
