@@ -10,7 +10,7 @@ The files of tests that a fault names run first, then the rest of the quick tier
     neither   found by no test
     build     not a fault at all: it does not compile
 
-Only the first will do. Whatever makes pytest fail counts: a crash of the interpreter, a test that hangs; and a test that fails, if
+Only the first will do. Whatever makes pytest fail counts: a crash of the interpreter, a test that hangs; a test that fails, if
 it fails again alone and passes without the fault (tests that measure times fail on a busy machine for no other reason).
 """
 
