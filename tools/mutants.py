@@ -42,7 +42,7 @@ WORK = ROOT / "build" / "mutants"
 CLEAN = WORK / "clean"
 RESULTS = WORK / "results.jsonl"
 PAGE = ROOT / "CONTRIBUTING.md"
-STALL = {"quick": 180, "full": 600}  # seconds in which no test ends, after which pytest is taken to hang
+STALL = {"quick": 300, "full": 600}  # seconds in which no test ends, after which pytest is taken to hang
 NOT_RUN = ("tests/peers", "tests/test_mutants.py")  # of other libraries' results; of the sources as they should be
 COPIED = ("src", "tests", "setup.py", "pyproject.toml")  # what a result depends on
 
@@ -122,8 +122,10 @@ def quick_compiler() -> Path:
     """The C compiler, told to optimise little whatever else it is told: a third of the time, and the same arithmetic."""
     script = WORK / "cc"
     compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
-    script.write_text(f'#!/bin/sh\nexec {compiler} "$@" -O1\n')
-    script.chmod(0o755)
+    text = f'#!/bin/sh\nexec {compiler} "$@" -O1\n'
+    if not script.exists() or script.read_text() != text:  # another job may be running it
+        script.write_text(text)
+        script.chmod(0o755)
     return script
 
 
