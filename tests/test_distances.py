@@ -202,6 +202,16 @@ def test_every_shape(width: int, dtype: str, metric: str, isa: str) -> None:
 
 
 @every_metric
+@every_dtype
+@pytest.mark.parametrize("width", [511, 512, 513, 1100])
+def test_rows_of_many_dimensions(width: int, dtype: str, metric: str, isa: str) -> None:
+    """Products are added up in stretches of dimensions."""
+    rng = np.random.default_rng(9)
+    x, y = rng.normal(size=(7, width)).astype(dtype), rng.normal(size=(9, width)).astype(dtype)
+    close(fl.pairwise_distances(x, y, metric=metric), _reference.pairwise_distances(x, y, metric=metric))
+
+
+@every_metric
 def test_sizes_about_those_of_tiles(metric: str, isa: str) -> None:
     rng = np.random.default_rng(7)
     for n, m in ((63, 65), (64, 64), (65, 129), (127, 257), (513, 31)):

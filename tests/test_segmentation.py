@@ -553,6 +553,15 @@ print(peak() - before)
     assert float(done.stdout) < 15
 
 
+def test_more_blocks_than_are_summed_at_once(isa: str) -> None:
+    """Of a thousand classes: each item is what it is alone."""
+    rng = np.random.default_rng(12)
+    x, y = rng.standard_normal((3, 1000, 800), np.float32), rng.integers(0, 1000, (3, 800))
+    together = fl.dice(x, y, reduction="none")
+    alone = [fl.dice(x[i : i + 1], y[i : i + 1], reduction="none")[0] for i in range(3)]
+    assert np.array_equal(together, np.stack(alone))
+
+
 # -- Wrong input -------------------------------------------------------------------------------------
 
 
