@@ -185,6 +185,22 @@ def test_many_equal_distances_in_many_tiles(mining: str, squared: bool, dtype: s
     np.testing.assert_allclose(got, grad, rtol=0, atol=(1e-6 if dtype == "float32" else 1e-13) * np.abs(grad).max())
 
 
+@every_mining
+@every_dtype
+def test_distances_that_crowd_together(mining: str, dtype: str, isa: str) -> None:
+    """One row is far away: of the buckets, equally wide, a few hold nearly all distances."""
+    rng = np.random.default_rng(13)
+    x = np.append(rng.integers(0, 32, 300), 4000)[:, None].astype(dtype)
+    for classes in (2, 3, 7):
+        labels = rng.integers(0, classes, len(x))
+        values, active, valid, _ = dense(x, labels, mining, 5.0, False)
+        for average, counts in (("active", active), ("valid", valid)):
+            kw = {"mining": mining, "margin": 5.0, "average": average}
+            numerator, denominator = fl.batch_triplet.terms(x, labels, **kw)
+            assert np.array_equal(denominator, counts)
+            np.testing.assert_allclose(numerator, values, rtol=2e-6 if dtype == "float32" else 1e-13, atol=1e-6)
+
+
 @every("classes", [1, 2, 5, 64, 400])
 @every_mining
 def test_few_classes_and_many(mining: str, classes: int, isa: str) -> None:
