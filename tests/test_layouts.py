@@ -142,6 +142,15 @@ def test_layout_of_many_axes(loss: fl.Loss, dtype: str, layout: Layout, isa: str
         close(got.reshape(expected.shape), expected)
 
 
+@every_dtype
+def test_axes_that_run_in_opposite_directions(dtype: str, isa: str) -> None:
+    """They are not one long axis, though their strides would fit."""
+    x = np.random.default_rng(0).normal(size=(3, 5, 7)).astype(dtype)
+    for axes in ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2)):
+        turned = np.flip(x, axes)
+        assert np.array_equal(fl.mae(turned, np.zeros_like(x), reduction="none"), np.abs(turned))
+
+
 @every("axis", [0, 1, 2, 3, -1, -2, -3, -4])
 @every_dtype
 @every_rowwise
