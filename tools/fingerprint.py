@@ -1,12 +1,12 @@
-"""Fingerprint of every result: one hash per loss variant, dtype and CPU level, to show that a change leaves all bits as they were.
+"""Fingerprint of every result: a hash per loss variant, dtype and CPU level, to show that a change leaves all bits as they were.
 
     python tools/fingerprint.py /tmp/before.txt                            # of the build that is imported
     python tools/fingerprint.py /tmp/after.txt --compare /tmp/before.txt   # prints the first lines that differ and exits 1
 
-A line's hash covers value ("none", "sum", "mean"), gradient and Hessian, with and without sample weights, at several sizes and with
-1 and 2 threads; shapes and layouts that the samplers do not draw (many classes, long rows, strided arrays) and the functions that
-are not losses have lines of their own. Sign and payload of a nan are not results and are not compared. Imports fastloss, NumPy and
-tests/cases.py. Lines are comparable between builds on one machine, with one version of NumPy.
+A line's hash covers value ("none", "sum", "mean"), gradient and Hessian, with and without sample weights, at several sizes and
+with 1 and 2 threads; shapes and layouts that the samplers do not draw (many classes, long rows, strided arrays) and the functions
+that are not losses have lines of their own. Sign and payload of a nan are not results and are not compared. Imports fastloss,
+NumPy and tests/cases.py. Lines are comparable between builds on one machine, with one version of NumPy.
 """
 
 from __future__ import annotations
@@ -208,11 +208,20 @@ def add_functions(digest: Digest, dtype: str) -> None:
 
 def add_sequences(digest: Digest, dtype: str) -> None:
     """CTC's loss and functions on longer sequences, confident ones, wide ones, and labels that do not fit."""
-    for samples, frames, classes, labels, scale in ((3, 150, 33, 40, 2), (2, 60, 1003, 17, 30), (5, 9, 5, 9, 1), (2, 400, 7, 90, 100)):
+    for samples, frames, classes, labels, scale in (
+        (3, 150, 33, 40, 2),
+        (2, 60, 1003, 17, 30),
+        (5, 9, 5, 9, 1),
+        (2, 400, 7, 90, 100),
+    ):
         rng = np.random.default_rng(frames)
         x = (rng.normal(size=(samples, frames, classes)) * scale).astype(dtype)
         targets = rng.integers(1, classes, (samples, labels))
-        for options in ({}, {"target_lengths": rng.integers(0, labels + 1, samples)}, {"input_lengths": np.full(samples, frames - 3)}):
+        for options in (
+            {},
+            {"target_lengths": rng.integers(0, labels + 1, samples)},
+            {"input_lengths": np.full(samples, frames - 3)},
+        ):
             digest.call(add_loss, digest, fl.ctc, (x, targets), {**options, "zero_infinity": True}, brief=True)
             digest.call(fl.ctc, x, targets, **options, reduction="none")
             digest.call(fl.ctc_align, x, targets, **options)
@@ -261,7 +270,7 @@ def main() -> int:
     with np.errstate(all="ignore"):
         found = fingerprint()
     chosen.out.write_text("\n".join(found) + "\n")
-    print(f"{len(found)} lines, {len(set(line.rsplit(' ', 1)[1] for line in found))} distinct, of {fl.__file__}")
+    print(f"{len(found)} lines, {len({line.rsplit(' ', 1)[1] for line in found})} distinct, of {fl.__file__}")
     if chosen.compare is None:
         return 0
     expected = chosen.compare.read_text().splitlines()
