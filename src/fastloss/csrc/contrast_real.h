@@ -22,13 +22,19 @@ FL_INLINE double FN(squares)(ptrdiff_t n, const R *x, double power) {
   return vsum_f64(sum[0] + sum[1]);
 }
 
+/* The largest |x|, nan passed over. */
+FL_INLINE double FN(largest_size)(ptrdiff_t n, const R *x) {
+  V top = FN(vset)(0);
+  for (ptrdiff_t d = 0; d < n; d += LANES) top = vmax(vabs(vload(x + d)), top);
+  return (double)vtop(top);
+}
+
 static void FN(contrast_measure)(ptrdiff_t n, const void *x_, double *power, double *inverse) {
   const R *x = x_;
   double sum = FN(squares)(n, x, 1);
   *power = 1;
   if (!(sum > 0x1p-900 && sum < 0x1p900)) {
-    double top = 0;
-    for (ptrdiff_t d = 0; d < n; d++) top = fmax(top, fabs((double)x[d]));
+    const double top = FN(largest_size)(n, x);
     if (sum != sum || top == INFINITY) {
       *inverse = NAN;
       return;
