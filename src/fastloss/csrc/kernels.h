@@ -217,8 +217,10 @@ typedef struct {
 
 /* The pointwise losses: name, how a float's sum is made (through its double twin, or 0: from float values), and which operands'
    extremes are wanted, to check that they lie in the loss's domain (FL_SIZE_T: those of |t|, for labels of -1 and 1). FL_TWO: two
-   arguments have derivatives. */
-enum { FL_X = 1, FL_T = 2, FL_Z = 4, FL_TWO = 8, FL_SIZE_T = 16 };
+   arguments have derivatives. FL_COSTLY: a loss beside which weights of 1, read and multiplied by, are not felt; it has the same loop with
+   and without weights. FL_HESS_ALONE: the Hessian alone has a loop of its own, as compilers contract it otherwise. */
+enum { FL_X = 1, FL_T = 2, FL_Z = 4, FL_TWO = 8, FL_SIZE_T = 16, FL_COSTLY = 32, FL_HESS_ALONE = 64 };
+enum { FL_NO_WEIGHTS, FL_WEIGHTS, FL_ANY_WEIGHTS }; /* what a loop is made for */
 #define FL_REGRESSION_LOSSES(LOSS)                                                                                       \
   LOSS(mse, mse_f64, 0)                                                                                                  \
   LOSS(mae, mae_f64, 0)                                                                                                  \
@@ -234,7 +236,7 @@ enum { FL_X = 1, FL_T = 2, FL_Z = 4, FL_TWO = 8, FL_SIZE_T = 16 };
   LOSS(gaussian_nll, 0, FL_Z | FL_TWO)
 #define FL_CLASSIFICATION_LOSSES(LOSS)                                                                                   \
   LOSS(binary_cross_entropy, 0, FL_X | FL_T)                                                                             \
-  LOSS(binary_cross_entropy_with_logits, 0, FL_T)                                                                        \
+  LOSS(binary_cross_entropy_with_logits, 0, FL_T | FL_HESS_ALONE)                                                        \
   LOSS(logistic, 0, FL_T)                                                                                                \
   LOSS(hinge, hinge_f64, FL_SIZE_T)                                                                                      \
   LOSS(squared_hinge, squared_hinge_f64, FL_SIZE_T)                                                                      \
@@ -243,14 +245,14 @@ enum { FL_X = 1, FL_T = 2, FL_Z = 4, FL_TWO = 8, FL_SIZE_T = 16 };
   LOSS(exponential, 0, FL_SIZE_T)
 /* Losses that floats too compute in double, value and derivatives: name, the function that floats use, extremes. */
 #define FL_DOUBLE_LOSSES(LOSS)                                                                                           \
-  LOSS(msle, msle_brief_f64, FL_X | FL_T)                                                                                \
-  LOSS(poisson_nll_full, poisson_nll_full_brief_f64, FL_T)                                                               \
-  LOSS(poisson_nll_rate, poisson_nll_rate_f64, FL_X | FL_T)                                                              \
-  LOSS(poisson_nll_rate_full, poisson_nll_rate_full_f64, FL_X | FL_T)                                                    \
-  LOSS(tweedie, tweedie_brief_f64, FL_T)                                                                                 \
-  LOSS(tweedie_normal, tweedie_normal_f64, FL_T)                                                                         \
-  LOSS(tweedie_three_halves, tweedie_three_halves_f64, FL_T)                                                             \
-  LOSS(tweedie_poisson, tweedie_poisson_brief_f64, FL_T)                                                                 \
+  LOSS(msle, msle_brief_f64, FL_X | FL_T | FL_COSTLY)                                                                    \
+  LOSS(poisson_nll_full, poisson_nll_full_brief_f64, FL_T | FL_COSTLY)                                                   \
+  LOSS(poisson_nll_rate, poisson_nll_rate_f64, FL_X | FL_T | FL_COSTLY)                                                  \
+  LOSS(poisson_nll_rate_full, poisson_nll_rate_full_f64, FL_X | FL_T | FL_COSTLY)                                        \
+  LOSS(tweedie, tweedie_brief_f64, FL_T | FL_COSTLY)                                                                     \
+  LOSS(tweedie_normal, tweedie_normal_f64, FL_T | FL_COSTLY)                                                             \
+  LOSS(tweedie_three_halves, tweedie_three_halves_f64, FL_T | FL_COSTLY)                                                 \
+  LOSS(tweedie_poisson, tweedie_poisson_brief_f64, FL_T | FL_COSTLY)                                                     \
   LOSS(sigmoid_focal, sigmoid_focal_brief_f64, FL_T)                                                                     \
   LOSS(sigmoid_focal_square, sigmoid_focal_square_brief_f64, FL_T)
 #define FL_ENERGY_LOSSES(LOSS) LOSS(contrastive_divergence, 0, FL_TWO)

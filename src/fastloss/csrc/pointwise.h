@@ -88,12 +88,14 @@ FL_INLINE void FN(fetch_out)(const void *p, ptrdiff_t i) {
   __builtin_prefetch((const char *)((const R *)p + i) + FL_LINES_AHEAD, 1);
 }
 
+/* Elements i .. i + LANES; their weights are at w_at, and their gradients go to g_at. */
 FL_INLINE void FN(step)(FN(point_function) f, point_function_f64 wide, int ranged, int want, int weighted,
-                        const fl_pointwise *job, FN(carry) *c, V scale, const V *p, const vd *wide_p, ptrdiff_t i) {
+                        const fl_pointwise *job, FN(carry) *c, V scale, const V *p, const vd *wide_p, ptrdiff_t i,
+                        ptrdiff_t w_at, ptrdiff_t g_at) {
   FN(fetch)(job->x, i), FN(fetch)(job->t, i);
   if (job->z) FN(fetch)(job->z, i);
   const V x = vload((const R *)job->x + i), t = vload((const R *)job->t + i), one = FN(vset)(1);
-  const V z = job->z ? vload((const R *)job->z + i) : one, w = weighted ? vload((const R *)job->w + i) : one;
+  const V z = job->z ? vload((const R *)job->z + i) : one, w = weighted ? vload((const R *)job->w + w_at) : one;
 #if FL_REAL_BITS == 32
   halves h;
   if (wide && (!f || (want & FL_VALUE))) h = in_halves(wide, job, wide_p, z, i);
@@ -115,9 +117,10 @@ FL_INLINE void FN(step)(FN(point_function) f, point_function_f64 wide, int range
 #endif
   }
   const V s = weighted ? FN(times)(scale, w) : scale;
-  if (want & FL_GRAD) FN(fetch_out)(job->grad, i), vstore((R *)job->grad + i, at.grad * s);
+  if (want & FL_GRAD) FN(fetch_out)(job->grad, g_at), vstore((R *)job->grad + g_at, at.grad * s);
   if (want & FL_HESS) FN(fetch_out)(job->hess, i), vstore((R *)job->hess + i, at.hess * s);
-  if ((ranged & FL_TWO) && (want & FL_GRAD)) FN(fetch_out)(job->grad2, i), vstore((R *)job->grad2 + i, at.grad2 * s);
+  if ((ranged & FL_TWO) && (want & FL_GRAD))
+    FN(fetch_out)(job->grad2, g_at), vstore((R *)job->grad2 + g_at, at.grad2 * s);
   if ((ranged & FL_TWO) && (want & FL_HESS)) FN(fetch_out)(job->hess2, i), vstore((R *)job->hess2 + i, at.hess2 * s);
 }
 
@@ -155,11 +158,17 @@ FL_INLINE void FN(drop_beyond)(vd sum[2], ptrdiff_t left) {
     sum[h] = vdrop(vle(vset_f64((double)(left - h * LANES_F64)), lanes), sum[h]);
 }
 
+/* `weighted`: FL_NO_WEIGHTS, FL_WEIGHTS, or FL_ANY_WEIGHTS: one loop for both. Weights that are missing there, and gradients that
+   nobody wants in a loop of both derivatives, are one register in place of an array: their index stays 0. */
 FL_INLINE void FN(weighted_loop)(FN(point_function) f, point_function_f64 wide, int ranged, int want, int weighted,
                                  fl_pointwise *out) {
   const ptrdiff_t whole = out->n / LANES * LANES, left = out->n - whole;
   fl_pointwise job = *out;
   FN(room) room;
+  R ones[LANES], unwanted[LANES];
+  const int no_weights = weighted == FL_ANY_WEIGHTS && !job.w, no_grad = want == (FL_GRAD | FL_HESS) && !job.grad;
+  const ptrdiff_t w_mask = no_weights ? 0 : -1, g_mask = no_grad ? 0 : -1;
+  if (weighted == FL_ANY_WEIGHTS) vstore(ones, FN(vset)(1));
   const V scale = FN(vset)((R)job.scale);
   V p[4];
   vd wide_p[4], sum[2] = {vset_f64(0), vset_f64(0)};
@@ -167,9 +176,11 @@ FL_INLINE void FN(weighted_loop)(FN(point_function) f, point_function_f64 wide, 
   const V top = FN(vset)((R)INFINITY);
   FN(carry) c = {{sum[0], sum[1]}, top, -top, top, -top, top, -top};
   for (int turn = 0; turn < 2; turn++) {
-    const fl_pointwise here = job; /* a copy of our own, which no store can change */
+    fl_pointwise here = job; /* a copy of our own, which no store can change */
+    if (no_weights) here.w = ones;
+    if (no_grad) here.grad = here.grad2 = unwanted;
     for (ptrdiff_t i = 0; i + LANES <= here.n; i += LANES)
-      FN(step)(f, wide, ranged, want, weighted, &here, &c, scale, p, wide_p, i);
+      FN(step)(f, wide, ranged, want, weighted, &here, &c, scale, p, wide_p, i, i & w_mask, i & g_mask);
     if (turn) FN(drop_beyond)(c.sum, left), FN(move_out)(out, whole, &room);
     sum[0] += c.sum[0], sum[1] += c.sum[1];
     c.sum[0] = c.sum[1] = vset_f64(0);
@@ -182,21 +193,31 @@ FL_INLINE void FN(weighted_loop)(FN(point_function) f, point_function_f64 wide, 
   if (ranged & FL_Z) out->z_low = -(double)vtop(-c.z_low), out->z_high = (double)vtop(c.z_high);
 }
 
+/* Loops of their own for weights where these would be felt. Values of doubles have them always: their last product is contracted
+   with the sum, in place of which the product with the weight would be, and the sum would be of other bits. */
 FL_INLINE void FN(loop)(FN(point_function) f, point_function_f64 wide, int ranged, int want, fl_pointwise *job) {
-  if (job->w)
-    FN(weighted_loop)(f, wide, ranged, want, 1, job);
+  const int costly = (ranged & FL_COSTLY) && (FL_REAL_BITS == 32 || !(want & FL_VALUE));
+  if (costly || (want & FL_HESS))
+    FN(weighted_loop)(f, wide, ranged, want, FL_ANY_WEIGHTS, job);
+  else if (job->w)
+    FN(weighted_loop)(f, wide, ranged, want, FL_WEIGHTS, job);
   else
-    FN(weighted_loop)(f, wide, ranged, want, 0, job);
+    FN(weighted_loop)(f, wide, ranged, want, FL_NO_WEIGHTS, job);
 }
 
-/* One entry of the table: the combinations that callers ask for get loops of their own. */
+/* One entry of the table: the combinations that callers ask for often get loops of their own. */
 #define FL_DEFINE_LOOPS(name, point, wide, ranged)                                                                       \
   static void FN(name##_job)(fl_pointwise * job) {                                                                       \
     switch (job->want) {                                                                                                 \
       case FL_VALUE: FN(loop)(point, wide, ranged, FL_VALUE, job); break;                                                \
       case FL_GRAD: FN(loop)(point, wide, ranged, FL_GRAD, job); break;                                                  \
       case FL_VALUE | FL_GRAD: FN(loop)(point, wide, ranged, FL_VALUE | FL_GRAD, job); break;                            \
-      case FL_HESS: FN(loop)(point, wide, ranged, FL_HESS, job); break;                                                  \
+      case FL_HESS:                                                                                                      \
+        if ((ranged) & FL_HESS_ALONE) {                                                                                  \
+          FN(loop)(point, wide, ranged, FL_HESS, job);                                                                   \
+          break;                                                                                                         \
+        }                                                                                                                \
+        __attribute__((fallthrough));                                                                                    \
       default: FN(loop)(point, wide, ranged, FL_GRAD | FL_HESS, job); break;                                             \
     }                                                                                                                    \
   }
