@@ -106,26 +106,53 @@ FL_INLINE void FN(long_rows)(FN(summand_function) f, summand_function_f64 wide, 
   }
 }
 
-/* Rows of few registers: the vectors do not see where a row ends. */
+/* The last elements of a group of rows, fewer than a register (as in pointwise.h). */
+typedef struct {
+  R x[LANES], t[LANES], z[LANES], u[LANES], grad[LANES], grad2[LANES];
+} FN(sum_room);
+
+static void FN(sum_move_in)(fl_sums *job, ptrdiff_t from, ptrdiff_t left, FN(sum_room) *room) {
+  const size_t bytes = (size_t)left * sizeof(R);
+  for (int k = 0; k < LANES; k++) room->x[k] = room->t[k] = (R)0.5, room->z[k] = room->u[k] = 0;
+  memcpy(room->x, (const R *)job->x + from, bytes);
+  memcpy(room->t, (const R *)job->t + from, bytes);
+  if (job->z) memcpy(room->z, (const R *)job->z + from, bytes);
+  if (job->u) memcpy(room->u, (const R *)job->u + from, bytes);
+  job->x = room->x, job->t = room->t, job->z = job->z ? room->z : NULL, job->u = job->u ? room->u : NULL;
+  job->grad = room->grad, job->grad2 = room->grad2;
+}
+
+static void FN(sum_move_out)(const fl_sums *job, ptrdiff_t from, ptrdiff_t left, const FN(sum_room) *room) {
+  if (job->grad) memcpy((R *)job->grad + from, room->grad, (size_t)left * sizeof(R));
+  if (job->grad2) memcpy((R *)job->grad2 + from, room->grad2, (size_t)left * sizeof(R));
+}
+
+/* Rows of few registers: the vectors do not see where a row ends. As many rows as a register has lanes end where one does. */
 FL_INLINE void FN(short_rows)(FN(summand_function) f, summand_function_f64 wide, int flags, int want, const fl_sums *job,
                               FN(sum_carry) *c) {
-  double value[FL_STRETCH + LANES];
-  R scale[FL_STRETCH + LANES];
-  const ptrdiff_t C = job->C, group = FL_STRETCH / C;
-  for (ptrdiff_t i = 0; i < FL_STRETCH + LANES; i++) scale[i] = (R)job->scale;
+  enum { ROOM = FL_STRETCH > 4 * LANES * LANES ? FL_STRETCH : 4 * LANES * LANES };
+  double value[ROOM];
+  R scale[ROOM];
+  FN(sum_room) room;
+  const ptrdiff_t C = job->C, turns = FL_STRETCH / (C * LANES), group = turns > 1 ? turns * LANES : LANES;
+  for (ptrdiff_t i = 0; i < ROOM; i++) scale[i] = (R)job->scale;
   for (ptrdiff_t r = 0; r < job->rows; r += group) {
     const ptrdiff_t rows = job->rows - r < group ? job->rows - r : group, n = rows * C, base = r * C;
+    const ptrdiff_t whole = n / LANES * LANES;
     if (job->weight && (want & FL_GRAD))
       for (ptrdiff_t k = 0; k < rows; k++)
         for (ptrdiff_t j = 0; j < C; j++) scale[k * C + j] = (R)(job->scale * job->weight[r + k]);
-    for (ptrdiff_t i = 0; i < n; i += LANES) {
-      const V s = vload(scale + i);
-      FN(sum_values) v;
-      if (i + LANES <= n)
-        v = FN(sum_step)(f, wide, flags, want, job, c, s, base + i, LANES, 1);
-      else
-        v = FN(sum_step)(f, wide, flags, want, job, c, s, base + i, n - i, 0);
-      if (want & FL_VALUE) memcpy(value + i, &v, sizeof v);
+    fl_sums from = *job;
+    for (int turn = 0; turn < 2; turn++) {
+      const fl_sums here = from; /* a copy of our own, which no store can change */
+      const ptrdiff_t start = turn ? whole : 0, stop = turn ? n : whole, shift = turn ? -whole : base;
+      for (ptrdiff_t i = start; i < stop; i += LANES) {
+        FN(sum_values) v = FN(sum_step)(f, wide, flags, want, &here, c, vload(scale + i), shift + i, LANES, 1);
+        if (want & FL_VALUE) memcpy(value + i, &v, sizeof v);
+      }
+      if (turn) FN(sum_move_out)(job, base + whole, n - whole, &room);
+      if (whole == n) break;
+      if (!turn) FN(sum_move_in)(&from, base + whole, n - whole, &room);
     }
     if (want & FL_VALUE)
       for (ptrdiff_t k = 0; k < rows; k++) {
