@@ -305,12 +305,11 @@ static void FN(region_softmax_slopes)(const fl_region *b) {
     hidden += ignored;                                                                                                   \
     out[i] = good & !ignored ? (R)(int32_t)y : -1;                                                                       \
   }
-/* `type` is unsigned, of the labels' size; `most` is the largest label their own type holds; may be negative if `sign`. */
-#define FL_READ_LABELS(type, name, most, sign)                                                                           \
-  static ptrdiff_t FN(labels_##name)(const char *in, ptrdiff_t stride, ptrdiff_t n, int64_t classes, int has_ignore,     \
+/* `type` is unsigned, of the labels' size; `last` is the largest label that there may be, `skips` whether `ignore` may occur. */
+#define FL_READ_LABELS(type, name)                                                                                       \
+  static ptrdiff_t FN(labels_##name)(const char *in, ptrdiff_t stride, ptrdiff_t n, int64_t last_, int skips,            \
                                      int64_t ignore, R *restrict out, ptrdiff_t *bad) {                                  \
-    const type last = (type)(classes - 1 < most ? classes - 1 : most), skip = (type)ignore;                              \
-    const int skips = has_ignore && ignore <= most && ignore >= (sign ? -most - 1 : 0);                                  \
+    const type last = (type)last_, skip = (type)ignore;                                                                  \
     ptrdiff_t hidden = 0;                                                                                                \
     int wrong = 0;                                                                                                       \
     if (stride == (ptrdiff_t)sizeof(type) && !skips)                                                                     \
@@ -328,32 +327,31 @@ static void FN(region_softmax_slopes)(const fl_region *b) {
     }                                                                                                                    \
     return hidden;                                                                                                       \
   }
-FL_READ_LABELS(uint8_t, i8, INT8_MAX, 1)
-FL_READ_LABELS(uint16_t, i16, INT16_MAX, 1)
-FL_READ_LABELS(uint32_t, i32, INT32_MAX, 1)
-FL_READ_LABELS(uint64_t, i64, INT64_MAX, 1)
-FL_READ_LABELS(uint8_t, u8, UINT8_MAX, 0)
-FL_READ_LABELS(uint16_t, u16, UINT16_MAX, 0)
-FL_READ_LABELS(uint32_t, u32, (int64_t)UINT32_MAX, 0)
-FL_READ_LABELS(uint64_t, u64, INT64_MAX, 0)
+FL_READ_LABELS(uint8_t, 1)
+FL_READ_LABELS(uint16_t, 2)
+FL_READ_LABELS(uint32_t, 4)
+FL_READ_LABELS(uint64_t, 8)
 #undef FL_LABEL_LOOP
 #undef FL_READ_LABELS
 
-#define FL_LABELS_OF(TYPE, name)                                                                                         \
-  case TYPE: return FN(labels_##name)(p, stride, n, classes, has_ignore, ignore, label, bad)
+/* `most` is the largest label that the type holds; `least` the smallest. */
+#define FL_LABELS_OF(TYPE, bytes, least, most)                                                                           \
+  case TYPE:                                                                                                             \
+    return FN(labels_##bytes)(p, stride, n, classes - 1 < most ? classes - 1 : most,                                     \
+                              has_ignore && ignore >= least && ignore <= most, ignore, label, bad)
 
 static ptrdiff_t FN(region_labels)(int type, const char *p, ptrdiff_t stride, ptrdiff_t n, int64_t classes,
                                    int has_ignore, int64_t ignore, void *label, ptrdiff_t *bad) {
   *bad = -1;
   switch (type) {
-    FL_LABELS_OF(FL_I8, i8);
-    FL_LABELS_OF(FL_I16, i16);
-    FL_LABELS_OF(FL_I32, i32);
-    FL_LABELS_OF(FL_I64, i64);
-    FL_LABELS_OF(FL_U8, u8);
-    FL_LABELS_OF(FL_U16, u16);
-    FL_LABELS_OF(FL_U32, u32);
-    default: return FN(labels_u64)(p, stride, n, classes, has_ignore, ignore, label, bad);
+    FL_LABELS_OF(FL_I8, 1, INT8_MIN, INT8_MAX);
+    FL_LABELS_OF(FL_I16, 2, INT16_MIN, INT16_MAX);
+    FL_LABELS_OF(FL_I32, 4, INT32_MIN, INT32_MAX);
+    FL_LABELS_OF(FL_I64, 8, INT64_MIN, INT64_MAX);
+    FL_LABELS_OF(FL_U8, 1, 0, UINT8_MAX);
+    FL_LABELS_OF(FL_U16, 2, 0, UINT16_MAX);
+    FL_LABELS_OF(FL_U32, 4, 0, (int64_t)UINT32_MAX);
+    default: FL_LABELS_OF(FL_U64, 8, 0, INT64_MAX);
   }
 }
 #undef FL_LABELS_OF
