@@ -22,15 +22,16 @@ from setuptools.modified import newer_group
 PACKAGE = Path("src/fastloss")
 CSRC = PACKAGE / "csrc"
 EXTENSIONS = ("_kernels", "_rows", "_scores", "_digits", "_ctc", "_regions", "_vectors", "_pairs", "_contrast")
-LOOPS = {  # their inner loops: compiled once per CPU level
+LOOPS = {  # their inner loops: compiled once per CPU level; those that take longest come first
     "_kernels": "level.c",
-    "_digits": "digits.c",
-    "_ctc": "ctc.c",
     "_regions": "regions.c",
     "_vectors": "vectors.c",
     "_pairs": "pairs.c",
+    "_ctc": "ctc.c",
     "_contrast": "contrast.c",
+    "_digits": "digits.c",
 }
+SHARED = "scalar.c"  # linked into every extension
 LEVEL_FLAGS = {
     "baseline": [],
     "v3": ["-march=x86-64-v3"],
@@ -38,6 +39,10 @@ LEVEL_FLAGS = {
 }
 # math-errno and trapping-math only forbid vectorisation here; nothing changes a result (there is no -ffast-math)
 LOOP_FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math"]
+WARNINGS = [
+    "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers",
+    "-Wno-unused-function", "-Wno-sign-compare", "-Wno-error=cpp",  # what Cython's own code needs
+]  # fmt: skip
 
 
 def switched_on(name: str, default: str = "0") -> bool:
@@ -53,8 +58,7 @@ def common_flags() -> tuple[list[str], list[str]]:
     """Compiler and linker flags that every object gets."""
     compile_flags, link_flags = ["-fvisibility=hidden"], []
     if switched_on("FASTLOSS_WERROR"):
-        compile_flags += ["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
-        compile_flags += ["-Wno-unused-function", "-Wno-sign-compare", "-Wno-error=cpp"]  # what Cython's own code needs
+        compile_flags += WARNINGS
     if DEBUG:
         compile_flags += ["-O0", "-g"]
     if SANITIZE:
@@ -65,6 +69,7 @@ def common_flags() -> tuple[list[str], list[str]]:
         link_flags += ["--coverage"]
     if sys.platform.startswith("linux") and not (DEBUG or SANITIZE or COVERAGE):
         link_flags += ["-Wl,-s"]  # without symbols: a fifth of the size
+        compile_flags += ["-g0"]  # Python's own flags have -g: half of the compiler's time on the inner loops
     return compile_flags, link_flags
 
 
@@ -77,29 +82,42 @@ class BuildKernels(build_ext):
         for extension in self.extensions:
             extension.extra_compile_args += openmp[0] + compile_flags
             extension.extra_link_args += openmp[1] + link_flags
-        self.add_levels(compile_flags)
+        self.parallel = self.parallel or os.cpu_count()
+        self.add_objects(compile_flags)
         super().build_extensions()
 
-    def add_levels(self, compile_flags: list[str]) -> None:
-        """Compile every extension's LOOPS once per CPU level; csrc/levels.h, in the extension itself, learns which there are."""
+    def add_objects(self, compile_flags: list[str]) -> None:
+        """Compile what the extensions share once, and every extension's LOOPS once per CPU level; csrc/levels.h, in the extension
+        itself, learns which levels there are."""
         levels = ["baseline"]
         if platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32:
             wanted = os.environ.get("FASTLOSS_LEVELS", "v3,v4").split(",")
             known = [level for level in ("v3", "v4") if level in wanted]
             levels += [level for level in known if self.compiles("int main(void){return 0;}", LEVEL_FLAGS[level])]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # each runs a compiler of its own
-            for extension in self.extensions:
-                source = LOOPS.get(extension.name.removeprefix("fastloss."))
-                if source is None or not self.is_stale(extension):
-                    continue
-                extension.extra_objects += [pool.submit(self.compile_level, source, level, compile_flags) for level in levels]
+        stale = {extension.name.removeprefix("fastloss."): extension for extension in self.extensions if self.is_stale(extension)}
+        with ThreadPoolExecutor(self.parallel) as pool:  # each runs a compiler of its own
+            objects = [
+                (stale[name], pool.submit(self.compile_level, source, level, compile_flags))
+                for name, source in LOOPS.items()
+                if name in stale
+                for level in levels
+            ]
+            shared = pool.submit(self.compile_shared, compile_flags)
+            objects += [(extension, shared) for extension in stale.values()]
+        for extension, compiled in objects:
+            extension.extra_objects += compiled.result()
+        for name, extension in stale.items():
+            if name in LOOPS:
                 extension.define_macros += [(f"FL_HAVE_{level.upper()}", "1") for level in levels[1:]]
-        for extension in self.extensions:
-            extension.extra_objects = [path for future in extension.extra_objects for path in future.result()]
 
     def is_stale(self, extension: Extension) -> bool:
         path = self.get_ext_fullpath(extension.name)
         return bool(self.force or newer_group(extension.sources + extension.depends, path, "newer"))
+
+    def compile_shared(self, compile_flags: list[str]) -> list[str]:
+        return self.compiler.compile(
+            [str(CSRC / SHARED)], output_dir=self.build_temp, include_dirs=[str(CSRC)], extra_postargs=["-O2", *compile_flags]
+        )
 
     def compile_level(self, source: str, level: str, compile_flags: list[str]) -> list[str]:
         return self.compiler.compile(
@@ -146,12 +164,12 @@ def included(source: Path) -> set[Path]:
 def extensions() -> list[Extension]:
     def extension(name: str, *sources: str) -> Extension:
         loops = [CSRC / LOOPS[name]] if name in LOOPS else []
-        headers = set().union(*(included(path) for path in [*loops, CSRC / "scalar.c", *map(Path, sources)]))
+        headers = set().union(*(included(path) for path in [*loops, CSRC / SHARED, *map(Path, sources)]))
         return Extension(
             f"fastloss.{name}",
-            [str(PACKAGE / f"{name}.pyx"), str(CSRC / "scalar.c"), *sources],
+            [str(PACKAGE / f"{name}.pyx"), *sources],
             include_dirs=[str(CSRC), numpy.get_include()],
-            depends=sorted(str(path) for path in [*loops, *headers, PACKAGE / "_kernels.pxd"]),
+            depends=sorted(str(path) for path in [*loops, *headers, CSRC / SHARED, PACKAGE / "_kernels.pxd"]),
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION")]
             + ([("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")] if COVERAGE else []),
             extra_compile_args=["-O2"],
