@@ -16,11 +16,11 @@ MUTANTS_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all mutants peers bench bench-readme accuracy lint format docs docs-check build dist clean distclean
+.PHONY: help demo test test-all mutants peers bench bench-readme accuracy arm64 lint format docs docs-check build dist clean distclean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.extra-demo ## Train on real digits, then evaluate the saved logits from the command line
 	$(BIN)/python examples/digits.py --out $(DEMO)
@@ -40,6 +40,9 @@ mutants: $(VENV)/.extra-test ## Plant faults, one at a time, and see that the te
 peers: $(VENV)/.extra-test $(VENV)/.extra-peers ## Compare with PyTorch, JAX, optax, SciPy and scikit-learn
 	FASTLOSS_REQUIRE_PEERS=1 $(BIN)/python -m pytest tests/peers $(TEST_ARGS)
 
+arm64: ## Cross-compile the C files for arm64 and compare all loops, under qemu-user, with this machine's
+	$(PYTHON) tests/arm64/check.py
+
 bench: $(VENV)/.extra-test $(VENV)/.extra-bench ## Time every row against each installed peer, on one thread and on all
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
@@ -55,12 +58,12 @@ lint: $(VENV)/.extra-test $(VENV)/.extra-lint ## Check style and types; change n
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint src/fastloss
-	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
+	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES) tests/arm64/tables.c
 
 format: $(VENV)/.extra-lint ## Rewrite Python and C sources in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(C_SOURCES)
+	$(BIN)/clang-format -i $(C_SOURCES) tests/arm64/tables.c
 
 docs: $(VENV)/.built ## Regenerate the pages of docs/ that come from the registry
 	$(BIN)/python docs/generate.py
@@ -88,8 +91,14 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade pip
 
-$(VENV)/.built: $(KERNELS) | $(VENV)/bin/python
-	$(PIP) --editable .
+# What pyproject.toml needs for a build, once: pip would otherwise install it anew, in an environment of its own, for each build.
+$(VENV)/.build-requires: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	    | xargs $(PIP)
+	@touch $@
+
+$(VENV)/.built: $(KERNELS) | $(VENV)/.build-requires
+	$(PIP) --no-build-isolation --editable .
 	@touch $@
 
 # fastloss itself is installed already, so pip adds only what the extra names.
