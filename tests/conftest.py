@@ -99,6 +99,15 @@ def children_hear_sigint() -> Iterator[None]:
 
 
 @pytest.fixture
+def much_memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One test at a time, of all workers', of those that take gigabytes."""
+    fcntl = pytest.importorskip("fcntl")
+    with open(tmp_path_factory.getbasetemp().parent / "much_memory", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
 def note(record_property: Callable[[str, object], None]) -> Note:
     """note(loss, dtype, ulps): remember an error; the worst of each is printed after the run."""
     return lambda loss, dtype, ulps: record_property("worst ulp", (loss, dtype, _kernels.get_isa(), float(ulps)))
