@@ -425,7 +425,7 @@ def test_each_gradient_has_its_arguments_type() -> None:
 
 def test_a_clipped_variance_has_no_slope() -> None:
     v = np.array([0.0, 1e-7, 1e-6, 1e-5])
-    x = np.full(4, 1e-3)
+    x = np.full(4, 2e-3)  # not the root of any variance: there the gradient is 0 or a rounding error
     grad, hess = fl.gaussian_nll.grad_and_hess(x, 0.0, v, reduction="sum")
     assert list(grad[1] == 0) == list(hess[1] == 0) == [True, True, False, False]
     assert np.array_equal(grad[0][:2], grad[0][[2, 2]])
