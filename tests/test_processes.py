@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import every_dtype
+from cases import DTYPES
 from matrix import every
 
 import fastloss as fl
@@ -258,9 +258,8 @@ LONG_SORT = """
 
 
 @linux
-@pytest.mark.slow
-@every("method", ["__call__", "grad"])
-@every_dtype
+@every("method", ["__call__", "grad"], quick=lambda method: method == "__call__")
+@every("dtype", DTYPES, quick=lambda dtype: dtype == "float32")
 def test_a_long_sort_checks_for_signals_all_the_time(dtype: str, method: str) -> None:
     """One class of 40 million errors: the longest time, of this thread's own, in which no signal is seen."""
     code = textwrap.dedent(LONG_SORT).replace("DTYPE", repr(dtype)).replace("METHOD", method)
