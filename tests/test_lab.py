@@ -773,8 +773,8 @@ SPOILT: dict[str, Callable[..., Any]] = {
 }
 
 
-# One of each shape of result: an element, a row, several arguments, shared thresholds, sequences, regions, a batch.
-SHAPES = (fl.mse, fl.cross_entropy, fl.gaussian_nll, fl.cumulative_link, fl.ctc, fl.dice, fl.nt_xent)
+# One of each shape of result: an element, a row, several arguments, shared thresholds, sequences.
+SHAPES = (fl.mse, fl.cross_entropy, fl.gaussian_nll, fl.cumulative_link, fl.ctc)
 
 
 @every("error", SPOILT)
