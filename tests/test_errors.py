@@ -449,16 +449,51 @@ def test_float_labels(loss: fl.Loss) -> None:
         loss(-np.ones((2, 3)), np.array([0.0, nan]))
 
 
-def test_integers_of_the_logits_shape() -> None:
-    """For nll an error; for cross-entropy probabilities, which a label would not be."""
-    x, t = np.random.default_rng(0).normal(size=(2, 3)), np.array([[0, 1, 0], [1, 0, 0]])
-    with refused((TypeError, ValueError), "nll", "target"):
-        fl.nll(-np.ones((2, 3)), t)
-    assert fl.cross_entropy(x, t) == fl.cross_entropy(x, t.astype(float))
-    t[1, 2] = 2
-    for method in methods(fl.cross_entropy):
-        with refused(ValueError, "cross_entropy", "target", r"\[0, 1\]", r"got 2 at index \(1, 2\)"):
-            method(x, t)
+DISTRIBUTIONS = dict.fromkeys(("cross_entropy", "softmax_focal", "kl_div", "kl_div_with_logits"), ("target",))
+DISTRIBUTIONS["js_divergence"] = ("p", "q")  # the arrays of losses of rows that are probabilities in the shape of the others
+
+
+@every("axis", [-1, 0])
+@every_rowwise
+def test_integers_of_the_logits_shape_are_one_hot_or_refused(loss: fl.Loss, axis: int) -> None:
+    """Zeros and a single 1 mean the same as floats; anything else is class indices, independent labels or counts, read as
+    probabilities. `cross_entropy(np.zeros(3), [0, 1, 1])` was 2 log 3 = 2.197."""
+    if loss.name not in DISTRIBUTIONS:
+        if loss.arrays[-1] == "target":
+            with refused((TypeError, ValueError), loss.name, "target", r"of shape \(5,\)"):
+                loss(np.zeros((5, 5)), np.eye(5, dtype=int))
+        return
+    rows = np.eye(5, dtype=int)[[3, 0, 0, 1, 4]]
+    rows[2] = 0
+    at = (3, 2) if axis == -1 else (2, 3)
+    for name, dtype in itertools.product(DISTRIBUTIONS[loss.name], (bool, *np.typecodes["AllInteger"])):
+        place = loss.arrays.index(name)
+        args = [np.full((5, 5), 0.2) for _ in loss.arrays]
+        args[place] = (rows if axis == -1 else rows.T).astype(dtype)
+        as_floats = [a.astype(float) for a in args]
+        assert loss(*args, axis=axis) == loss(*as_floats, axis=axis)
+        args[place][at] = as_floats[place][at] = 1  # the second of its row
+        for method in methods(loss):
+            with refused(ValueError, loss.name, name, "one-hot", rf"a second 1 at index {re.escape(str(at))}"):
+                method(*args, axis=axis)
+        loss(*as_floats, axis=axis)  # who means it says so with floats
+        loss(*args, axis=axis, sample_weight=[1, 1, 1, 0, 1])
+        if dtype is not bool:
+            args[place][at] = 2
+            with refused(ValueError, loss.name, name, rf"got 2 at index {re.escape(str(at))}"):
+                loss(*args, axis=axis)
+
+
+@every("shape", [(3,), (4, 3), (2, 3, 2)], str)
+@every("name", ["cross_entropy", "softmax_focal"])
+def test_binary_labels_of_softmax_losses_hear_what_is_meant(name: str, shape: tuple[int, ...]) -> None:
+    kept = re.escape(str(shape[:-1]))
+    hints = [rf"class indices have shape {kept}", "binary_cross_entropy_with_logits"]
+    with refused(ValueError, name, "target", *hints):
+        fl.LOSSES[name](np.zeros(shape), np.ones(shape, int))
+    with refused(ValueError, name, "target", "1 for a single class", *hints):  # softmax of one logit is 1: the loss would be 0
+        fl.LOSSES[name](np.zeros(shape)[..., :1], np.zeros(shape, bool)[..., :1])
+    assert fl.LOSSES[name](np.zeros(shape)[..., :1], np.ones(shape, bool)[..., :1]) == 0
 
 
 @every("bad", [-1e-7, 1.0000001, -1.0, 2.0, inf, -inf])

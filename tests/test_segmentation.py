@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -584,6 +585,31 @@ def test_labels_out_of_range_are_named(loss: fl.Loss, isa: str) -> None:
         loss(x, masks)
     with refused(IndexError, loss.name, "target", "0 or 1", r"got 2 at index \(1, 17, 33, 2\)"):
         loss(np.moveaxis(x, 1, -1), np.moveaxis(masks, 1, -1), axis=-1)
+
+
+@every("axis", [1, -1])
+@every_region
+def test_masks_beside_a_softmax_exclude_one_another(loss: fl.Loss, axis: int) -> None:
+    """A position is of one class, or of none; masks that overlap are for a sigmoid."""
+    x, y = volume((2, 3, 4, 5))
+    masks = one_hot(y, 3)
+    masks[0, :, 0, 0] = 0
+    both = masks.copy()
+    both[1, :2, 3, 2] = 1
+    x, masks, both = (np.moveaxis(a, 1, axis) for a in (x, masks, both))
+    at = (1, 1, 3, 2) if axis == 1 else (1, 3, 2, 1)
+    assert loss(x, masks, axis=axis) == loss(x, masks.astype(bool), axis=axis)
+    for a in (both, both.astype(bool), both.astype(np.int8)):
+        with refused(
+            ValueError, loss.name, "target", r"shape \(2, 4, 5\)", "sigmoid", rf"a second 1 at index {re.escape(str(at))}"
+        ):
+            loss(x, a, axis=axis)
+        loss(x, a, axis=axis, activation="sigmoid")
+        if not loss.options.get("per_image", True):
+            continue  # pooled: no item weighs for itself
+        loss(x, a, axis=axis, sample_weight=[1, 0])
+    with refused(ValueError, loss.name, "target", "1 for a single class", "sigmoid"):  # softmax of one logit is 1 everywhere
+        loss(x[:, :1] if axis == 1 else x[..., :1], masks[:, :1] if axis == 1 else masks[..., :1], axis=axis)
 
 
 @every("bad", [-1e-6, 1.000001, inf, -inf])

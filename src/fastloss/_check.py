@@ -32,9 +32,12 @@ class Refusal(Exception):
         return self.kind(f"{caller}: {self.argument}: {self.text}")
 
 
-def refuse(kind: type[Exception], argument: str, expected: str, got: object, at: tuple[int, ...] | None = None) -> NoReturn:
+def refuse(
+    kind: type[Exception], argument: str, expected: str, got: object, at: tuple[int, ...] | None = None, hint: str = ""
+) -> NoReturn:
+    """`hint`: what was probably meant, or what to do about it."""
     where = "" if at is None else f" at index {at}"
-    raise Refusal(kind, argument, f"expected {expected}, got {got}{where}")
+    raise Refusal(kind, argument, f"expected {expected}, got {got}{where}" + (f"; {hint}" if hint else ""))
 
 
 def named(function: Callable[P, T]) -> Callable[P, T]:
@@ -175,6 +178,33 @@ def labels(
     if a.shape != shape:
         refuse(ValueError, name, f"{noun} of shape {shape} for {of} of shape {of_shape}", f"shape {a.shape}")
     return a
+
+
+def one_hot(name: str, a: Array, axis: int, hint: str, weight: Any = None, values: bool = True) -> None:
+    """Integers and bools that stand for distributions along an axis: every row has one 1, or none (but for a single class).
+
+    Other integers in the shape of the logits are something else: class indices, labels of independent classes, counts. Floats are
+    not looked at; rows of weight 0 may hold anything. `values`: whether to refuse numbers other than 0 and 1, as a kernel may do.
+    """
+    if a.dtype.kind not in "iub" or a.size == 0:
+        return
+    bits = a.view(np.uint8) if a.dtype.kind == "b" else a
+    single = a.shape[axis] == 1
+    # sums of rows, which may wrap around: a row with several entries still counts once on the left, and more often on the right
+    sums = np.add.reduce(bits, axis=axis) if a.size < 1000 else np.einsum("...i->...", np.moveaxis(bits, axis, -1))
+    if np.count_nonzero(sums) == np.count_nonzero(bits) and sums.max() <= 1 and not (single and sums.min() < 1):
+        return  # a negative number is the kernel's to find
+    rows = np.moveaxis(a, axis, -1)
+    wrong = (rows == 0) if single else (rows == 1) & (np.cumsum(rows == 1, axis=-1) > 1)
+    if values:
+        wrong |= (rows < 0) | (rows > 1)
+    if weight is not None:
+        wrong &= (weights("sample_weight", weight, rows.shape[:-1]) > 0)[..., None]
+    if wrong.any():
+        *sample, entry = (int(k) for k in np.unravel_index(int(np.argmax(wrong)), rows.shape))
+        got, at = rows[(*sample, entry)], (*sample[:axis], entry, *sample[axis:])
+        expected = "1 for a single class" if single else f"integers that are one-hot along axis {axis} (0 and 1, one 1 at most)"
+        refuse(ValueError, name, expected, "a second 1" if got == 1 else int(got), at, hint)
 
 
 def increasing(name: str, value: Any) -> Array:

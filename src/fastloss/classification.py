@@ -21,6 +21,7 @@ from fastloss._rows import TRANSFORMS
 from fastloss._scores import CONTRASTS
 
 _UNIT_TARGET = ("target", "targets in [0, 1]", 0.0, 1.0)
+_BINARY = "for labels 0 and 1 of each logit use binary_cross_entropy_with_logits"
 _LABELS = ("target", "labels -1 or 1 (from 0 and 1: 2 * t - 1)", 1.0, 1.0, True)
 
 
@@ -58,7 +59,8 @@ def cross_entropy(
         class. Rows are read in place whatever their strides.
     target : array_like
         Class indices of any integer type, in the shape of the logits without `axis`; or probabilities in [0, 1] in the shape
-        of the logits, whose rows need not sum to 1.
+        of the logits: floats, whose rows need not sum to 1, or one-hot integers or bools. (Labels 0 and 1 of independent classes
+        are for `binary_cross_entropy_with_logits`.)
     axis : int
         The class axis.
     class_weight : array_like, optional
@@ -84,7 +86,8 @@ def cross_entropy(
     IndexError
         A label outside [0, C) that is not `ignore_index`.
     ValueError
-        Shapes that do not fit, probabilities outside [0, 1], no classes, options outside their range.
+        Shapes that do not fit, probabilities outside [0, 1], integers in the shape of the logits that are not one-hot, no classes,
+        options outside their range.
     TypeError
         Arrays that are not real numbers, float labels.
 
@@ -130,7 +133,10 @@ def _softmax_rows(
     t = _check.array("target", target)
     wide = _check.is_wide(x.dtype, x.dtype)
     if t.shape == x.shape:
-        wide = _check.is_wide(x.dtype, t.dtype if t.dtype.kind not in "iub" else x.dtype)
+        integers = t.dtype.kind in "iub"
+        if integers:
+            _check.one_hot("target", t, index, _not_one_hot(x, index), sample_weight)
+        wide = _check.is_wide(x.dtype, x.dtype if integers else t.dtype)
         kind = "soft"
     else:
         t, kind = _class_indices(x, t, index), "hard"
@@ -138,6 +144,11 @@ def _softmax_rows(
         kind, x, index, t, sample_weight, reduction, wide=wide, class_weight=class_weight, ignore=ignore,
         smoothing=smoothing, special=special,
     )  # fmt: skip
+
+
+def _not_one_hot(x: Array, axis: int) -> str:
+    """What integers in the shape of the logits may have been meant for, if they are no classes."""
+    return f"class indices have shape {x.shape[:axis] + x.shape[axis + 1 :]}, probabilities are floats; {_BINARY}"
 
 
 def _class_indices(x: Array, t: Array, axis: int) -> Array:
@@ -187,7 +198,7 @@ def softmax_focal(
         Scores with the `C` classes along `axis`; ``-inf`` masks a class. Rows are read in place whatever their strides.
     target : array_like
         Class indices of any integer type, in the shape of the logits without `axis`; or probabilities in [0, 1] in the shape
-        of the logits.
+        of the logits: floats, or one-hot integers or bools.
     gamma : float
         >= 0; how fast a sample fades as its probability grows.
     axis : int
@@ -214,7 +225,8 @@ def softmax_focal(
     IndexError
         A label outside [0, C) that is not `ignore_index`.
     ValueError
-        Shapes that do not fit, probabilities outside [0, 1], no classes, options outside their range.
+        Shapes that do not fit, probabilities outside [0, 1], integers in the shape of the logits that are not one-hot, no classes,
+        options outside their range.
     TypeError
         Arrays that are not real numbers, float labels.
 

@@ -66,7 +66,7 @@ def kl_div(
     Raises
     ------
     ValueError
-        Targets below 0, shapes that differ, no classes, an axis that does not exist, bad weights or reduction.
+        Targets below 0, integers that are not one-hot, shapes that differ, no classes, an axis that does not exist, bad weights or reduction.
     TypeError
         Arrays that are not real numbers, a log_target that is no bool.
 
@@ -86,6 +86,7 @@ def kl_div(
     rows = _check.real_rows(("log_probs", "target"), log_probs, target, axis)
     if _check.flag("log_target", log_target):
         return Summed(_KL_LOG, rows, (), sample_weight, reduction)
+    _check.one_hot("target", rows[1], rows[2], _DISTRIBUTION, sample_weight)
     domain = (("target", "probabilities >= 0", 0.0, math.inf),)
     return Summed(_KL, rows, (), sample_weight, reduction, domain=domain)
 
@@ -143,7 +144,7 @@ def kl_div_with_logits(
     Raises
     ------
     ValueError
-        Shapes that differ, probabilities outside [0, 1], no classes, a temperature not above 0, bad weights or reduction.
+        Shapes that differ, probabilities outside [0, 1], integers that are not one-hot, no classes, a temperature not above 0, bad weights or reduction.
     TypeError
         Arrays that are not real numbers, a log_target that is no bool.
 
@@ -160,9 +161,12 @@ def kl_div_with_logits(
     array([[-0.25,  0.25]])
     """
     x, t, index, wide = _check.real_rows(("logits", "target"), logits, target, axis)
+    logarithms = _check.flag("log_target", log_target)
+    if not logarithms:
+        _check.one_hot("target", t, index, _DISTRIBUTION, sample_weight)
     special = {
         "divergence": True,
-        "log_target": _check.flag("log_target", log_target),
+        "log_target": logarithms,
         "temperature": _check.positive("temperature", temperature),
     }
     return Rows("soft", x, index, t, sample_weight, reduction, wide=wide, special=special)
@@ -207,7 +211,7 @@ def js_divergence(p: Any, q: Any, *, axis: int = -1, sample_weight: Any = None, 
     Raises
     ------
     ValueError
-        Entries below 0, shapes that differ, no classes, an axis that does not exist, bad weights or reduction.
+        Entries below 0, integers that are not one-hot, shapes that differ, no classes, an axis that does not exist, bad weights or reduction.
     TypeError
         Arrays that are not real numbers.
 
@@ -224,6 +228,8 @@ def js_divergence(p: Any, q: Any, *, axis: int = -1, sample_weight: Any = None, 
     0.0
     """
     rows = _check.real_rows(("p", "q"), p, q, axis)
+    for name, a in (("p", rows[0]), ("q", rows[1])):
+        _check.one_hot(name, a, rows[2], _DISTRIBUTION, sample_weight)
     domain = (("p", "probabilities >= 0", 0.0, math.inf), ("q", "probabilities >= 0", 0.0, math.inf))
     return Summed(_JS, rows, (), sample_weight, reduction, two=True, domain=domain)
 
@@ -311,5 +317,6 @@ def gaussian_kl(
     return Summed(operation, rows, (free, *numbers, inverse), sample_weight, reduction, two=True, others=(m, v))
 
 
+_DISTRIBUTION = "probabilities are floats: divide counts by the sum of their row"  # for integers that are no distribution
 _KL, _KL_LOG, _JS = (SUMS[name] for name in ("kl_div", "kl_div_log", "js_divergence"))
 _GAUSSIAN, _GAUSSIAN_FIXED = SUMS["gaussian_kl"], SUMS["gaussian_kl_fixed"]

@@ -8,10 +8,42 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastloss import _check
 from fastloss._loss import loss
 from fastloss._plan import Plan
-from fastloss._plan_regions import Boxes, Lovasz, Overlap, generalized, overlap, regions, with_entropy
+from fastloss._plan_regions import Boxes, Lovasz, Overlap, Regions, generalized, overlap, regions, with_entropy
+
+
+def _regions(
+    logits: Any,
+    target: Any,
+    axis: Any,
+    activation: Any,
+    pooled: bool,
+    include_background: Any,
+    ignore_index: Any,
+    sample_weight: Any,
+    soft: bool = True,
+) -> Regions:
+    """The checked arguments of all losses of regions. Beside a softmax masks exclude one another: a position is of one class."""
+    r = regions(logits, target, axis, activation, pooled, include_background, ignore_index, soft)
+    if r.kind == "masks" and activation == "softmax":
+        shape = r.x.shape[: r.axis] + r.x.shape[r.axis + 1 :]
+        hint = f"class indices have shape {shape}; masks that overlap, or of a single class, are for activation='sigmoid'"
+        _check.one_hot("target", r.target, r.axis, hint, _of_positions(sample_weight, r, len(shape)), values=False)
+    return r
+
+
+def _of_positions(sample_weight: Any, r: Regions, ndim: int) -> Any:
+    """Weights of items, which may be weights of items and classes, as weights of their positions; None if all count."""
+    if sample_weight is None or r.pooled:
+        return None
+    w = _check.nonnegative("sample_weight", sample_weight)
+    if w.ndim == 0 or len(w) != r.items:
+        return None  # one weight for all, or an error soon
+    return np.reshape(w.reshape(len(w), -1).max(axis=1), (-1,) + (1,) * (ndim - 1))
 
 
 @loss(
@@ -53,7 +85,8 @@ def dice(
         Shape (N, C, ...) with at least one spatial axis, or as `axis` says.
     target : array_like
         A label map: class indices in [0, C), integers of any type, in the shape of `logits` without `axis`. Or in the shape of
-        `logits`: masks of integers 0 and 1, or floating probabilities in [0, 1].
+        `logits`: masks of integers 0 and 1 (beside a softmax one class at most has a position), or floating probabilities in
+        [0, 1].
     activation : {"softmax", "sigmoid", None}
         What makes probabilities of the logits; None where they are probabilities already.
     axis : int or None
@@ -89,7 +122,7 @@ def dice(
     IndexError
         A label outside [0, C), or in masks other than 0 and 1.
     ValueError
-        Shapes that do not fit, no spatial axis, probabilities outside [0, 1], bad options.
+        Shapes that do not fit, no spatial axis, probabilities outside [0, 1], masks that overlap beside a softmax, bad options.
     TypeError
         Arrays that are not real numbers.
 
@@ -108,7 +141,7 @@ def dice(
     >>> fl.dice.grad(np.log(p), label).shape
     (1, 2, 1, 4)
     """
-    r = regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index)
+    r = _regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index, sample_weight)
     form = overlap(2.0, 1.0, 1.0, _check.at_least_zero("smooth", smooth))
     return Overlap(
         r, form, sample_weight, reduction, squared=_check.flag("squared", squared), class_weight=r.class_weights(class_weight)
@@ -182,7 +215,7 @@ def jaccard(
     IndexError
         A label outside [0, C), or in masks other than 0 and 1.
     ValueError
-        Shapes that do not fit, no spatial axis, probabilities outside [0, 1], bad options.
+        Shapes that do not fit, no spatial axis, probabilities outside [0, 1], masks that overlap beside a softmax, bad options.
     TypeError
         Arrays that are not real numbers.
 
@@ -197,7 +230,7 @@ def jaccard(
     >>> fl.jaccard([[0.0, 1.0, 0.5, 0.5]], mask, activation=None, axis=None)
     0.4
     """
-    r = regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index)
+    r = _regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index, sample_weight)
     form = overlap(1.0, 1.0, 1.0, _check.at_least_zero("smooth", smooth))
     return Overlap(
         r, form, sample_weight, reduction, squared=_check.flag("squared", squared), class_weight=r.class_weights(class_weight)
@@ -272,7 +305,7 @@ def tversky(
     IndexError
         A label outside [0, C), or in masks other than 0 and 1.
     ValueError
-        Shapes that do not fit, no spatial axis, probabilities outside [0, 1], bad options.
+        Shapes that do not fit, no spatial axis, probabilities outside [0, 1], masks that overlap beside a softmax, bad options.
     TypeError
         Arrays that are not real numbers.
 
@@ -290,7 +323,7 @@ def tversky(
     >>> fl.tversky(p, mask, activation=None, axis=None) == fl.dice(p, mask, activation=None, axis=None)
     True
     """
-    r = regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index)
+    r = _regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index, sample_weight)
     form = overlap(
         1.0, _check.at_least_zero("alpha", alpha), _check.at_least_zero("beta", beta), _check.at_least_zero("smooth", smooth)
     )
@@ -367,7 +400,7 @@ def focal_tversky(
     IndexError
         A label outside [0, C), or in masks other than 0 and 1.
     ValueError
-        Shapes that do not fit, no spatial axis, probabilities outside [0, 1], bad options.
+        Shapes that do not fit, no spatial axis, probabilities outside [0, 1], masks that overlap beside a softmax, bad options.
     TypeError
         Arrays that are not real numbers.
 
@@ -382,7 +415,7 @@ def focal_tversky(
     >>> fl.focal_tversky(p, mask, activation=None, axis=None, gamma=2.0)
     0.0625
     """
-    r = regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index)
+    r = _regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index, sample_weight)
     form = overlap(
         1.0, _check.at_least_zero("alpha", alpha), _check.at_least_zero("beta", beta), _check.at_least_zero("smooth", smooth),
         _check.positive("gamma", gamma),
@@ -452,7 +485,7 @@ def generalized_dice(
     IndexError
         A label outside [0, C), or in masks other than 0 and 1.
     ValueError
-        Shapes that do not fit, no spatial axis, probabilities outside [0, 1], bad options.
+        Shapes that do not fit, no spatial axis, probabilities outside [0, 1], masks that overlap beside a softmax, bad options.
     TypeError
         Arrays that are not real numbers.
 
@@ -470,7 +503,7 @@ def generalized_dice(
     >>> round(fl.generalized_dice(p, label, activation=None), 6)
     0.175
     """
-    r = regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index)
+    r = _regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index, sample_weight)
     form = generalized(r.first, _check.at_least_zero("smooth", smooth))
     return Overlap(r, form, sample_weight, reduction, per_class=False)
 
@@ -549,7 +582,7 @@ def dice_cross_entropy(
     IndexError
         A label outside [0, C), or in masks other than 0 and 1.
     ValueError
-        Shapes that do not fit, no spatial axis, probabilities outside [0, 1], bad options.
+        Shapes that do not fit, no spatial axis, probabilities outside [0, 1], masks that overlap beside a softmax, bad options.
     TypeError
         Arrays that are not real numbers.
 
@@ -569,7 +602,7 @@ def dice_cross_entropy(
     0.0
     """
     _check.one_of("activation", activation, ("softmax", "sigmoid"))
-    r = regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index)
+    r = _regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index, sample_weight)
     weight = r.class_weights(class_weight)
     form = with_entropy(
         overlap(2.0, 1.0, 1.0, _check.at_least_zero("smooth", smooth)), r, _check.at_least_zero("dice_weight", dice_weight),
@@ -652,7 +685,7 @@ def lovasz(
     IndexError
         A label outside [0, C), or in masks other than 0 and 1.
     ValueError
-        Shapes that do not fit, no spatial axis, probabilities outside [0, 1], bad options, 2**32 positions or more at once.
+        Shapes that do not fit, no spatial axis, probabilities outside [0, 1], masks that overlap beside a softmax, bad options, 2**32 positions or more at once.
     TypeError
         Arrays that are not real numbers, targets that are not integers.
 
@@ -672,7 +705,7 @@ def lovasz(
     0.0
     """
     pooled = not _check.flag("per_image", per_image)
-    r = regions(logits, target, axis, activation, pooled, include_background, ignore_index, soft=False)
+    r = _regions(logits, target, axis, activation, pooled, include_background, ignore_index, sample_weight, soft=False)
     present = activation == "softmax" if only_present is None else _check.flag("only_present", only_present)
     return Lovasz(r, sample_weight, reduction, class_weight=r.class_weights(class_weight), only_present=present)
 
