@@ -86,8 +86,8 @@ def cross_entropy(
     IndexError
         A label outside [0, C) that is not `ignore_index`.
     ValueError
-        Shapes that do not fit, probabilities outside [0, 1], integers in the shape of the logits that are not one-hot, no classes,
-        options outside their range.
+        Shapes that do not fit, probabilities outside [0, 1], integers in the shape of the logits that are not one-hot, no
+        classes, options outside their range.
     TypeError
         Arrays that are not real numbers, float labels.
 
@@ -225,8 +225,8 @@ def softmax_focal(
     IndexError
         A label outside [0, C) that is not `ignore_index`.
     ValueError
-        Shapes that do not fit, probabilities outside [0, 1], integers in the shape of the logits that are not one-hot, no classes,
-        options outside their range.
+        Shapes that do not fit, probabilities outside [0, 1], integers in the shape of the logits that are not one-hot, no
+        classes, options outside their range.
     TypeError
         Arrays that are not real numbers, float labels.
 

@@ -66,7 +66,8 @@ def kl_div(
     Raises
     ------
     ValueError
-        Targets below 0, integers that are not one-hot, shapes that differ, no classes, an axis that does not exist, bad weights or reduction.
+        Targets below 0, integers that are not one-hot, shapes that differ, no classes, an axis that does not exist, bad weights
+        or reduction.
     TypeError
         Arrays that are not real numbers, a log_target that is no bool.
 
@@ -144,7 +145,8 @@ def kl_div_with_logits(
     Raises
     ------
     ValueError
-        Shapes that differ, probabilities outside [0, 1], integers that are not one-hot, no classes, a temperature not above 0, bad weights or reduction.
+        Shapes that differ, probabilities outside [0, 1], integers that are not one-hot, no classes, a temperature not above 0,
+        bad weights or reduction.
     TypeError
         Arrays that are not real numbers, a log_target that is no bool.
 
@@ -211,7 +213,8 @@ def js_divergence(p: Any, q: Any, *, axis: int = -1, sample_weight: Any = None, 
     Raises
     ------
     ValueError
-        Entries below 0, integers that are not one-hot, shapes that differ, no classes, an axis that does not exist, bad weights or reduction.
+        Entries below 0, integers that are not one-hot, shapes that differ, no classes, an axis that does not exist, bad weights
+        or reduction.
     TypeError
         Arrays that are not real numbers.
 

@@ -41,7 +41,7 @@ def _of_positions(sample_weight: Any, r: Regions, ndim: int) -> Any:
     if sample_weight is None or r.pooled:
         return None
     w = _check.nonnegative("sample_weight", sample_weight)
-    if w.ndim == 0 or len(w) != r.items:
+    if w.size == 0 or w.ndim == 0 or len(w) != r.items:
         return None  # one weight for all, or an error soon
     return np.reshape(w.reshape(len(w), -1).max(axis=1), (-1,) + (1,) * (ndim - 1))
 
@@ -685,7 +685,8 @@ def lovasz(
     IndexError
         A label outside [0, C), or in masks other than 0 and 1.
     ValueError
-        Shapes that do not fit, no spatial axis, probabilities outside [0, 1], masks that overlap beside a softmax, bad options, 2**32 positions or more at once.
+        Shapes that do not fit, no spatial axis, probabilities outside [0, 1], masks that overlap beside a softmax, bad options,
+        2**32 positions or more at once.
     TypeError
         Arrays that are not real numbers, targets that are not integers.
 
