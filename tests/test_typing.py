@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import io
+import pickle
 import pydoc
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from cases import every_loss, need
+from cases import LOSSES, every_loss, need
 
 import fastloss as fl
+from fastloss._loss import Array, Terms
 
 
 def parameters(function: Any) -> list[inspect.Parameter]:
@@ -59,6 +62,41 @@ def test_options_cannot_be_changed(loss: fl.Loss) -> None:
         loss.options["axis"] = 0  # type: ignore[index]
 
 
+METHODS = ("grad", "value_and_grad", "hess", "grad_and_hess", "terms")
+
+
+def asymmetric(prediction: np.ndarray, target: np.ndarray, slope: float = 2.0) -> Any:
+    return np.where(prediction > target, slope, 1.0) * (prediction - target) ** 2
+
+
+CUSTOM = fl.custom(asymmetric, name="asymmetric")
+
+
+@pytest.mark.parametrize("loss", [*LOSSES, CUSTOM], ids=lambda loss: loss.name)
+def test_methods_show_the_parameters_of_their_loss(loss: fl.Loss) -> None:
+    """To inspect, help() and those who count parameters; LightGBM took ``(*args, **kwargs)`` for (labels, predictions)."""
+    slopes = tuple[(Array,) * len(loss.wrt)] if len(loss.wrt) > 1 else Array  # type: ignore[misc]
+    returned = dict(zip(METHODS, (slopes, tuple[float | Array, slopes], slopes, tuple[slopes, slopes], Terms), strict=True))
+    for name in METHODS:
+        method = getattr(loss, name)
+        *shown, last = parameters(method)
+        if name in ("grad", "value_and_grad"):
+            assert (last.name, last.kind, last.default) == ("out", last.KEYWORD_ONLY, None)
+        else:
+            shown.append(last)
+        assert shown == parameters(loss)
+        assert inspect.signature(method).return_annotation == returned[name]
+        assert method.__doc__ == getattr(fl.Loss, name).__doc__
+        assert (method.__name__, method.__self__, method.__module__) == (name, loss, loss.__module__)
+        assert inspect.isroutine(method)
+        assert f"{name}{inspect.signature(method)}" in pydoc.render_doc(method, renderer=pydoc.plaintext)
+        assert getattr(loss, name) is method
+        assert copy.deepcopy(method) is pickle.loads(pickle.dumps(method)) is method
+        assert getattr(fl.Loss, name)(fl.mse, 3.0, 1.0) is not None
+        with pytest.raises(TypeError, match="'detla'|no diagonal Hessian"):
+            method(*(np.ones(3) for _ in loss.arrays), detla=1.0)
+
+
 def test_package_is_marked_as_typed() -> None:
     assert (Path(fl.__file__).parent / "py.typed").exists()
 
@@ -76,6 +114,7 @@ SNIPPET = """
     fl.huber.hess(x, x, delta=2.0)
     fl.huber.grad_and_hess(x, x, delta=2.0)
     fl.huber.terms(x, x)
+    fl.huber.grad(x, x, delta=2.0, out=x)
     loss = fl.LOSSES["mse"]
     name: str = loss.name
     n: int = fl.get_num_threads()
@@ -89,6 +128,9 @@ WRONG = {
     'fl.huber(x, x, delta="a")': "arg-type",
     "fl.huber(x)": "call-arg",
     "fl.huber.grad(x, x, detla=1.0)": "call-overload",
+    "fl.huber.hess(x, x, detla=1.0)": "call-arg",
+    "fl.huber.hess(x, x, out=x)": "call-arg",
+    "fl.huber.grad_and_hess(x)": "call-arg",
     "fl.cross_entropy(x, y, -1)": "call-arg",
     "fl.nothing(x)": "attr-defined",
     "fl.perplexity(x, y, label_smoothing=0.1)": "call-arg",

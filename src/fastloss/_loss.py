@@ -7,9 +7,10 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import types
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Generic, ParamSpec, overload
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,68 @@ LOSSES: Mapping[str, Loss[Any]] = MappingProxyType(_registry)
 """Every loss of the library by name: what tests, benchmarks, documentation and the command line walk."""
 
 _COMMON = ("sample_weight", "reduction")
+
+
+class Method(functools.partial[Any]):
+    """A method of one loss, with the loss's own parameters for `inspect`, `help` and whoever counts them (LightGBM does): a bound
+    method would show ``(*args, **kwargs)``. A partial, as that is called as quickly.
+    """
+
+    __name__: str
+
+    def __init__(self, function: Callable[..., Any], loss: Loss[Any]) -> None:
+        self.__name__ = function.__name__
+        self.__qualname__ = f"{loss.__qualname__}.{function.__name__}"
+        self.__module__ = loss.__module__
+        self.__doc__ = function.__doc__
+        self.__self__ = loss
+
+    @functools.cached_property
+    def __signature__(self) -> inspect.Signature:
+        own = self.__self__.__signature__
+        out = inspect.signature(self.func).parameters.get("out")
+        slopes: Any = Array if len(self.__self__.wrt) == 1 else types.GenericAlias(tuple, (Array,) * len(self.__self__.wrt))
+        returned = {
+            "grad": slopes,
+            "value_and_grad": types.GenericAlias(tuple, (float | Array, slopes)),
+            "hess": slopes,
+            "grad_and_hess": types.GenericAlias(tuple, (slopes, slopes)),
+            "terms": Terms,
+        }[self.__name__]
+        return own.replace(parameters=[*own.parameters.values(), *([out] if out else [])], return_annotation=returned)
+
+    def __repr__(self) -> str:
+        return f"<{self.__name__} of {self.__self__!r}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self.__self__, self.__name__)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Method:
+        return self  # a routine to help() and inspect, as a Loss is; it is bound already
+
+
+class _Unbound:
+    """What stands in the class for a method: each loss gets its own when it is first asked for, and keeps it."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+
+    def __get__(self, loss: Loss[Any] | None, owner: type | None = None) -> Any:
+        if loss is None:
+            return self
+        made = loss.__dict__[self._function.__name__] = Method(self._function, loss)
+        return made
+
+    def __call__(self, loss: Loss[Any], *args: Any, **kwargs: Any) -> Any:
+        return getattr(loss, self._function.__name__)(*args, **kwargs)
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _method(function: F) -> F:
+    return cast(F, _Unbound(function))  # to type checkers it stays the method that it is
 
 
 class Loss(Generic[P]):
@@ -106,6 +169,7 @@ class Loss(Generic[P]):
         self._sample_options = sample_options
 
     # ---- computing --------------------------------------------------------------------------------------------------
+    # Each catches for itself: one more function would be a thirtieth of a call on ten numbers.
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Value: a float ("mean", "sum") or an array ("none")."""
@@ -118,32 +182,49 @@ class Loss(Generic[P]):
     def grad(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
     @overload
     def grad(self, *args: Any, out: Any, **kwargs: Any) -> Any: ...
+    @_method
     def grad(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """Gradient of the value (for "none", of its sum) with respect to `wrt`.
 
         Same arguments as the loss, and `out`: a buffer for the gradient (a tuple of them for several `wrt`) with its shape
         and dtype; it may be the differentiable argument itself, which is then overwritten.
         """
-        return self._run(args, kwargs, False, True, False, out)[1]
+        try:
+            return self._body(*args, **kwargs).run(False, True, False, out)[1]
+        except Refusal as refusal:
+            raise refusal.named(self.name) from None
 
     @overload
     def value_and_grad(self, *args: P.args, **kwargs: P.kwargs) -> tuple[Any, Any]: ...
     @overload
     def value_and_grad(self, *args: Any, out: Any, **kwargs: Any) -> tuple[Any, Any]: ...
+    @_method
     def value_and_grad(self, *args: Any, out: Any = None, **kwargs: Any) -> tuple[Any, Any]:
         """Value and gradient in one pass; arguments as for `grad`."""
-        return self._run(args, kwargs, True, True, False, out)[:2]
+        try:
+            return self._body(*args, **kwargs).run(True, True, False, out)[:2]
+        except Refusal as refusal:
+            raise refusal.named(self.name) from None
 
+    @_method
     def hess(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Diagonal of the Hessian of the value with respect to `wrt`; same arguments as the loss."""
         self._need_hessian()
-        return self._run(args, kwargs, False, False, True, None)[2]
+        try:
+            return self._body(*args, **kwargs).run(False, False, True)[2]
+        except Refusal as refusal:
+            raise refusal.named(self.name) from None
 
+    @_method
     def grad_and_hess(self, *args: P.args, **kwargs: P.kwargs) -> tuple[Any, Any]:
         """Gradient and diagonal Hessian in one pass: what gradient-boosted trees ask for."""
         self._need_hessian()
-        return self._run(args, kwargs, False, True, True, None)[1:]
+        try:
+            return self._body(*args, **kwargs).run(False, True, True)[1:]
+        except Refusal as refusal:
+            raise refusal.named(self.name) from None
 
+    @_method
     def terms(self, *args: P.args, **kwargs: P.kwargs) -> Terms:
         """Weighted losses and weights of the single samples, in float64.
 
@@ -151,12 +232,6 @@ class Loss(Generic[P]):
         """
         try:
             return self._body(*args, **kwargs).terms()
-        except Refusal as refusal:
-            raise refusal.named(self.name) from None
-
-    def _run(self, args: Any, kwargs: Any, value: bool, grad: bool, hess: bool, out: Any) -> tuple[Any, Any, Any]:
-        try:
-            return self._body(*args, **kwargs).run(value, grad, hess, out)
         except Refusal as refusal:
             raise refusal.named(self.name) from None
 
