@@ -93,7 +93,7 @@ def test_methods_show_the_parameters_of_their_loss(loss: fl.Loss) -> None:
         assert getattr(loss, name) is method
         assert copy.deepcopy(method) is pickle.loads(pickle.dumps(method)) is method
         assert getattr(fl.Loss, name)(fl.mse, 3.0, 1.0) is not None
-        with pytest.raises(TypeError, match="'detla'|no diagonal Hessian"):
+        with pytest.raises(TypeError, match=r"'detla'|no diagonal Hessian"):
             method(*(np.ones(3) for _ in loss.arrays), detla=1.0)
 
 
