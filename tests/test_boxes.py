@@ -38,7 +38,7 @@ def test_ranges(kind: str, isa: str) -> None:
     boxes[::2] += np.random.default_rng(1).normal(0, 100, (2500, 1))
     values = fl.box_iou(boxes, target, kind=kind, reduction="none")
     assert (values >= 0).all()
-    assert (values <= {"iou": 1, "giou": 2, "diou": 2, "ciou": 3}[kind]).all()
+    assert (values <= {"iou": 1, "giou": 2, "diou": 2, "ciou": 2.5}[kind]).all()
     if kind != "iou":
         far = fl.box_iou([[0, 0, 1, 1]], [[1e6, 1e6, 1e6 + 1, 1e6 + 1]], kind=kind)
         assert far == pytest.approx(2, abs=1e-5)
@@ -157,6 +157,45 @@ def test_boxes_without_area_are_named(format: str, place: int, isa: str) -> None
                 with refused(ValueError, "box_iou", name, "eps is 0", rf"at index \({place},\)"):
                     call(args)
             assert (out == 7).all()
+
+
+@every_kind
+def test_ciou_at_its_upper_end(kind: str, isa: str) -> None:
+    """v <= 1 and alpha = v / (iou + v), so alpha v <= v^2 / (1 + v) <= 1/2 beside an iou and a distance of at most 1."""
+    wide, high = [[0.0, 0.0, 1e6, 1e-6]], [[1e9, 1e9, 1e9 + 1e-6, 1e9 + 1e6]]
+    assert fl.box_iou(wide, high, kind=kind) == pytest.approx({"iou": 1, "ciou": 2.5}.get(kind, 2), rel=1e-2)
+
+
+@every("form", ["xyxy", "xywh", "cxcywh"])
+@every_kind
+def test_no_eps_takes_inverted_boxes(kind: str, form: str, isa: str) -> None:
+    """`box_iou([[40, 40, 1, 1]], [[0, 0, 2, 2]], eps=1e-7)` was -379, a union less than nothing; `[1, 1, 0, 0]` over
+    `[0, 0, 1, 1]` a perfect hit. A side of 0 is none of these, and nan stays nan."""
+    good = [0.0, 0.0, 2.0, 2.0]
+    for dtype, eps in ((np.float32, 1e-7), (np.float64, 1e-7), (np.float64, 0.0), (np.int64, 1.0)):
+        for wrong in (
+            ([40, 40, 1, 1], [1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 1]) if form == "xyxy" else ([0, 0, -1, 1], [0, 0, 1, -1])
+        ):
+            for name in ("boxes", "target"):
+                args = {k: np.array([good, wrong if k == name else good], dtype) for k in ("boxes", "target")}
+                expected = "x2 >=? x1 and y2 >=? y1" if form == "xyxy" else "width and height >=? 0"
+                with refused(ValueError, "box_iou", name, expected, r"at index \(1,\)"):
+                    fl.box_iou.value_and_grad(**args, kind=kind, format=form, eps=eps)
+                if eps:  # a pair of weight 0 is left out
+                    fl.box_iou(**args, kind=kind, format=form, eps=eps, sample_weight=[1, 0])
+    for flat in (
+        ([1.0, 1.0, 1.0, 2.0], [math.nan, 1.0, 0.0, 2.0]) if form == "xyxy" else ([1.0, 1.0, 0.0, 2.0], [math.nan, 1, 1, 2])
+    ):
+        value = fl.box_iou([flat], [good], kind=kind, format=form, eps=1e-7)
+        assert math.isnan(value) == math.isnan(flat[0])
+        assert math.isnan(value) or 0 <= value <= 2.5
+
+
+def test_boxes_of_another_format_hear_of_it() -> None:
+    with refused(ValueError, "box_iou", "boxes", "format='xywh'"):
+        fl.box_iou([[3.0, 3.0, 1.0, 2.0]], [[3.0, 3.0, 4.0, 5.0]])
+    with refused(ValueError, "box_iou", "target", "eps=1e-7"):
+        fl.box_iou([[3.0, 3.0, 4.0, 5.0]], [[3.0, 3.0, 3.0, 5.0]])
 
 
 def test_shapes() -> None:

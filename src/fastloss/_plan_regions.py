@@ -416,6 +416,8 @@ class Boxes(Plan):
         self.wide = _check.is_wide(self.x.dtype, self.t.dtype)
         self.eps, self.reduction, self.shape = eps, reduction, self.x.shape[:-1]
         self.sample_weight, self.total_weight = weighed(sample_weight, self.shape)
+        if eps:  # the kernel looks where boxes must have an area
+            self._refuse_inverted()
 
     def _inputs(self) -> tuple[Array | None, ...]:
         return self.x, self.t, self.sample_weight
@@ -443,8 +445,27 @@ class Boxes(Plan):
             values=values, grad=grad, threads=get_num_threads(),
         )  # fmt: skip
         if bad >= 0:
-            at = tuple(int(k) for k in np.unravel_index(bad, self.shape))
-            sides = "x1 < x2 and y1 < y2" if self.form == "xyxy" else "width and height > 0"
-            box = [float(v) for v in (self.t if of_target else self.x)[at]]
-            refuse(ValueError, "target" if of_target else "boxes", f"{sides} (where eps is 0)", box, at)
+            self._refuse_box("target" if of_target else "boxes", bad)
         return total
+
+    def _refuse_inverted(self) -> None:
+        """Refuse corners the wrong way round and negative sizes, of pairs that count; nan is neither."""
+        for name, a in (("boxes", self.x), ("target", self.t)):
+            wrong = ((a[..., 2:] < a[..., :2]) if self.form == "xyxy" else (a[..., 2:] < 0)).any(axis=-1)
+            if self.sample_weight is not None:
+                wrong &= self.sample_weight > 0
+            if wrong.any():
+                self._refuse_box(name, int(np.argmax(wrong)))
+
+    def _refuse_box(self, name: str, position: int) -> NoReturn:
+        at = tuple(int(k) for k in np.unravel_index(position, self.shape))
+        box = [float(v) for v in (self.t if name == "target" else self.x)[at]]
+        corners, least = self.form == "xyxy", ">=" if self.eps else ">"
+        sides = f"x2 {least} x1 and y2 {least} y1" if corners else f"width and height {least} 0"
+        width, height = (box[2] - box[0], box[3] - box[1]) if corners else box[2:]
+        hint = ""
+        if not (width < 0 or height < 0):
+            hint = "eps=1e-7 takes boxes without an area"
+        elif corners:
+            hint = "a corner and a size are format='xywh'"
+        refuse(ValueError, name, sides if self.eps else f"{sides} (where eps is 0)", box, at, hint)

@@ -716,7 +716,7 @@ def lovasz(
     max_order=1,
     pointwise=False,
     formula="1 - IoU (+ (hull - union) / hull for giou, + centres' distance^2 / hull's diagonal^2 for diou and ciou)",
-    range="[0, 2]",
+    range="[0, 2], for ciou [0, 2.5]",
     citation="Rezatofighi et al., Generalized Intersection over Union, 2019",
     sampler="box_pairs",
     row_axis=-1,
@@ -750,8 +750,8 @@ def box_iou(
     format : {"xyxy", "xywh", "cxcywh"}
         Two corners; the lower corner and the size; the centre and the size. Gradients are with respect to these numbers.
     eps : float
-        0: boxes must have positive width and height. Above 0 any boxes will do, and it is added to denominators where torchvision
-        does so (its default is 1e-7; a perfect box then is not quite 0).
+        0: boxes must have positive width and height. Above 0 they may be 0, but not negative, and it is added to denominators
+        where torchvision does so (its default is 1e-7; a perfect box then is not quite 0).
     sample_weight : array_like, optional
         Weights >= 0, in the shape of the boxes without the last axis or of its leading axes.
     reduction : {"mean", "sum", "none"}
@@ -760,13 +760,13 @@ def box_iou(
     Returns
     -------
     float or ndarray
-        iou in [0, 1], giou and diou in [0, 2], ciou in [0, 3]. Not convex; iou has no gradient where boxes do not meet. At kinks
-        (edges that coincide) the slope is the mean of the two sides', 0 for a perfect box. A nan makes its pair nan.
+        iou in [0, 1], giou and diou in [0, 2], ciou in [0, 2.5]. Not convex; iou has no gradient where boxes do not meet. At
+        kinks (edges that coincide) the slope is the mean of the two sides', 0 for a perfect box. A nan makes its pair nan.
 
     Raises
     ------
     ValueError
-        Shapes that do not fit; boxes without area or with corners the wrong way round, where eps is 0; bad options.
+        Shapes that do not fit; corners the wrong way round, or negative sizes; boxes without area where eps is 0; bad options.
     TypeError
         Arrays that are not real numbers.
 
