@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -141,9 +142,75 @@ def test_an_option_that_is_an_integer_to_one_loss_and_any_number_to_another(tmp_
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_default_option_can_be_said(name):
-    for option, default in fl.LOSSES[name].options.items():
-        kind = Value(default)
-        assert kind.convert(str(default), None, None) == default, option
+    loss = fl.LOSSES[name]
+    for option, default in loss.options.items():
+        assert Value.of(option, [loss]).convert(str(default), None, None) == default, option
+
+
+@pytest.mark.parametrize("loss", fl.LOSSES.values(), ids=lambda loss: loss.name)
+def test_the_choices_of_a_signature_are_those_of_the_loss(loss):
+    """The command line reads them there: each is one that the loss takes, and it refuses others with the same words."""
+    for option in loss.options:
+        kind = Value.of(option, [loss])
+        if not kind.choices:
+            continue
+        arrays, given = loss.sample(np.random.default_rng(0), size=4)
+        if option == "activation":  # probabilities are fine as logits
+            arrays = (fl.softmax(arrays[0], axis=1), *arrays[1:])
+        for choice in (*kind.choices, *[None] * kind.optional):
+            loss(*arrays, **{**given, option: choice})
+        with pytest.raises(ValueError, match=re.escape(", ".join(map(repr, kind.choices)))):
+            loss(*arrays, **{**given, option: "nonsense"})
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "texts"),
+    [
+        ("ctc", "length_normalize", {"target": "target", "input": "input", "none": None}),
+        ("lovasz", "only_present", {"true": True, "False": False, "None": None}),
+        ("dice", "activation", {"sigmoid": "sigmoid", "none": None}),
+        ("dice", "axis", {"1": 1, "none": None}),
+        ("dice", "ignore_index", {"255": 255, "none": None}),
+        ("sigmoid_focal", "alpha", {"0.3": 0.3, "none": None}),
+        ("box_iou", "format", {"xywh": "xywh"}),
+        ("multiclass_hinge", "kind", {"weston_watkins": "weston_watkins"}),
+        ("cross_entropy", "class_weight", {"2": 2.0, "none": None, "cw.npy": "cw.npy"}),
+        ("gaussian_kl", "prior_mean", {"2": 2.0, "0.npz:m": "0.npz:m"}),
+    ],
+)
+def test_options_are_read_as_their_signatures_say(name, option, texts):
+    kind = Value.of(option, [fl.LOSSES[name]])
+    for text, value in texts.items():
+        got = kind.convert(text, None, None)
+        assert got == value and type(got) is type(value), text  # noqa: PT018
+    if not kind.arrays:
+        with pytest.raises(click.BadParameter, match="not a valid"):
+            kind.convert("x.npy", None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ctc", {"length_normalize": "target"}),
+        ("lovasz", {"only_present": True}),
+        ("dice", {"activation": None}),
+        ("box_iou", {"format": "xywh"}),  # `--format` is the output's
+    ],
+)
+def test_options_whose_default_is_none_reach_their_loss(name, options, tmp_path):
+    loss = fl.LOSSES[name]
+    arrays, given = loss.sample(np.random.default_rng(0), dtype="float64", size=5)
+    arrays = (fl.softmax(arrays[0], axis=1), *arrays[1:]) if name == "dice" else arrays
+    flags = []
+    for array_name, array in zip(loss.arrays, arrays, strict=True):
+        np.save(tmp_path / f"{array_name}.npy", array)
+        flags += [f"--{array_name}", tmp_path / f"{array_name}.npy"]
+    options = {**{option: value for option, value in given.items() if option not in loss.beside}, **options}
+    for option, value in options.items():
+        flags += ["--box-iou-format" if option == "format" else f"--{option.replace('_', '-')}", value]
+    done = run("evaluate", name, *flags, "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["losses"][name]["mean"] == pytest.approx(loss(*arrays, **options), rel=1e-12)
 
 
 def test_options_in_all_their_forms(files):
@@ -197,6 +264,42 @@ def test_raw_bfloat16(files):
     assert mean == pytest.approx(fl.cross_entropy(logits, arrays["target"]), rel=1e-6)
 
 
+def test_every_array_can_be_raw_bfloat16(files):
+    """Targets, weights and weights of classes as well: the message names the option, and the option is there."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    folder, arrays = files
+    raw = {
+        "logits": arrays["logits"],
+        "target": np.eye(5)[arrays["target"]],
+        "sample_weight": arrays["weight"],
+        "class_weight": np.arange(1.0, 6.0),
+    }
+    raw = {name: array.astype(ml_dtypes.bfloat16) for name, array in raw.items()}
+    flags = []
+    for name, array in raw.items():
+        np.save(folder / f"{name}.npy", array)
+        flags += [f"--{name.replace('_', '-')}", folder / f"{name}.npy"]
+    for name in ("class_weight", "logits", "target", "sample_weight"):
+        done = run("evaluate", "cross_entropy", *flags)
+        option = f"--{name.replace('_', '-')}-dtype"
+        assert done.exit_code == 1
+        assert f"if it is bfloat16, say {option} bfloat16" in done.stderr
+        flags += [option, "bfloat16"]
+    done = run("evaluate", "cross_entropy", *flags, "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    mean = json.loads(done.stdout)["losses"]["cross_entropy"]["mean"]
+    weights = {name: raw[name] for name in ("sample_weight", "class_weight")}
+    assert mean == pytest.approx(fl.cross_entropy(raw["logits"], raw["target"], **weights), rel=1e-6)
+    same = fl.evaluate(
+        "mse",
+        prediction=[1.0] * 500,
+        target=[0.0] * 500,
+        sample_weight=folder / "sample_weight.npy",
+        sample_weight_dtype="bfloat16",
+    )
+    assert same["mse"].mean == 1.0
+
+
 # -- What goes wrong -------------------------------------------------------------------------------
 
 
@@ -210,7 +313,7 @@ def test_raw_bfloat16(files):
         ("cross_entropy cross_entropy --logits a --target b", "twice"),
         ("mse --prediction a --target b --logits c", "--logits belongs to none of"),
         ("mse --prediction a --target b --delta 1", "--delta belongs to none of mse"),
-        ("huber --prediction a --target b --delta x", "'x' is not a valid number"),
+        ("huber --prediction a --target b --delta x", "'x' is not a valid NUMBER"),
         ("mse --prediction a --target b --logits-dtype f2", "belongs to none"),
         ("mse --prediction a --target b --worst -1", "--worst"),
         ("mse --prediction a --target b --threads 0", "--threads"),
@@ -354,7 +457,11 @@ def test_version_and_help():
     done = run("evaluate", "--help")
     assert done.exit_code == 0
     for name in (*ARRAYS, *OPTIONS):
-        assert f"--{name.replace('_', '-')} " in done.stdout
+        flag = "box-iou-format" if name == "format" else name.replace("_", "-")
+        assert f"--{flag} " in done.stdout
+    assert "--length-normalize target|input|none" in done.stdout
+    assert "--only-present true|false|none" in done.stdout
+    assert "--sample-weight-dtype TYPE" in done.stdout
 
 
 # -- Real processes --------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import inspect
 import types
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, Generic, ParamSpec, TypeVar, cast, get_type_hints, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -244,7 +244,12 @@ class Loss(Generic[P]):
         """The arrays that have an entry for each sample: all but the shared ones."""
         return tuple(name for name in self.arrays if name not in self.shared)
 
-    # ---- what tests, benchmarks and documentation ask -----------------------------------------------------------------
+    @functools.cached_property
+    def annotations(self) -> Mapping[str, Any]:
+        """What the arguments may be, by name: ``float``, ``bool | None``, ``Literal["target", "input"]``; ``Any`` for arrays."""
+        return MappingProxyType(get_type_hints(self.__wrapped__))
+
+    # ---- what tests, benchmarks, documentation and the command line ask ---------------------------------------------------
 
     @property
     def reference(self) -> Callable[..., tuple[Array, Array]]:

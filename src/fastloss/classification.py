@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from fastloss import _check
 from fastloss._check import Array, Refusal
@@ -511,7 +511,7 @@ def multiclass_hinge(
     scores: Any,
     target: Any,
     *,
-    kind: str = "crammer_singer",
+    kind: Literal["crammer_singer", "weston_watkins"] = "crammer_singer",
     margin: float = 1.0,
     p: int = 1,
     class_weight: Any = None,

@@ -14,9 +14,10 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import attrgetter
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 try:
     import click
@@ -49,6 +50,7 @@ class Program(click.Group):
             raise
         except BAD_DATA as error:
             text = " ".join(str(error).split()) or type(error).__name__
+            text = re.sub(r"\bsay (\w+)='(\w+)'", lambda said: f"say {_flag(said[1])} {said[2]}", text)
             click.echo(f"fastloss: {text}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
@@ -78,101 +80,126 @@ class Size(click.ParamType[int]):
 
 
 class Value(click.ParamType[Any]):
-    """An option of a loss, read in the type of its default; `mixed`: an integer to one loss, any number to another."""
+    """An option of losses, read as their signatures say: `annotations` are those of the losses that have it."""
 
-    def __init__(self, default: Any, mixed: bool = False) -> None:
-        self.default, self.mixed = default, mixed
-        kinds: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "text"}
-        self.name = "number" if mixed else kinds.get(type(default), "number|number,...|file.npy")
+    def __init__(self, annotations: Iterable[Any]) -> None:
+        parts = dict.fromkeys(part for annotation in annotations for part in _alternatives(annotation))
+        self.choices = tuple(choice for part in parts if get_origin(part) is Literal for choice in get_args(part))
+        self.arrays = Any in parts
+        self.optional = self.arrays or NoneType in parts
+        self.types = [kind for kind in (bool, float, int, str) if kind in parts and not (kind is int and float in parts)]
+        self.mixed = {int, float} <= parts.keys()  # an integer to one loss, any number to another
+        words = [*map(str, self.choices), *(_WORDS[kind] for kind in self.types)]
+        words += ["NUMBER,...", "FILE"] if float in self.types and self.arrays else ["NUMBER", "NUMBER,...", "FILE"] * self.arrays
+        self.name = "|".join(words + ["none"] * (self.optional and not self.arrays))
+
+    @classmethod
+    def of(cls, name: str, losses: Iterable[Loss[Any]]) -> Value:
+        """The option of this name."""
+        return cls(_annotation(name, loss) for loss in losses)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse; "none" is None for whatever is not text."""
-        if not isinstance(value, str) or isinstance(self.default, str):
+        if not isinstance(value, str) or value in self.choices:
             return value
-        if value.lower() == "none":
+        if value.lower() == "none" and self.types != [str]:
             return None
-        try:
-            return self._parse(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
+        for kind in self.types:
+            with suppress(ValueError, KeyError):
+                return _SWITCH[value.lower()] if kind is bool else self._number(value) if kind is float else kind(value)
+        with suppress(ValueError):
+            if self.arrays:
+                return self._array(value)
+        return self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
 
-    def _parse(self, text: str) -> Any:
-        if isinstance(self.default, bool):
-            if text.lower() not in ("true", "false"):
-                raise ValueError
-            return text.lower() == "true"
-        if isinstance(self.default, int) or self.mixed:
-            return int(text) if not self.mixed or text.strip("+-").isdecimal() else float(text)
-        if text.endswith((".npy", ".npz")) or ".npz:" in text:
+    def _number(self, text: str) -> float:
+        return int(text) if self.mixed and text.strip("+-").isdecimal() else float(text)
+
+    def _array(self, text: str) -> Any:
+        if is_file(text):
             return text  # loaded when the command runs: a missing file is bad data
         if "," in text:
             return np.array([float(part) for part in text.split(",")])
         return float(text)
 
 
-Union = dict[str, tuple[Any, list[str]]]
+_WORDS = {bool: "true|false", float: "NUMBER", int: "INTEGER", str: "TEXT"}
+_SWITCH = {"true": True, "false": False}
 
 
+def _alternatives(annotation: Any) -> Sequence[Any]:
+    """What a union is of."""
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def _annotation(name: str, loss: Loss[Any]) -> Any:
+    """What a signature says of an option; if it is silent (a function's own), what the default says."""
+    default = loss.options.get(name)
+    kind = type(default) if type(default) in _WORDS else Any
+    return loss.annotations.get(name, kind)
+
+
+def is_file(text: str) -> bool:
+    """Whether the value of an option is a file to load."""
+    return text.endswith((".npy", ".npz")) or ".npz:" in text
+
+
+Losses = Mapping[str, list[Loss[Any]]]  # a name, and the losses that have an array or option of it
 EVALUATED = tuple(loss for loss in LOSSES.values() if not loss.batchwise)  # those of which `evaluate` makes options
 
 
-def _union(of: Callable[[Loss[Any]], Mapping[str, Any]], losses: Iterable[Loss[Any]] = EVALUATED) -> Union:
-    """name -> (the first loss's value for it, the losses that have it)."""
-    union: Union = {}
+def _union(of: Callable[[Loss[Any]], Iterable[str]], losses: Iterable[Loss[Any]] = EVALUATED) -> Losses:
+    union: dict[str, list[Loss[Any]]] = {}
     for loss in losses:
-        for name, value in of(loss).items():
-            union.setdefault(name, (value, []))[1].append(loss.name)
+        for name in of(loss):
+            union.setdefault(name, []).append(loss)
     return union
 
 
-def _arrays(loss: Loss[Any]) -> Mapping[str, Any]:
-    return dict.fromkeys((*loss.per_sample, *loss.beside))
+def _arrays(loss: Loss[Any]) -> Iterable[str]:
+    return (*loss.per_sample, *loss.beside)
 
 
-def _reals(loss: Loss[Any]) -> Mapping[str, Any]:
-    return dict.fromkeys(name for name in loss.wrt if name not in loss.shared)
-
-
-def _own(loss: Loss[Any]) -> Mapping[str, Any]:
-    own = dict.fromkeys(loss.shared) | dict(loss.options)
-    return {name: value for name, value in own.items() if name not in loss.beside}
+def _own(loss: Loss[Any]) -> Iterable[str]:
+    return [name for name in (*loss.shared, *loss.options) if name not in loss.beside]
 
 
 ARRAYS = _union(_arrays)
-REAL = _union(_reals)  # which can be raw bfloat16
 OPTIONS = _union(_own)
-_TYPES = {name: {type(loss.options.get(name)) for loss in LOSSES.values()} for name in OPTIONS}
-MIXED = {name for name, types in _TYPES.items() if {int, float} <= types}
 
 
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def _flag(name: str, losses: Sequence[Loss[Any]] = ()) -> str:
+    """`--ignore-index`; `--box-iou-format` where `evaluate` has an option of that name itself."""
+    own = {option for parameter in evaluate_command.params for option in parameter.opts}
+    flag = "--" + name.replace("_", "-")
+    return f"--{losses[0].name.replace('_', '-')}{flag[1:]}" if losses and flag in own else flag
 
 
-def _click_options(arrays: Union, real: Union, own: Union, *, chosen: Container[str]) -> list[click.Option]:
+def _click_options(arrays: Losses, own: Losses, *, chosen: Container[str]) -> list[click.Option]:
     """Click's options for the arrays and options of losses. A name that is both is what `chosen`, the arrays of the losses on the
     line, says.
     """
-    options = []
-    for name, (_, losses) in arrays.items():
-        if name in own and name not in chosen:
-            continue
-        text = f"A .npy file, .npz or .npz:KEY. [{_some(losses)}]"
+    options, files = [], dict.fromkeys(name for name in arrays if name not in own or name in chosen)
+    for name in files:
+        text = f"A .npy file, .npz or .npz:KEY. [{_some(arrays[name])}]"
         options.append(click.Option([_flag(name), name], type=FILE, metavar="FILE", help=text))
-    for name in (f"{array}_dtype" for array in real):
-        text = "What the raw bytes of that file are, such as bfloat16."
-        options.append(click.Option([_flag(name), name], metavar="TYPE", help=text))
-    for name, (default, losses) in own.items():
-        if name in arrays and name in chosen:
+    for name, losses in own.items():
+        if name in files:
             continue
-        text, kind = f"Default {default}. [{_some(losses)}]", Value(default, name in MIXED)
-        text += f" A FILE for {_some(arrays[name][1])}." if name in arrays else ""
-        options.append(click.Option([_flag(name), name], type=kind, metavar=kind.name.upper(), help=text))
+        default, kind = losses[0].options.get(name), Value.of(name, losses)
+        text = f"Default {str(default).lower() if default is None or default is True or default is False else default}."
+        text += f" [{_some(losses)}]" + (f" A FILE for {_some(arrays[name])}." if name in arrays else "")
+        options.append(click.Option([_flag(name, losses), name], type=kind, metavar=kind.name, help=text))
+        files |= {name: None} if kind.arrays else {}
+    for name in (*files, "sample_weight"):
+        text = f"What the raw bytes of that file ({_flag(name)}) are, such as bfloat16."
+        options.append(click.Option([_flag(f"{name}_dtype"), f"{name}_dtype"], metavar="TYPE", help=text))
     return options
 
 
-def _some(losses: list[str]) -> str:
-    return ", ".join(losses[:3]) + (f" and {len(losses) - 3} more" if len(losses) > 3 else "")
+def _some(losses: Sequence[Loss[Any]]) -> str:
+    names = [loss.name for loss in losses]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 # -- module:function: losses that are not in the registry ------------------------------------------
@@ -229,7 +256,7 @@ class EvaluateCommand(click.Command):
         """The command's own parameters, with those of the losses behind LOSS..."""
         own = super().get_params(ctx)
         custom = ctx.meta.get("custom", {})
-        unions = [_union(of, [*EVALUATED, *custom.values()]) for of in (_arrays, _reals, _own)]
+        unions = [_union(of, [*EVALUATED, *custom.values()]) for of in (_arrays, _own)]
         return [own[0], *_click_options(*unions, chosen=ctx.meta.get("arrays", ())), *own[1:]]
 
     def _positional(self, args: list[str]) -> Iterator[str]:
@@ -275,8 +302,9 @@ def evaluate_command(ctx: click.Context, /, losses: tuple[str, ...], style: str,
     _check_usage(ctx, losses, chosen, given)
     own = needs(chosen).options
     for name in own & given.keys():
-        if isinstance(given[name], str) and not isinstance(options[name][0], str):
-            given[name] = load(name, given[name])
+        dtype = given.pop(f"{name}_dtype", None)
+        if isinstance(given[name], str) and Value.of(name, options[name]).arrays and is_file(given[name]):
+            given[name] = load(name, given[name], dtype)
     try:
         with _sigterm_stops():
             result = evaluate(chosen, **given)
@@ -297,7 +325,8 @@ def _check_usage(ctx: click.Context, names: tuple[str, ...], chosen: Sequence[st
     for name in arrays:
         if name not in given:
             raise click.UsageError(f"{', '.join(names)}: expected {_flag(name)} FILE, got none", ctx)
-    known = {*arrays, *beside, *(f"{name}_dtype" for name in arrays), *options}
+    known = {*arrays, *beside, *options}
+    known |= {f"{name}_dtype" for name in (*known, "sample_weight") if name in given}
     of_losses = {p.name for p in ctx.command.get_params(ctx)} - {p.name for p in ctx.command.params}
     for name in given:
         if name in of_losses and name not in known:

@@ -9,7 +9,7 @@ only.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -409,7 +409,9 @@ _RANKING, _DISTANCES = POINTWISE["margin_ranking"], POINTWISE["hinge_embedding"]
 
 
 @named
-def pairwise_distances(x: Any, y: Any = None, *, metric: str = "euclidean", out: Any = None) -> Array:
+def pairwise_distances(
+    x: Any, y: Any = None, *, metric: Literal["euclidean", "sqeuclidean", "cosine"] = "euclidean", out: Any = None
+) -> Array:
     """Distances between all pairs of rows.
 
     .. math:: d_{ij} = \\lVert x_i - y_j \\rVert, \\quad \\lVert x_i - y_j \\rVert^2 \\quad \\text{or} \\quad
@@ -469,10 +471,10 @@ def batch_triplet(
     embeddings: Any,
     labels: Any,
     *,
-    mining: str = "hard",
+    mining: Literal["hard", "semihard", "all", "all_semihard"] = "hard",
     margin: float = 0.2,
     squared: bool = False,
-    average: str = "active",
+    average: Literal["active", "valid"] = "active",
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:

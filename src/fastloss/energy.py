@@ -7,7 +7,7 @@ Imports `_check`, `_plan`, `_plan_scores`, `_scores` and `_loss` only.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 from fastloss import _check
 from fastloss._kernels import POINTWISE
@@ -16,7 +16,7 @@ from fastloss._plan import Plan, Pointwise, split
 from fastloss._plan_scores import Scores
 from fastloss._scores import CONTRASTS, GIBBS
 
-_KINDS = ("energy", "perceptron", "hinge", "log", "lvq2", "mce", "square_square", "square_exp", "nll", "mee")
+Kind = Literal["energy", "perceptron", "hinge", "log", "lvq2", "mce", "square_square", "square_exp", "nll", "mee"]
 
 
 @loss(
@@ -100,7 +100,7 @@ def energy(
     energies: Any,
     target: Any,
     *,
-    kind: str = "nll",
+    kind: Kind = "nll",
     margin: float = 1.0,
     beta: float = 1.0,
     axis: int = -1,
@@ -179,7 +179,7 @@ def energy(
     x = _check.array("energies", energies)
     index = _check.axis_of(x, axis, "energies")
     t = _check.labels("target", target, x.shape[:index] + x.shape[index + 1 :], x.shape, of="energies")
-    chosen = _check.one_of("kind", kind, _KINDS)
+    chosen = _check.one_of("kind", kind, get_args(Kind))
     lead, inverse = _check.positive("margin", margin), _check.positive("beta", beta)
     if chosen == "perceptron":  # a hinge without margin
         chosen, lead = "hinge", 0.0

@@ -6,7 +6,7 @@ Shapes: `N` rows (samples), `K` levels. Units: nats, but for squared_emd. Import
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from fastloss import _check
 from fastloss._check import Array
@@ -172,7 +172,13 @@ def corn(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any = None,
     shared=("thresholds",),
 )
 def cumulative_link(
-    score: Any, thresholds: Any, target: Any, *, link: str = "logit", sample_weight: Any = None, reduction: str = "mean"
+    score: Any,
+    thresholds: Any,
+    target: Any,
+    *,
+    link: Literal["logit", "probit", "cloglog"] = "logit",
+    sample_weight: Any = None,
+    reduction: str = "mean",
 ) -> Plan:
     """Cumulative link model: a score among thresholds that cut the line into levels.
 

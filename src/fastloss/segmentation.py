@@ -6,7 +6,7 @@ No units. Imports `_check`, `_plan`, `_plan_regions` and `_loss` only.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -60,7 +60,7 @@ def dice(
     logits: Any,
     target: Any,
     *,
-    activation: str | None = "softmax",
+    activation: Literal["softmax", "sigmoid"] | None = "softmax",
     axis: int | None = 1,
     smooth: float = 0.0,
     squared: bool = False,
@@ -162,7 +162,7 @@ def jaccard(
     logits: Any,
     target: Any,
     *,
-    activation: str | None = "softmax",
+    activation: Literal["softmax", "sigmoid"] | None = "softmax",
     axis: int | None = 1,
     smooth: float = 0.0,
     squared: bool = False,
@@ -253,7 +253,7 @@ def tversky(
     *,
     alpha: float = 0.5,
     beta: float = 0.5,
-    activation: str | None = "softmax",
+    activation: Literal["softmax", "sigmoid"] | None = "softmax",
     axis: int | None = 1,
     smooth: float = 0.0,
     batch: bool = False,
@@ -347,7 +347,7 @@ def focal_tversky(
     alpha: float = 0.5,
     beta: float = 0.5,
     gamma: float = 0.75,
-    activation: str | None = "softmax",
+    activation: Literal["softmax", "sigmoid"] | None = "softmax",
     axis: int | None = 1,
     smooth: float = 0.0,
     batch: bool = False,
@@ -437,7 +437,7 @@ def generalized_dice(
     logits: Any,
     target: Any,
     *,
-    activation: str | None = "softmax",
+    activation: Literal["softmax", "sigmoid"] | None = "softmax",
     axis: int | None = 1,
     smooth: float = 0.0,
     batch: bool = False,
@@ -524,7 +524,7 @@ def dice_cross_entropy(
     *,
     dice_weight: float = 1.0,
     ce_weight: float = 1.0,
-    activation: str = "softmax",
+    activation: Literal["softmax", "sigmoid"] = "softmax",
     axis: int | None = 1,
     smooth: float = 0.0,
     squared: bool = False,
@@ -628,7 +628,7 @@ def lovasz(
     logits: Any,
     target: Any,
     *,
-    activation: str | None = "softmax",
+    activation: Literal["softmax", "sigmoid"] | None = "softmax",
     axis: int | None = 1,
     per_image: bool = False,
     only_present: bool | None = None,
@@ -725,8 +725,8 @@ def box_iou(
     boxes: Any,
     target: Any,
     *,
-    kind: str = "giou",
-    format: str = "xyxy",
+    kind: Literal["iou", "giou", "diou", "ciou"] = "giou",
+    format: Literal["xyxy", "xywh", "cxcywh"] = "xyxy",
     eps: float = 0.0,
     sample_weight: Any = None,
     reduction: str = "mean",

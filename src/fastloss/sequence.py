@@ -5,7 +5,7 @@ Shapes: `N` samples, `T` frames, `C` classes, `S` labels. Units: nats. Imports `
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def ctc(
     blank: int = 0,
     log_probs: bool = False,
     time_major: bool = False,
-    length_normalize: str | None = None,
+    length_normalize: Literal["target", "input"] | None = None,
     zero_infinity: bool = False,
     sample_weight: Any = None,
     reduction: str = "mean",

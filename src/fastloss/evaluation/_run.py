@@ -88,7 +88,7 @@ def evaluate(
         and so does an array that all samples share (the thresholds of `cumulative_link`). An array is
         given as an array, a memory map, the path of an ``.npy`` or ``.npz`` file (``"file.npz:key"``),
         or an iterable of chunks of rows. ``logits_dtype="bfloat16"`` says what the raw bytes of
-        ``logits`` are.
+        ``logits`` are, and so for every other array and ``sample_weight``.
 
     Returns
     -------
@@ -142,7 +142,7 @@ def open_all(metrics: Metrics, inputs: Mapping[str, Any]) -> tuple[list[Source],
 def _split(chosen: Iterable[Any], given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays (and what their bytes mean), and options."""
     arrays, beside, _ = needs(chosen)
-    known = {*arrays, *beside, *(f"{name}_dtype" for name in (*arrays, *beside))}
+    known = {*arrays, *beside, *(f"{name}_dtype" for name in (*arrays, *beside, "sample_weight"))}
     inputs = {name: value for name, value in given.items() if name in known and value is not None}
     return inputs, {name: value for name, value in given.items() if name not in known}
 

@@ -374,9 +374,9 @@ def _as_array(name: str, value: Any) -> Array:
         raise TypeError(f"{name}: expected an array, got {_one_line(error)}") from error
 
 
-def load(name: str, path: str) -> Array:
+def load(name: str, path: str, dtype: str | None = None) -> Array:
     """All of a small array in a file."""
-    source = open_source(name, path).along(None)
+    source = open_source(name, path, dtype).along(None)
     return np.array(source.read(0, 0))
 
 

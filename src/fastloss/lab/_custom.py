@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, overload
+from typing import Any, get_type_hints, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -108,6 +108,14 @@ class CustomLoss(Loss[...]):
             f"loss, in float64; less within a step (1e-5) of a kink. custom({', '.join(f'{n}=...' for n in self.numeric)}) "
             "takes exact ones, and this warning comes once."
         )
+
+    @functools.cached_property
+    def annotations(self) -> Mapping[str, Any]:
+        """Those of the function; none if a name among them cannot be found when it is asked for."""
+        try:
+            return MappingProxyType(get_type_hints(self.functions["value"]))
+        except (NameError, TypeError, AttributeError):
+            return MappingProxyType({})
 
     # ---- what the registry's losses take from the library ------------------------------------------------------------
 
