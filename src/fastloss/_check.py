@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
@@ -79,11 +80,24 @@ def _as_array(name: str, value: Any) -> Array:
     if value is None:
         refuse(TypeError, name, "an array", "None")
     try:
-        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
-            return cast(Array, np.from_dlpack(value))
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        return converted(value)
+    except (TypeError, ValueError, RuntimeError, BufferError, ModuleNotFoundError) as error:
         raise Refusal(TypeError, name, f"expected an array, got {type(value).__name__}: {error}") from error
+
+
+def converted(value: Any) -> Array:
+    """Anything as an array, without a copy where there is one already; or whatever error says that it is none."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16 and not value.requires_grad:
+        try:  # PyTorch gives NumPy no bfloat16, but its bits
+            import ml_dtypes
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError("bfloat16 needs ml_dtypes: pip install ml_dtypes") from None
+        bits: Array = value.view(torch.int16).numpy()
+        return bits.view(ml_dtypes.bfloat16)
+    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+        return cast(Array, np.from_dlpack(value))
+    return np.asarray(value)
 
 
 def _dtype_text(a: Array) -> str:

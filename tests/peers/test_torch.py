@@ -262,6 +262,25 @@ def test_tensors_are_read_in_place() -> None:
     np.testing.assert_array_equal(out, fl.cross_entropy.grad(x.numpy(), y.numpy()))
 
 
+def test_bfloat16_tensors_are_read_in_place() -> None:
+    """PyTorch refuses to make NumPy arrays of them; their bits are bfloat16 arrays all the same, of any strides."""
+    ml_dtypes = need("ml_dtypes")
+    x, y = torch.randn(9, 5, dtype=torch.bfloat16), torch.randint(0, 5, (9,))
+    array = x.float().numpy().astype(ml_dtypes.bfloat16)
+    for a, b in ((x, array), (x[::2], array[::2]), (x[:, 1:], array[:, 1:])):
+        t = np.minimum(y.numpy()[: len(b)], b.shape[1] - 1)
+        assert fl.cross_entropy(a, t) == fl.cross_entropy(b, t)
+        assert fl.mse(a, a.t().contiguous().t()) == 0
+    grad = fl.cross_entropy.grad(x, y)
+    assert grad.dtype == ml_dtypes.bfloat16
+    np.testing.assert_array_equal(grad, fl.cross_entropy.grad(array, y))
+    assert fl.cross_entropy(array, y, sample_weight=torch.ones(9, dtype=torch.bfloat16)) == fl.cross_entropy(array, y)
+    assert fl.evaluate("cross_entropy", logits=x, target=y)["cross_entropy"].mean == pytest.approx(fl.cross_entropy(array, y))
+    assert fl.softmax(torch.tensor(1.0, dtype=torch.bfloat16)[None]) == 1
+    with pytest.raises(TypeError, match=r"cross_entropy: logits: expected an array, got Tensor: .*detach"):
+        fl.cross_entropy(x.clone().requires_grad_(), y)  # as of any other type
+
+
 def test_calls_mix_with_pytorchs_own_openmp() -> None:
     """Both libraries' parallel loops in one process, by turns."""
     x = np.random.default_rng(0).normal(size=(20_011, 33)).astype(np.float32)

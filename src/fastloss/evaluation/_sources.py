@@ -1,6 +1,6 @@
 """Where chunks come from: arrays, memory maps, .npy and .npz files, iterables.
 
-A source is cut along one axis into rows [start, stop). May import NumPy and the standard library.
+A source is cut along one axis into rows [start, stop). May import NumPy, the standard library and what makes arrays of things.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+
+from fastloss._check import converted
 
 Array = NDArray[Any]
 PREFIX = 1 << 16  # more than any header of an array that is not structured
@@ -367,10 +369,8 @@ def _as_array(name: str, value: Any) -> Array:
     if isinstance(value, np.ndarray):
         return value
     try:
-        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
-            return np.from_dlpack(value)
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        return converted(value)
+    except (TypeError, ValueError, RuntimeError, BufferError, ModuleNotFoundError) as error:
         raise TypeError(f"{name}: expected an array, got {_one_line(error)}") from error
 
 
