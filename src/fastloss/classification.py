@@ -628,7 +628,8 @@ def binary_cross_entropy(
     target : array_like
         Targets in [0, 1], in the same shape.
     eps : float
-        In [0, 0.5]. Above 0, probabilities are clipped to [eps, 1 - eps] first, as Keras and scikit-learn do.
+        In [0, 0.5]. Above 0, probabilities are clipped to [eps, 1 - eps] first, as Keras and scikit-learn do. (Keras
+        clips to 1 - 1e-7 as a float holds it, 1 - 1.19e-7: at most 15.942 for a target of 0, where this is 16.118.)
     sample_weight : array_like, optional
         Weights >= 0, in the shape of `probs` or of its leading axes.
     reduction : {"mean", "sum", "none"}
@@ -762,8 +763,8 @@ def sigmoid_focal(
               \\qquad p = \\sigma(x)
 
     Binary cross-entropy in which easy samples count little. As torchvision's ``sigmoid_focal_loss`` for labels 0 and 1; a soft
-    target mixes the losses of the two labels (torchvision mixes probabilities, and then raises them to the power). Where its
-    ``alpha`` is -1, ours is None. ``gamma=0, alpha=None`` is `binary_cross_entropy_with_logits`.
+    target mixes the losses of the two labels (torchvision and optax mix probabilities, and then raise them to the power). Where
+    its ``alpha`` is -1, ours is None. ``gamma=0, alpha=None`` is `binary_cross_entropy_with_logits`.
 
     The Hessian is exact, and finite at every logit. Value and derivatives keep their digits where p is within 1e-300 of 1.
 

@@ -779,7 +779,8 @@ def supcon(
     Errors and memory are those of `nt_xent`, which this loss is where every class has two rows.
 
     The authors' code multiplies the loss by `temperature` / `base_temperature`, which is 1 by default, and is nan where an anchor
-    has no positive.
+    has no positive. pytorch-metric-learning's ``SupConLoss`` is 0 for a batch of one class, which has no negatives; here its rows
+    still compete with one another, as in the formula.
 
     References
     ----------

@@ -478,7 +478,8 @@ def generalized_dice(
     -------
     float or ndarray
         In [0, 1]. 0 if both are empty. Not convex. nan and infinity make their item nan; ignored items as for `dice`. MONAI's
-        GeneralizedDiceLoss adds smooth_nr = smooth_dr = 1e-5.
+        GeneralizedDiceLoss adds smooth_nr = smooth_dr = 1e-5, and is 0 for an item of which no class that counts is present (with
+        `include_background` False: nothing but background), whatever is predicted there; here that is 1 if anything is.
 
     Raises
     ------

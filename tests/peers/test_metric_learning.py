@@ -236,3 +236,28 @@ def test_dense_pytorch(kind: str, seed: int, temperature: float) -> None:
     assert got[0] == pytest.approx(float(expected.detach()), rel=1e-10)
     for g, e in zip(got[1], slope(expected, a, b), strict=True):
         np.testing.assert_allclose(g, e, rtol=0, atol=1e-10 * np.abs(e).max())
+
+
+def test_difference_supcon_of_one_class() -> None:
+    """Without negatives it is 0 there; the formula's denominator still holds the other positives."""
+    x, _ = batch(0, 12)
+    y = np.zeros(12, int)
+    assert losses.SupConLoss(temperature=0.5)(torch.from_numpy(x), torch.from_numpy(y)).item() == 0
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    s = np.where(np.eye(12, dtype=bool), -np.inf, unit @ unit.T / 0.5)
+    log_p = s - np.logaddexp.reduce(s, axis=1)[:, None]
+    expected = -np.where(np.eye(12, dtype=bool), 0, log_p).sum(axis=1) / 11
+    np.testing.assert_allclose(fl.supcon(x, y, temperature=0.5, reduction="none"), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("mining", ["all", "hard"])
+@every_seed
+def test_triplets_of_cosines_are_those_of_squared_distances(seed: int, mining: str) -> None:
+    """Of unit rows: |a - b|^2 = 2 - 2 cos, so half the loss of twice the margin."""
+    x, y = batch(seed)
+    cosine = distances.CosineSimilarity()
+    rows, labels = torch.from_numpy(x), torch.from_numpy(y)
+    mined = miners.BatchHardMiner(distance=cosine)(rows, labels) if mining == "hard" else None
+    other = losses.TripletMarginLoss(margin=0.2, distance=cosine)(rows, labels, mined).item()
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    assert fl.batch_triplet(unit, y, squared=True, margin=0.4, mining=mining) / 2 == pytest.approx(other, rel=1e-9)

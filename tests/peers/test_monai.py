@@ -68,6 +68,15 @@ def test_class_weights_are_not_divided_by() -> None:
 
 
 @pytest.mark.parametrize("batch", [False, True])
+def test_difference_generalized_dice_without_foreground(batch: bool) -> None:
+    """All weights are those of absent classes, 0 there: the smoothing terms alone are left. Ours counts what is predicted."""
+    x, y = volume()
+    other = losses.GeneralizedDiceLoss(softmax=True, to_onehot_y=True, include_background=False, batch=batch)
+    assert theirs(other, x, np.zeros_like(y)[:, None])[0] == 0
+    assert fl.generalized_dice(x, np.zeros_like(y), include_background=False, batch=batch) == 1
+
+
+@pytest.mark.parametrize("batch", [False, True])
 def test_generalized_dice(batch: bool) -> None:
     x, y = volume()
     y[0][y[0] == 3] = 0  # a class that is absent from one item
@@ -104,13 +113,13 @@ def test_cross_entropy_of_ignored_positions_is_averaged_item_by_item() -> None:
 
 
 def test_segmentation_models_formulas() -> None:
-    """Its losses are of the whole batch at once: 1 - (2 I + s) / (sum p + sum t + s) and 1 - (I + s) / (U + s), mean over C;
-    Tversky's is raised to a power after the mean."""
+    """Its losses are of the whole batch at once: 1 - (2 I + 2 s) / (sum p + sum t + 2 s) (from 0.4 on: 2 (I + s) over
+    the cardinality plus 2 s) and 1 - (I + s) / (U + s), mean over C; Tversky's is raised to a power after the mean."""
     x, y = volume()
     p = np.moveaxis(np.asarray(fl.softmax(x.astype(np.float64), axis=1)), 1, 0).reshape(4, -1)
     t = (y.reshape(1, -1) == np.arange(4)[:, None]) * 1.0
     both, size, s = (p * t).sum(1), p.sum(1) + t.sum(1), 0.7
-    assert fl.dice(x, y, batch=True, smooth=s) == pytest.approx((1 - (2 * both + s) / (size + s)).mean(), rel=1e-6)
+    assert fl.dice(x, y, batch=True, smooth=2 * s) == pytest.approx((1 - 2 * (both + s) / (size + 2 * s)).mean(), rel=1e-6)
     assert fl.jaccard(x, y, batch=True, smooth=s) == pytest.approx((1 - (both + s) / (size - both + s)).mean(), rel=1e-6)
     fp, fn = (p * (1 - t)).sum(1), ((1 - p) * t).sum(1)
     classes = 1 - (both + s) / (both + 0.3 * fp + 0.7 * fn + s)
