@@ -699,6 +699,59 @@ def test_inputs_survive_errors(loss: fl.Loss) -> None:
     assert [a.tobytes() for a in args] == before
 
 
+# -- What was probably meant -------------------------------------------------------------------------
+
+Z, ROWS, IMAGES = np.zeros, (4, 3), (2, 3, 5, 5)
+MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
+    "one-hot integers where indices are meant": (lambda: fl.nll(Z(ROWS), Z(ROWS, int)), r"target\.argmax\(axis=1\)"),
+    "one-hot floats where indices are meant": (lambda: fl.multiclass_hinge(Z(ROWS), Z(ROWS)), r"target\.argmax\(axis=1\)"),
+    "binary tasks where a level is meant": (lambda: fl.coral(Z(ROWS), Z(ROWS, int)), "binary tasks add up to it"),
+    "labels in a column": (lambda: fl.cross_entropy(Z(ROWS), Z((4, 1), int)), r"target\.reshape\(\(4,\)\)"),
+    "labels as floats": (lambda: fl.cross_entropy(Z(ROWS), Z(4)), r"target\.astype\(int\)"),
+    "classes along another axis": (lambda: fl.cross_entropy(Z(IMAGES), Z((2, 5, 5), int)), "axis=1 says"),
+    "labels from 1": (lambda: fl.cross_entropy(Z(ROWS), np.array([1, 2, 3, 1])), "subtract 1"),
+    "levels from 1": (lambda: fl.cumulative_link(Z(3), [0.0, 1.0], [1, 2, 3]), "subtract 1"),
+    "labels from 1 of a map": (lambda: fl.dice(Z(IMAGES), np.full((2, 5, 5), 3)), "subtract 1"),
+    "padding": (lambda: fl.squared_emd(Z(ROWS), np.array([0, 1, -1, -1])), "weight of 0"),
+    "a column against a vector": (lambda: fl.mse(Z(4), Z((4, 1))), r"nothing is broadcast: target\.reshape\(\(4,\)\)"),
+    "class indices of a binary loss": (lambda: fl.binary_cross_entropy_with_logits(Z(ROWS), Z(4, int)), "for cross_entropy"),
+    "class indices of a divergence": (lambda: fl.kl_div(Z(ROWS), Z(4, int)), "class indices are for nll"),
+    "labels -1 and 1 of a binary loss": (lambda: fl.sigmoid_focal(Z(2), [-1, 1]), r"\(t \+ 1\) / 2"),
+    "labels 0 and 1 of a margin loss": (lambda: fl.hinge(Z(2), [0, 1]), r"2 \* t - 1"),
+    "labels 0 and 1 of a cosine": (lambda: fl.cosine_embedding(Z(ROWS), Z(ROWS), [0, 1, 1, 1]), r"2 \* t - 1"),
+    "labels 0 and 1 of a distance": (lambda: fl.hinge_embedding(Z(2), [0, 1]), r"2 \* t - 1"),
+    "labels -1 and 1 of pairs": (lambda: fl.contrastive(Z(ROWS), Z(ROWS), [-1, 1, 1, 1]), "t > 0"),
+    "logits where probabilities are meant": (lambda: fl.binary_cross_entropy([3.0], [1]), "binary_cross_entropy_with_logits"),
+    "logarithms where probabilities are meant": (lambda: fl.kl_div(Z(ROWS), -np.ones(ROWS)), "log_target=True"),
+    "weights of samples as those of classes": (lambda: fl.nll(Z(ROWS), Z(4, int), class_weight=Z(4)), "sample_weight"),
+    "weights in a column": (lambda: fl.mse(Z(4), Z(4), sample_weight=np.ones((4, 1))), r"sample_weight\.reshape\(\(4,\)\)"),
+    "weights of the last axis": (lambda: fl.mse(Z(ROWS), Z(ROWS), sample_weight=np.ones(3)), r"\.reshape\(\(1, 3\)\)"),
+    "a masked array": (lambda: fl.mse(np.ma.masked_array([1.0]), Z(1)), r"a\.data, sample_weight=~a\.mask"),
+    "a masked array to evaluate": (
+        lambda: fl.evaluate("mse", prediction=np.ma.masked_array([1.0]), target=Z(1)), r"a\.data, sample_weight=~a\.mask"
+    ),
+    "objects": (lambda: fl.mse(np.array([1.0, 2.0], object), Z(2)), r"astype\(float\)"),
+    "a mask without the class axis": (
+        lambda: fl.dice(Z((2, 1, 5, 5)), np.ones((2, 5, 5), int), activation="sigmoid"), r"target\.reshape\(\(2, 1, 5, 5\)\)"
+    ),
+    "an empty mask without the class axis": (  # class index 0 everywhere would be a mask of ones
+        lambda: fl.jaccard(Z((2, 1, 5, 5)), Z((2, 5, 5), int), activation="sigmoid"), "a mask of shape .* one class"
+    ),
+    "a mask of 0 and 255": (
+        lambda: fl.lovasz(Z((2, 5, 5)), np.full((2, 5, 5), 255), axis=None, activation="sigmoid"), "target > 0"
+    ),
+    "a misspelt option": (lambda: fl.evaluate("huber", prediction=Z(2), target=Z(2), detla=1.0), "did you mean 'delta'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_usual_mistake_is_told_its_remedy(mistake: str) -> None:
+    call, remedy = MISTAKES[mistake]
+    with pytest.raises((TypeError, ValueError, IndexError), match="expected .+, got .+") as caught:
+        call()
+    assert re.search(remedy, str(caught.value)), caught.value
+
+
 # -- The same words everywhere -----------------------------------------------------------------------
 
 

@@ -121,6 +121,8 @@ def test_label_maps_equal_masks_equal_probabilities(
     x, y = volume(shape, dtype)
     masks = one_hot(y, shape[1])
     targets = [y, masks] + ([masks.astype(dtype)] if loss in SOFT else [])
+    if shape[1] == 1:  # there are no label maps of one class
+        del targets[0]
     answers = [loss.value_and_grad(x, t, activation=activation) for t in targets]
     for value, grad in answers[1:]:
         assert value == pytest.approx(answers[0][0], rel=RTOL[dtype])

@@ -68,15 +68,24 @@ def array(name: str, value: Any) -> Array:
     a = value if type(value) is np.ndarray else _as_array(name, value)
     kind = a.dtype.kind
     if (kind not in _REAL_KINDS or (kind == "f" and a.dtype.itemsize > 8)) and not is_bfloat16(a.dtype):
-        refuse(TypeError, name, "real numbers (float16, bfloat16, float32, float64, integers or bools)", _dtype_text(a))
+        hint = {"O": "astype(float) makes numbers of objects", "f": "astype(np.float64) makes them shorter"}.get(kind, "")
+        expected = "real numbers (float16, bfloat16, float32, float64, integers or bools)"
+        refuse(TypeError, name, expected, _dtype_text(a), hint=hint)
     if not a.dtype.isnative:
         a = a.astype(a.dtype.newbyteorder("="))  # the kernels read the machine's own order: this one copies
     return a
 
 
+NO_MASK = (
+    "an array without a mask",
+    "a masked array",
+    "pass its data, and leave samples out with a weight of 0: a.data, sample_weight=~a.mask",
+)
+
+
 def _as_array(name: str, value: Any) -> Array:
     if isinstance(value, np.ma.MaskedArray):
-        refuse(TypeError, name, "an array without a mask (use sample_weight or ignore_index)", "a masked array")
+        refuse(TypeError, name, NO_MASK[0], NO_MASK[1], hint=NO_MASK[2])
     if value is None:
         refuse(TypeError, name, "an array", "None")
     try:
@@ -139,7 +148,7 @@ def real_pair(names: tuple[str, str], x: Any, t: Any) -> Pair:
     if a.shape == b.shape:
         return a, b, wide, False
     if a.ndim and b.ndim:
-        refuse(ValueError, names[1], f"the shape of {names[0]}, {a.shape}", f"shape {b.shape}")
+        _refuse_shape(names, a, b, a.ndim - 1)
     scalar = a.ndim == 0
     a, b = np.broadcast_arrays(a, b)
     return a, b, wide, scalar
@@ -153,8 +162,24 @@ def real_rows(names: tuple[str, str], x: Any, t: Any, axis: Any) -> RowsOf:
     a, b = array(names[0], x), array(names[1], t)
     index = axis_of(a, axis, names[0])
     if a.shape != b.shape:
-        refuse(ValueError, names[1], f"the shape of {names[0]}, {a.shape}", f"shape {b.shape}")
+        _refuse_shape(names, a, b, index)
     return a, b, index, is_wide(a.dtype, b.dtype)
+
+
+_OF_CLASSES = {"logits": "cross_entropy", "probs": "cross_entropy", "log_probs": "nll"}
+
+
+def _refuse_shape(names: tuple[str, str], a: Array, b: Array, axis: int) -> NoReturn:
+    hint = _reshaped(names[1], b.shape, a.shape)
+    if names[0] in _OF_CLASSES and b.dtype.kind in "iu" and b.shape == a.shape[:axis] + a.shape[axis + 1 :]:
+        hint = f"class indices are for {_OF_CLASSES[names[0]]}"
+    refuse(ValueError, names[1], f"the shape of {names[0]}, {a.shape}", f"shape {b.shape}", hint=hint)
+
+
+def _reshaped(name: str, got: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """What to do about arrays that differ in axes of length 1."""
+    same = [n for n in got if n != 1] == [n for n in shape if n != 1]
+    return f"nothing is broadcast: {name}.reshape({shape})" if same else ""
 
 
 def axis_of(a: Array, axis: Any, name: str) -> int:
@@ -188,10 +213,36 @@ def labels(
     if a.dtype.kind not in "iub":
         if a.size == 0 and a.shape == shape:
             return a.astype(np.int64)
-        refuse(TypeError, name, f"integer {noun} of shape {shape}", f"{a.dtype} of shape {a.shape}")
+        hint = meant(name, a, shape, of_shape, noun)
+        refuse(TypeError, name, f"integer {noun} of shape {shape}", f"{a.dtype} of shape {a.shape}", hint=hint)
     if a.shape != shape:
-        refuse(ValueError, name, f"{noun} of shape {shape} for {of} of shape {of_shape}", f"shape {a.shape}")
+        hint = meant(name, a, shape, of_shape, noun)
+        refuse(ValueError, name, f"{noun} of shape {shape} for {of} of shape {of_shape}", f"shape {a.shape}", hint=hint)
     return a
+
+
+def meant(name: str, a: Array, shape: tuple[int, ...], of_shape: tuple[int, ...], noun: str) -> str:
+    """What labels of another shape or type probably are."""
+    if a.shape == shape:
+        return f"whole numbers kept as floats are labels after {name}.astype(int)"
+    if a.shape == of_shape and noun == "levels":
+        return "a level is one number: binary tasks add up to it, one-hot rows have it at their argmax"
+    axes = [k for k in range(len(of_shape)) if of_shape[:k] + of_shape[k + 1 :] == a.shape]
+    classes = [k for k in range(len(of_shape)) if of_shape[:k] + of_shape[k + 1 :] == shape]
+    if a.shape == of_shape and noun == "class indices" and classes:
+        return f"one-hot rows become class indices with {name}.argmax({f'axis={classes[0]}' if len(classes) == 1 else 'axis'})"
+    if len(axes) == 1 and shape != of_shape:
+        return f"axis={axes[0]} says that the classes lie there"
+    return _reshaped(name, a.shape, shape)
+
+
+def outside(label: int, count: int) -> str:
+    """What to do about a label that is none of [0, count)."""
+    if label == count:
+        return "labels count from 0: subtract 1 if yours begin with 1"
+    if label in (-1, -100, 255):
+        return "padding is left out by a weight of 0, or by ignore_index where the loss has it"
+    return ""
 
 
 def one_hot(name: str, a: Array, axis: int, hint: str, weight: Any = None, values: bool = True) -> None:
@@ -249,14 +300,19 @@ def weights(name: str, value: Any, shape: tuple[int, ...]) -> Array:
     a = nonnegative(name, value)
     fits = a.ndim <= len(shape) and all(n in (1, m) for n, m in zip(a.shape, shape, strict=False))
     if not fits:
-        refuse(ValueError, name, f"a shape that broadcasts to {shape} from the left", a.shape)
+        hint, missing = _reshaped(name, a.shape, shape), len(shape) - a.ndim
+        if missing > 0 and all(n in (1, m) for n, m in zip(a.shape, shape[missing:], strict=True)):
+            hint = f"along the last axes: {name}.reshape({(1,) * missing + a.shape})"
+        refuse(ValueError, name, f"a shape that broadcasts to {shape} from the left", a.shape, hint=hint)
     return np.broadcast_to(a.reshape(a.shape + (1,) * (len(shape) - a.ndim)), shape)
 
 
 def class_weights(name: str, value: Any, classes: int) -> npt.NDArray[np.float64]:
     a = nonnegative(name, value)
     if a.shape != (classes,):
-        refuse(ValueError, name, f"shape ({classes},), a weight for each class", a.shape)
+        refuse(
+            ValueError, name, f"shape ({classes},), a weight for each class", a.shape, hint="weights of samples are sample_weight"
+        )
     return np.require(a, np.float64, ["C_CONTIGUOUS", "ALIGNED"])  # the kernels index it as it lies
 
 

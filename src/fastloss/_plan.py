@@ -455,4 +455,6 @@ class Rows(Plan):
 
     def _refuse_label(self, position: int) -> NoReturn:
         at = tuple(int(k) for k in np.unravel_index(position, self.shape))
-        refuse(IndexError, "target", self._expected_labels(), int(self.target[at]), at)
+        label = int(self.target[at])
+        count = int(self._expected_labels().rpartition(" ")[2][:-1])
+        refuse(IndexError, "target", self._expected_labels(), label, at, _check.outside(label, count))

@@ -6,6 +6,7 @@ Shapes: `N` items, `C` classes, `K` of them that count, `G` groups: the items, o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
@@ -92,7 +93,11 @@ class Regions:
         expected = f"class indices in [0, {self.classes})" if self.kind == "index" else "labels 0 or 1"
         if self.ignore is not None:
             expected += f", or {self.ignore} (ignored)"
-        refuse(IndexError, "target", expected, int(self.target[tuple(at)]), tuple(at))
+        label = int(self.target[tuple(at)])
+        hint = _check.outside(label, self.classes) if self.kind == "index" else ""
+        if self.kind == "masks" and label == 255:
+            hint = "masks of 0 and 255 are masks of 0 and 1 after target > 0"
+        refuse(IndexError, "target", expected, label, tuple(at), hint)
 
 
 def regions(
@@ -147,7 +152,13 @@ def _target(target: Any, shape: tuple[int, ...], kept: tuple[int, ...], soft: bo
         refuse(TypeError, "target", "integer labels", f"{t.dtype} of shape {t.shape}")
     if t.shape != kept:
         either = f"class indices of shape {kept}, or masks of shape {shape}" if kept != shape else f"masks of shape {shape}"
-        refuse(ValueError, "target", f"{either}, for logits of shape {shape}", f"shape {t.shape}")
+        hint = "" if kept == shape else _check.meant("target", t, kept, shape, "class indices")
+        refuse(ValueError, "target", f"{either}, for logits of shape {shape}", f"shape {t.shape}", hint=hint)
+    if shape != kept and math.prod(shape) == math.prod(kept) > 0:  # an index could be 0 only: a mask is meant
+        refuse(
+            ValueError, "target", f"a mask of shape {shape} where there is one class", f"shape {t.shape}",
+            hint=f"target.reshape({shape})",
+        )  # fmt: skip
     return _check.labels("target", t, kept, shape), "index"
 
 

@@ -134,5 +134,6 @@ class CumulativeLink(Plan):
         )  # fmt: skip
         if bad >= 0:
             at = tuple(int(k) for k in np.unravel_index(bad, self.x.shape))
-            refuse(IndexError, "target", f"levels in [0, {self.cuts.size + 1})", int(self.target[at]), at)
+            label, count = int(self.target[at]), self.cuts.size + 1
+            refuse(IndexError, "target", f"levels in [0, {count})", label, at, _check.outside(label, count))
         return total

@@ -43,7 +43,7 @@ def rows(names: tuple[str, ...], values: tuple[Any, ...]) -> tuple[Array, ...]:
 def bits(name: str, value: Any, of: str, shape: tuple[int, ...]) -> Array:
     """Integers 0 and 1, or bools, one for each row."""
     a = _check.labels(name, value, shape[:-1], shape, "labels 0 or 1", of)
-    _refuse_outside(name, a, 0.0, 1.0, "labels 0 or 1")
+    _refuse_outside(name, a, 0.0, 1.0, "labels 0 or 1 (from -1 and 1: t > 0)")
     return a
 
 
@@ -52,7 +52,7 @@ def signs(name: str, value: Any, of: str, shape: tuple[int, ...]) -> Array:
     a = _check.array(name, value)
     if a.shape != shape[:-1]:
         refuse(ValueError, name, f"labels -1 or 1 of shape {shape[:-1]} for {of} of shape {shape}", f"shape {a.shape}")
-    _refuse_outside(name, a, 1.0, 1.0, "labels -1 or 1", size=True)
+    _refuse_outside(name, a, 1.0, 1.0, "labels -1 or 1 (from 0 and 1: 2 * t - 1)", size=True)
     return a
 
 

@@ -20,7 +20,7 @@ from fastloss._plan_scores import Scores
 from fastloss._rows import TRANSFORMS
 from fastloss._scores import CONTRASTS
 
-_UNIT_TARGET = ("target", "targets in [0, 1]", 0.0, 1.0)
+_UNIT_TARGET = ("target", "targets in [0, 1] (from labels -1 and 1: (t + 1) / 2; of several classes: cross_entropy)", 0.0, 1.0)
 _BINARY = "for labels 0 and 1 of each logit use binary_cross_entropy_with_logits"
 _LABELS = ("target", "labels -1 or 1 (from 0 and 1: 2 * t - 1)", 1.0, 1.0, True)
 
@@ -662,7 +662,7 @@ def binary_cross_entropy(
     """
     pair = _check.real_pair(("probs", "target"), probs, target)
     clip = _check.between("eps", eps, 0.0, 0.5)
-    domain = (("probs", "probabilities in [0, 1]", 0.0, 1.0), _UNIT_TARGET)
+    domain = (("probs", "probabilities in [0, 1] (of logits: binary_cross_entropy_with_logits)", 0.0, 1.0), _UNIT_TARGET)
     logs = (math.log(clip), math.log1p(-clip)) if clip else (-100.0, 0.0)
     return Pointwise(_BCE, pair, (clip, *logs), sample_weight, reduction, domain=domain)
 

@@ -88,7 +88,7 @@ def kl_div(
     if _check.flag("log_target", log_target):
         return Summed(_KL_LOG, rows, (), sample_weight, reduction)
     _check.one_hot("target", rows[1], rows[2], _DISTRIBUTION, sample_weight)
-    domain = (("target", "probabilities >= 0", 0.0, math.inf),)
+    domain = (("target", "probabilities >= 0 (of logarithms: log_target=True)", 0.0, math.inf),)
     return Summed(_KL, rows, (), sample_weight, reduction, domain=domain)
 
 
@@ -233,7 +233,8 @@ def js_divergence(p: Any, q: Any, *, axis: int = -1, sample_weight: Any = None, 
     rows = _check.real_rows(("p", "q"), p, q, axis)
     for name, a in (("p", rows[0]), ("q", rows[1])):
         _check.one_hot(name, a, rows[2], _DISTRIBUTION, sample_weight)
-    domain = (("p", "probabilities >= 0", 0.0, math.inf), ("q", "probabilities >= 0", 0.0, math.inf))
+    expected = "probabilities >= 0 (of logits: their softmax)"
+    domain = (("p", expected, 0.0, math.inf), ("q", expected, 0.0, math.inf))
     return Summed(_JS, rows, (), sample_weight, reduction, two=True, domain=domain)
 
 

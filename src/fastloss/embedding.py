@@ -275,7 +275,7 @@ def cosine_embedding(
 
 # ---- scores and distances -----------------------------------------------------------------------------------------------
 
-_SIGNS = (("target", "labels -1 or 1", 1.0, 1.0, True),)
+_SIGNS = (("target", "labels -1 or 1 (from 0 and 1: 2 * t - 1)", 1.0, 1.0, True),)
 
 
 @loss(

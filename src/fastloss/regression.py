@@ -636,7 +636,9 @@ def poisson_nll(
     pair = _check.real_pair(_NAMES, prediction, target)
     of_log, stirling = _check.flag("log_input", log_input), _check.flag("full", full)
     eps = _check.at_least_zero("eps", eps)
-    domain = (_COUNTS,) if of_log else (("prediction", "rates >= 0", 0.0, math.inf), _COUNTS)
+    domain = (
+        (_COUNTS,) if of_log else (("prediction", "rates >= 0 (of their logarithms: log_input=True)", 0.0, math.inf), _COUNTS)
+    )
     operation = _POISSON_NLL[of_log, stirling]
     return Pointwise(operation, pair, () if of_log else (eps,), sample_weight, reduction, domain=domain)
 
@@ -842,7 +844,7 @@ def gaussian_nll(
     pair, spread, own = _check.variances("variance", variance, pair, "prediction")
     constant = 0.5 * math.log(2.0 * math.pi) if _check.flag("full", full) else 0.0
     parameters = (_check.positive("eps", eps), *split(constant))
-    domain = (("variance", "variances >= 0", 0.0, math.inf),)
+    domain = (("variance", "variances >= 0 (of their logarithms: np.exp)", 0.0, math.inf),)
     return Pointwise(_GAUSSIAN, pair, parameters, sample_weight, reduction, third=spread, second=own, domain=domain)
 
 

@@ -86,7 +86,7 @@ def dice(
     target : array_like
         A label map: class indices in [0, C), integers of any type, in the shape of `logits` without `axis`. Or in the shape of
         `logits`: masks of integers 0 and 1 (beside a softmax one class at most has a position), or floating probabilities in
-        [0, 1].
+        [0, 1]. Of a single class there are only these.
     activation : {"softmax", "sigmoid", None}
         What makes probabilities of the logits; None where they are probabilities already.
     axis : int or None

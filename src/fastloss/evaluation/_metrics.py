@@ -92,7 +92,9 @@ class Metrics:
         if unknown := sorted(set(options) - known):
             names = ", ".join(name for name, _, _, _ in chosen)
             all_names = ", ".join([*arrays, *beside, *sorted(known)])
-            raise TypeError(f"evaluate: expected arrays and options of {names} ({all_names}), got {unknown[0]!r}")
+            close = difflib.get_close_matches(unknown[0], [*arrays, *beside, *known], 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise TypeError(f"evaluate: expected arrays and options of {names} ({all_names}), got {unknown[0]!r}{hint}")
         metrics: list[Metric] = []
         terms: list[Term] = []
         for name, loss, has, function in chosen:

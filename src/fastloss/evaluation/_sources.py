@@ -23,7 +23,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from fastloss._check import converted
+from fastloss._check import NO_MASK, converted
 
 Array = NDArray[Any]
 PREFIX = 1 << 16  # more than any header of an array that is not structured
@@ -365,7 +365,7 @@ def open_array(name: str, value: Any, view: np.dtype[Any] | None = None) -> Sour
 
 def _as_array(name: str, value: Any) -> Array:
     if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name}: expected an array without a mask, got a masked array")
+        raise TypeError(f"{name}: expected {NO_MASK[0]}, got {NO_MASK[1]}; {NO_MASK[2]}")
     if isinstance(value, np.ndarray):
         return value
     try:
