@@ -747,7 +747,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_the_usual_mistake_is_told_its_remedy(mistake: str) -> None:
     call, remedy = MISTAKES[mistake]
-    with pytest.raises((TypeError, ValueError, IndexError), match="expected .+, got .+") as caught:
+    with pytest.raises((TypeError, ValueError, IndexError), match=r"expected .+, got .+") as caught:
         call()
     assert re.search(remedy, str(caught.value)), caught.value
 

@@ -236,9 +236,9 @@ def meant(name: str, a: Array, shape: tuple[int, ...], of_shape: tuple[int, ...]
     return _reshaped(name, a.shape, shape)
 
 
-def outside(label: int, count: int) -> str:
-    """What to do about a label that is none of [0, count)."""
-    if label == count:
+def outside(label: int, count: int, labels: Array) -> str:
+    """What to do about a label, of these, that is none of [0, count)."""
+    if label == count and labels.min() > 0:
         return "labels count from 0: subtract 1 if yours begin with 1"
     if label in (-1, -100, 255):
         return "padding is left out by a weight of 0, or by ignore_index where the loss has it"

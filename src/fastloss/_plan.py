@@ -457,4 +457,4 @@ class Rows(Plan):
         at = tuple(int(k) for k in np.unravel_index(position, self.shape))
         label = int(self.target[at])
         count = int(self._expected_labels().rpartition(" ")[2][:-1])
-        refuse(IndexError, "target", self._expected_labels(), label, at, _check.outside(label, count))
+        refuse(IndexError, "target", self._expected_labels(), label, at, _check.outside(label, count, self.target))

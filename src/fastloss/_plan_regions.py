@@ -94,7 +94,7 @@ class Regions:
         if self.ignore is not None:
             expected += f", or {self.ignore} (ignored)"
         label = int(self.target[tuple(at)])
-        hint = _check.outside(label, self.classes) if self.kind == "index" else ""
+        hint = _check.outside(label, self.classes, self.target) if self.kind == "index" else ""
         if self.kind == "masks" and label == 255:
             hint = "masks of 0 and 255 are masks of 0 and 1 after target > 0"
         refuse(IndexError, "target", expected, label, tuple(at), hint)

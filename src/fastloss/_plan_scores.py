@@ -135,5 +135,5 @@ class CumulativeLink(Plan):
         if bad >= 0:
             at = tuple(int(k) for k in np.unravel_index(bad, self.x.shape))
             label, count = int(self.target[at]), self.cuts.size + 1
-            refuse(IndexError, "target", f"levels in [0, {count})", label, at, _check.outside(label, count))
+            refuse(IndexError, "target", f"levels in [0, {count})", label, at, _check.outside(label, count, self.target))
         return total
