@@ -428,8 +428,9 @@ class Rows(Plan):
         """Whether a sample's weight in the mean depends on its label."""
         return self.ignore is not None or self.class_weight is not None
 
-    def _expected_labels(self) -> str:
-        return f"class indices in [0, {self.x.shape[self.axis]})"
+    def _labels(self) -> tuple[str, int]:
+        """What errors call the labels, and how many there are."""
+        return "class indices", self.x.shape[self.axis]
 
     def _kernel(
         self,
@@ -455,6 +456,5 @@ class Rows(Plan):
 
     def _refuse_label(self, position: int) -> NoReturn:
         at = tuple(int(k) for k in np.unravel_index(position, self.shape))
-        label = int(self.target[at])
-        count = int(self._expected_labels().rpartition(" ")[2][:-1])
-        refuse(IndexError, "target", self._expected_labels(), label, at, _check.outside(label, count, self.target))
+        label, (noun, count) = int(self.target[at]), self._labels()
+        refuse(IndexError, "target", f"{noun} in [0, {count})", label, at, _check.outside(label, count, self.target))

@@ -58,8 +58,8 @@ class Scores(Rows):
     def _weighs_one(self) -> bool:
         return super()._weighs_one() and not self.tasks
 
-    def _expected_labels(self) -> str:
-        return f"{self.noun} in [0, {self.levels})"
+    def _labels(self) -> tuple[str, int]:
+        return self.noun, self.levels
 
     def _kernel(
         self,
