@@ -25,20 +25,23 @@ _REAL_KINDS = "fiub"
 class Refusal(Exception):
     """An argument that breaks a rule: becomes `kind` with the caller's name in front."""
 
-    def __init__(self, kind: type[Exception], argument: str, text: str) -> None:
+    def __init__(
+        self, kind: type[Exception], argument: str, text: str, at: tuple[int, ...] | None = None, hint: str = ""
+    ) -> None:
         super().__init__(kind, argument, text)
-        self.kind, self.argument, self.text = kind, argument, text
+        self.kind, self.argument, self.text, self.at, self.hint = kind, argument, text, at, hint
 
     def named(self, caller: str) -> Exception:
-        return self.kind(f"{caller}: {self.argument}: {self.text}")
+        where = "" if self.at is None else f" at index {self.at}"
+        hint = f"; {self.hint}" if self.hint else ""
+        return self.kind(f"{caller}: {self.argument}: {self.text}{where}{hint}")
 
 
 def refuse(
     kind: type[Exception], argument: str, expected: str, got: object, at: tuple[int, ...] | None = None, hint: str = ""
 ) -> NoReturn:
     """`hint`: what was probably meant, or what to do about it."""
-    where = "" if at is None else f" at index {at}"
-    raise Refusal(kind, argument, f"expected {expected}, got {got}{where}" + (f"; {hint}" if hint else ""))
+    raise Refusal(kind, argument, f"expected {expected}, got {got}", at, hint)
 
 
 def named(function: Callable[P, T]) -> Callable[P, T]:
@@ -264,7 +267,7 @@ def one_hot(name: str, a: Array, axis: int, hint: str, weight: Any = None, value
     if values:
         wrong |= (rows < 0) | (rows > 1)
     if weight is not None:
-        wrong &= (weights("sample_weight", weight, rows.shape[:-1]) > 0)[..., None]
+        wrong &= (weights("sample_weight", weight, rows.shape[:-1])[0] > 0)[..., None]
     if wrong.any():
         *sample, entry = (int(k) for k in np.unravel_index(int(np.argmax(wrong)), rows.shape))
         got, at = rows[(*sample, entry)], (*sample[:axis], entry, *sample[axis:])
@@ -288,23 +291,31 @@ def increasing(name: str, value: Any) -> Array:
 
 def nonnegative(name: str, value: Any) -> Array:
     """Weights: real, finite, none below 0."""
+    return _weights_and_range(name, value)[0]
+
+
+def _weights_and_range(name: str, value: Any) -> tuple[Array, float, float]:
+    """Weights, the smallest and the largest of them; (inf, 0) of none."""
     a = array(name, value)
-    if a.size and not (a.min() >= 0 and a.max() < math.inf):
+    if a.size == 0:
+        return a, math.inf, 0.0
+    low, high = a.min(), a.max()
+    if not (low >= 0 and high < math.inf):
         bad = np.unravel_index(int(np.argmax(~((a >= 0) & (a < math.inf)))), a.shape)
         refuse(ValueError, name, "finite numbers >= 0", a[bad], tuple(map(int, bad)))
-    return a
+    return a, float(low), float(high)
 
 
-def weights(name: str, value: Any, shape: tuple[int, ...]) -> Array:
-    """Weights spread over `shape` from the left (leading axes first)."""
-    a = nonnegative(name, value)
+def weights(name: str, value: Any, shape: tuple[int, ...]) -> tuple[Array, float, float]:
+    """Weights spread over `shape` from the left (leading axes first), the smallest and the largest of them."""
+    a, low, high = _weights_and_range(name, value)
     fits = a.ndim <= len(shape) and all(n in (1, m) for n, m in zip(a.shape, shape, strict=False))
     if not fits:
         hint, missing = _reshaped(name, a.shape, shape), len(shape) - a.ndim
         if missing > 0 and all(n in (1, m) for n, m in zip(a.shape, shape[missing:], strict=True)):
             hint = f"along the last axes: {name}.reshape({(1,) * missing + a.shape})"
         refuse(ValueError, name, f"a shape that broadcasts to {shape} from the left", a.shape, hint=hint)
-    return np.broadcast_to(a.reshape(a.shape + (1,) * (len(shape) - a.ndim)), shape)
+    return np.broadcast_to(a.reshape(a.shape + (1,) * (len(shape) - a.ndim)), shape), low, high
 
 
 def class_weights(name: str, value: Any, classes: int) -> npt.NDArray[np.float64]:
@@ -316,11 +327,11 @@ def class_weights(name: str, value: Any, classes: int) -> npt.NDArray[np.float64
     return np.require(a, np.float64, ["C_CONTIGUOUS", "ALIGNED"])  # the kernels index it as it lies
 
 
-def trailing(name: str, value: Any, shape: tuple[int, ...]) -> Array:
-    """Weights that broadcast along the trailing axes, as NumPy does."""
-    a = nonnegative(name, value)
+def trailing(name: str, value: Any, shape: tuple[int, ...]) -> tuple[Array, float, float]:
+    """Weights that broadcast along the trailing axes, as NumPy does; the smallest and the largest of them."""
+    a, low, high = _weights_and_range(name, value)
     try:
-        return np.broadcast_to(a, shape)
+        return np.broadcast_to(a, shape), low, high
     except ValueError:
         refuse(ValueError, name, f"a shape that broadcasts to {shape}", a.shape)
 
@@ -433,16 +444,23 @@ def frames(name: str, value: Any, time_major: bool) -> Array:
     return a
 
 
-def lengths(name: str, value: Any, samples: int, most: int, of: str) -> npt.NDArray[np.int64]:
-    """A private copy of one length in [0, most] per sample; None: all are `most`."""
+def lengths(
+    name: str, value: Any, samples: int, most: int, of: str, left_out: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.int64]:
+    """A private copy of one length in [0, most] per sample; None: all are `most`. That of a sample left out is 0."""
     if value is None:
-        return np.full(samples, most, np.int64)
+        full = np.full(samples, most, np.int64)
+        if left_out is not None:
+            full[left_out] = 0
+        return full
     a = array(name, value)
     if a.dtype.kind not in "iu" and not (a.size == 0 and a.shape == (samples,)):
         refuse(TypeError, name, f"integers of shape ({samples},)", f"{a.dtype} of shape {a.shape}")
     if a.shape != (samples,):
         refuse(ValueError, name, f"shape ({samples},), a length for each sample", f"shape {a.shape}")
     own = np.array(a)
+    if left_out is not None:
+        own[left_out] = 0
     bad = (own < 0) | (own > most)
     if bad.any():
         n = int(np.argmax(bad))
@@ -451,11 +469,19 @@ def lengths(name: str, value: Any, samples: int, most: int, of: str) -> npt.NDAr
 
 
 def label_sequences(
-    name: str, value: Any, lengths_name: str, given: Any, samples: int, classes: int, blank: int
+    name: str,
+    value: Any,
+    lengths_name: str,
+    given: Any,
+    samples: int,
+    classes: int,
+    blank: int,
+    left_out: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
     """The labels of all samples, one after another, and how many each has: private copies, all in [0, classes), none the blank.
 
-    They come as rows of (N, S), of which lengths say how many count, or as one vector, which needs lengths.
+    They come as rows of (N, S), of which lengths say how many count, or as one vector, which needs lengths. A sample left out
+    has none.
     """
     a = array(name, value)
     if a.dtype.kind not in "iub" and a.size:
@@ -463,7 +489,7 @@ def label_sequences(
     if a.ndim == 2:
         if len(a) != samples:
             refuse(ValueError, name, f"labels of {samples} samples, ({samples}, S)", f"shape {a.shape}")
-        counts = lengths(lengths_name, given, samples, a.shape[1], f"the columns of {name}")
+        counts = lengths(lengths_name, given, samples, a.shape[1], f"the columns of {name}", left_out)
         flat = a[np.arange(a.shape[1]) < counts[:, None]]
     elif a.ndim == 1:
         if given is None:
@@ -472,6 +498,9 @@ def label_sequences(
         if counts.max(initial=0) > a.size or counts.sum() != a.size:  # the first keeps the second from overflowing
             refuse(ValueError, lengths_name, f"lengths that add up to {a.size}, the labels of {name}", sum(counts.tolist()))
         flat = np.array(a)
+        if left_out is not None:
+            flat = flat[np.repeat(~left_out, counts)]
+            counts[left_out] = 0
     else:
         refuse(ValueError, name, "labels (N, S), or those of all samples joined in one dimension", f"shape {a.shape}")
     bad = (flat < 0) | (flat >= classes) | (flat == blank)

@@ -3,21 +3,26 @@ and Hessian, and it is the one place where weights, reductions and result buffer
 
 Shapes: `N` samples, `C` classes. The reduction's number is total / weight ("mean"), total ("sum") or, for "none", the total of
 the array that is returned; derivatives are of that number.
+
+A sample of weight 0 is left out: a plan whose weights hold a 0 runs another plan, of the samples that are kept, and puts its
+results where they belong (`Care`). The same way goes what needs float64 although the arrays are float32, and weights so large
+or small that sums of them would overflow or underflow.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from fastloss import _check, _kernels, _rows
-from fastloss._check import FLOAT32, FLOAT64, Array, refuse
+from fastloss._check import FLOAT32, FLOAT64, Array, Refusal, refuse
 from fastloss._threads import get_num_threads
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -38,7 +43,82 @@ def _derivative_dtype(a: Array) -> np.dtype[Any]:
 @functools.lru_cache(maxsize=256)  # a call on ten numbers would spend a tenth of its time here
 def split(x: float) -> tuple[float, float]:
     """A parameter for kernels of either type: x, and what a float does not hold of it."""
-    return x, x - float(np.float32(x))
+    with np.errstate(over="ignore"):
+        held = float(np.float32(x))
+    return x, x - held if math.isfinite(held) else 0.0
+
+
+# Weights outside 2**-60 .. 2**60 are divided by a power of two before a mean; those that differ by more are not for float32.
+# Within, neither a sum of weights nor a product of weight and derivative overflows, and what underflows is below the last digit.
+FAR = 60
+MANY = 1024  # elements from which on an extra pass costs more than the calls around it
+
+
+class Care(NamedTuple):
+    """What a call needs beyond its kernel."""
+
+    keep: npt.NDArray[np.bool_] | None = None  # which samples have a weight other than 0; None: all
+    exponent: int = 0  # for a mean, weights are divided by 2**exponent
+    wide: bool = False  # computed in float64, results rounded once
+    rounded: bool = False  # the same if values are wanted: float32 does not hold the weights' last digits
+
+    def or_none(self) -> Care | None:
+        return self if self.keep is not None or self.exponent or self.wide or self.rounded else None
+
+
+def is_far(x: float, low: float = 1e-6, high: float = 1e6) -> bool:
+    """Whether an option other than 0 is so large or small that formulas with it may overflow or underflow in float32."""
+    return not (low < x < high or low < -x < high or x == 0)
+
+
+def exponent_of(high: float) -> int:
+    """The power of two that weights up to `high` are divided by before a mean; mostly 0."""
+    exponent = math.frexp(high)[1]
+    return exponent if abs(exponent) > FAR else 0
+
+
+def _care(weights: Array, low: float, high: float, *, mean: bool, native: bool) -> Care | None:
+    """`native`: whether the kernel rounds the weights to float32."""
+    keep = None if low else weights != 0
+    if keep is not None and weights.size == 0:
+        keep = None
+    exponent = exponent_of(high) if mean else 0
+    wide = rounded = False
+    if native and high:
+        least = low or float(weights[keep].min())
+        wide = least < high * 2.0**-FAR or (not mean and exponent_of(high) != 0)
+        rounded = not wide and not _is_float32(weights, exponent)
+    return Care(keep, exponent, wide, rounded).or_none()
+
+
+def _is_float32(weights: Array, exponent: int) -> bool:
+    """Whether float32 holds every digit of weights / 2**exponent."""
+    if weights.dtype.itemsize < 4 or weights.dtype == FLOAT32:
+        return True
+    for block in _blocks(weights) if weights.size > 2**16 else (weights,):
+        scaled = np.ldexp(block.astype(FLOAT64), -exponent) if exponent else block
+        if not (scaled.astype(FLOAT32) == scaled).all():
+            return False
+    return True
+
+
+def _blocks(a: Array, size: int = 2**16) -> Iterator[Array]:
+    """The entries of an array, some at a time; what is repeated along an axis once."""
+    a = a[tuple(slice(1) if step == 0 else slice(None) for step in a.strides)]
+    if a.size <= size:
+        yield a
+        return
+    if a.flags.c_contiguous:
+        a = a.reshape(-1)
+    step = max(1, size * len(a) // a.size)
+    for start in range(0, len(a), step):
+        yield a[start : start + step]
+
+
+def scaled(weights: Array, exponent: int) -> npt.NDArray[np.float64]:
+    """weights / 2**exponent."""
+    by: npt.NDArray[np.float64] = np.ldexp(weights.astype(FLOAT64), -exponent)
+    return by
 
 
 def _total(weights: Array) -> float:
@@ -51,12 +131,16 @@ def _total(weights: Array) -> float:
     )[0]
 
 
-def weighed(sample_weight: Any, shape: tuple[int, ...]) -> tuple[Array | None, float]:
-    """The weights of samples, spread over their shape (None: all weigh 1), and their sum."""
+def weighed(
+    sample_weight: Any, shape: tuple[int, ...], reduction: str, narrow: bool = False
+) -> tuple[Array | None, float, Care | None]:
+    """The weights of samples, spread over their shape (None: all weigh 1), their sum, and whether they need care; for a mean
+    the sum is that of the weights that `Care` has scaled. `narrow`: the kernel rounds them to float32."""
     if sample_weight is None:
-        return None, float(math.prod(shape))
-    weights = _check.weights("sample_weight", sample_weight, shape)
-    return weights, _total(weights)
+        return None, float(math.prod(shape)), None
+    weights, low, high = _check.weights("sample_weight", sample_weight, shape)
+    care = _care(weights, low, high, mean=reduction == "mean", native=narrow)
+    return weights, _total(scaled(weights, care.exponent) if care is not None and care.exponent else weights), care
 
 
 def weights_of_terms(sample_weight: Array | None, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
@@ -67,12 +151,12 @@ def weights_of_terms(sample_weight: Array | None, shape: tuple[int, ...]) -> npt
 def _refuse_outside(name: str, a: Array, low: float, high: float, expected: str, size: bool = False) -> None:
     """Refuse entries (`size`: absolute values) outside [low, high]; the kernel looks, and only if it finds any are they
     searched for."""
-    least, most = _sizes(a) if size else _kernels.extremes(a, get_num_threads())
+    least, most = sizes(a) if size else _kernels.extremes(a, get_num_threads())
     if least < low or most > high:
         _check.inside(name, a, low, high, expected, size)
 
 
-def _sizes(a: Array) -> tuple[float, float]:
+def sizes(a: Array) -> tuple[float, float]:
     """Extremes of the absolute values: what the cheapest loss that looks at them has seen."""
     if a.size == 0:
         return math.inf, -math.inf
@@ -107,11 +191,13 @@ def _fold_all(written: tuple[Array | None, Array | None], buffers: Sequence[Arra
 class Plan:
     """One validated call of a loss whose first differentiable argument is `x`."""
 
-    __slots__ = ("reduction", "wide", "x")
+    __slots__ = ("care", "reduction", "sample_weight", "wide", "x")
 
     x: Array  # the first differentiable argument
     wide: bool  # compute in float64
     reduction: str
+    sample_weight: Array | None  # spread over the samples
+    care: Care | None  # if there is any, `run` and `terms` leave the work to another plan
 
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
         raise NotImplementedError
@@ -122,6 +208,98 @@ class Plan:
 
     def _inputs(self) -> Sequence[Array | None]:
         raise NotImplementedError
+
+    # ---- with care ------------------------------------------------------------------------------------------------------
+
+    def widened(self) -> Plan:
+        """The plan, which will compute in float64 whatever the arrays are: an option is out of the range in which float32
+        formulas are safe."""
+        if not self.wide:
+            self.care = (self.care or Care())._replace(wide=True)
+        return self
+
+    def _run_with_care(self, value: bool, grad: bool, hess: bool, out: Any) -> Result:
+        """The results of a plan without the samples of weight 0, with scaled weights, or computed in float64."""
+        care = self.care
+        assert care is not None
+        gradients = self._buffers(out, self._arguments()) if grad else _NO_SLOPES  # a bad buffer is refused first
+        plan = self._plan_of(care, care.wide or (care.rounded and value), self.reduction == "mean")
+        if plan.x.shape == self.x.shape:
+            result, *slopes = plan.run(value, grad, hess, out)
+        else:
+            result, *parts = self._at_home(care, plan.run, value, grad, hess)
+            slopes = [unpacked(gradients), unpacked(self._buffers(None, self._arguments())) if hess else None]
+            for whole, part in zip(slopes, parts, strict=True):
+                if whole is not None:
+                    self._place(care, as_tuple(part), as_tuple(whole))
+            if value and self.reduction == "none":
+                result = self._spread(care, result)
+        if value and self.reduction == "none" and result.dtype != self._values_dtype():
+            with np.errstate(over="ignore"):
+                result = result.astype(self._values_dtype())
+        return result, *slopes
+
+    def _terms_with_care(self) -> Terms:
+        care = self.care
+        assert care is not None
+        plan = self._plan_of(care, care.wide, False)
+        values: Array
+        weights: Array
+        if plan.x.shape == self.x.shape:
+            values, weights = plan.terms()
+            return values, weights
+        values, weights = self._at_home(care, plan.terms)
+        return self._spread(care, values), self._spread(care, weights)
+
+    def _plan_of(self, care: Care, wide: bool, mean: bool) -> Any:
+        """The plan that does the work."""
+        plan = self._without(care.keep) if care.keep is not None else copy.copy(self)
+        plan.care = None
+        plan.wide = plan.wide or wide
+        if mean:
+            plan._scale_weights(care.exponent)
+        return plan
+
+    def _scale_weights(self, exponent: int) -> None:
+        """Divide the weights by 2**exponent."""
+        if exponent and self.sample_weight is not None:
+            self.sample_weight = scaled(self.sample_weight, exponent)
+
+    def _at_home(self, care: Care, function: Any, *args: Any) -> Any:
+        """What a function of the kept samples returns; what it refuses, by the index in the caller's arrays."""
+        try:
+            return function(*args)
+        except Refusal as refusal:
+            if refusal.at is not None:
+                refusal.at = tuple(map(int, self._origin(care, refusal.at)))
+            raise
+
+    def _spread(self, care: Care, values: Array) -> Array:
+        """One number for each sample, 0 for those left out."""
+        assert care.keep is not None
+        full = np.zeros(care.keep.shape, values.dtype)
+        full[care.keep] = values
+        return full
+
+    def _arguments(self) -> Sequence[Array]:
+        """The differentiable arguments."""
+        return (self.x,)
+
+    def _without(self, keep: npt.NDArray[np.bool_]) -> Any:
+        """A copy of the plan with the kept samples alone, along one axis."""
+        raise NotImplementedError
+
+    def _place(self, care: Care, parts: Sequence[Array], wholes: Sequence[Array]) -> None:
+        """Write derivatives of the kept samples where they belong, and 0 elsewhere."""
+        for part, whole in zip(parts, wholes, strict=True):
+            whole[...] = 0
+            whole[care.keep] = part
+
+    def _origin(self, care: Care, at: tuple[int, ...]) -> tuple[int, ...]:
+        """The index in the caller's arrays of an index among the kept samples."""
+        return _place_of(care, at[0]) + at[1:]
+
+    # ---- buffers and reductions -----------------------------------------------------------------------------------------
 
     def _buffer(self, out: Any) -> Array:
         """Where the gradient of a loss with one differentiable argument goes."""
@@ -154,12 +332,46 @@ class Plan:
         if self.reduction == "none":
             with np.errstate(over="ignore"):
                 return values.astype(self._values_dtype())
-        return self._reduced(float(values.sum()), weight)
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = float(values.sum())
+        return self._reduced(total, weight)
 
-    def _reduced(self, total: float, weight: float) -> float:
+    def _reduced(self, total: float, weight: float, out: Any = None) -> float:
+        if total - total != 0 and self.wide and weight:
+            return self._without_overflow(total, weight, out)
         if self.reduction == "sum":
             return total
         return total / weight if weight else math.nan
+
+    def _without_overflow(self, total: float, weight: float, out: Any) -> float:
+        """The reduction of float64 values whose sum has overflowed, or has met an infinity or nan: from values and weights that
+        are scaled first. (Not if a gradient has been written over the inputs.)"""
+        if out is not None and any(a is not None and np.may_share_memory(a, b) for a in self._inputs() for b in as_tuple(out)):
+            return total if self.reduction == "sum" else total / weight
+        plan = copy.copy(self)
+        mean = self.reduction == "mean"
+        if mean:
+            high = 0.0 if self.sample_weight is None else float(self.sample_weight.max(initial=0))
+            plan._scale_weights(math.frexp(high)[1])
+        values, weights = plan.terms()
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = float(np.ldexp(values, -FAR).sum())
+            return float(np.ldexp(total / float(weights.sum()) if mean else total, FAR))
+
+
+def as_tuple(slopes: Any) -> tuple[Array, ...]:
+    return slopes if isinstance(slopes, tuple) else (slopes,)
+
+
+def _place_of(care: Care, position: int) -> tuple[int, ...]:
+    """The index of a sample of which the position among the kept ones is known."""
+    assert care.keep is not None
+    return tuple(map(int, np.unravel_index(int(np.flatnonzero(care.keep)[position]), care.keep.shape)))
+
+
+def _kept_rows(a: Array, axis: int, keep: npt.NDArray[np.bool_]) -> Array:
+    """The kept rows of an array, one after another, along its last axis."""
+    return np.moveaxis(a, axis, -1)[keep]
 
 
 _PLACE = {"target": 1, "variance": 2}  # which operand an argument with a domain is; the others are the first
@@ -168,7 +380,7 @@ _PLACE = {"target": 1, "variance": 2}  # which operand an argument with a domain
 class Pointwise(Plan):
     """A loss with one value per element: `operation` of POINTWISE on x and target, and perhaps a third operand."""
 
-    __slots__ = ("broadcast", "domain", "operation", "parameters", "sample_weight", "slopes", "t", "third", "total_weight")
+    __slots__ = ("broadcast", "domain", "operation", "parameters", "slopes", "t", "third", "total_weight")
 
     def __init__(
         self,
@@ -181,8 +393,10 @@ class Pointwise(Plan):
         third: Array | None = None,
         second: Array | None = None,
         domain: tuple[Domain, ...] = (),
+        far: bool = False,
     ) -> None:
-        _check.one_of("reduction", reduction, REDUCTIONS)
+        if type(reduction) is not str or reduction not in REDUCTIONS:
+            _check.one_of("reduction", reduction, REDUCTIONS)
         self.operation = operation
         self.x, self.t, self.wide, scalar = pair
         # what derivatives have the shape and type of; one scalar against many elements: their slopes are added
@@ -195,12 +409,69 @@ class Pointwise(Plan):
         self.reduction = reduction
         self.third = third
         self.domain = domain
-        self.sample_weight, self.total_weight = weighed(sample_weight, self.x.shape)
+        if sample_weight is None:
+            self.sample_weight, self.total_weight, self.care = None, float(math.prod(self.x.shape)), None
+        else:
+            self.sample_weight, self.total_weight, self.care = weighed(sample_weight, self.x.shape, reduction, not self.wide)
+        if far:
+            self.widened()
 
     def _inputs(self) -> Sequence[Array | None]:
         return self.x, self.t, self.third, self.sample_weight
 
+    def _arguments(self) -> Sequence[Array]:
+        return self.slopes
+
+    def _without(self, keep: npt.NDArray[np.bool_]) -> Pointwise:
+        plan = copy.copy(self)
+        plan.x, plan.t = self.x[keep], self.t[keep]
+        plan.third = None if self.third is None else self.third[keep]
+        plan.sample_weight = None if self.sample_weight is None else self.sample_weight[keep]
+        plan.broadcast = False
+        plan.slopes = tuple(  # of what was broadcast, those of every element
+            np.empty(plan.x.shape, a.dtype if a.shape == self.x.shape else FLOAT64) for a in self.slopes
+        )
+        return plan
+
+    def _place(self, care: Care, parts: Sequence[Array], wholes: Sequence[Array]) -> None:
+        for part, whole in zip(parts, wholes, strict=True):
+            if whole.shape == self.x.shape:
+                super()._place(care, (part,), (whole,))
+            else:
+                _fold(self._spread(care, part), whole)
+
+    def _run_with_care(self, value: bool, grad: bool, hess: bool, out: Any) -> Result:
+        if out is None and not self.broadcast and self.x.size >= MANY:
+            assert self.care is not None
+            result = self._masked(self.care, value, grad, hess)
+            if result is not None:
+                return result
+        return super()._run_with_care(value, grad, hess, out)
+
+    def _masked(self, care: Care, value: bool, grad: bool, hess: bool) -> Result | None:
+        """The results without gathering what is kept, which takes ten times as long: by a weight of 0 most values are 0 already.
+        None if something that is left out is not finite, or outside the domain."""
+        plan = self._plan_of(care._replace(keep=None), care.wide or (care.rounded and value), self.reduction == "mean")
+        values = np.empty(self.x.shape, self._values_dtype()) if value and self.reduction == "none" else None
+        gradients, hessians = (self._buffers(None, self.slopes) if wanted else _NO_SLOPES for wanted in (grad, hess))
+        want = (VALUE if value else 0) | (GRAD if grad else 0) | (HESS if hess else 0)
+        scale = self._scale(self.total_weight) if grad or hess else 1.0
+        try:
+            total = plan._kernel(want, plan.wide, scale, values, gradients, hessians)
+        except Refusal:
+            return None
+        if value and values is None and not math.isfinite(total):
+            return None
+        if care.keep is not None:
+            lost = ~care.keep
+            for a in (*gradients, *hessians, *(() if values is None else (values,))):
+                np.copyto(a, a.dtype.type(0), where=lost)
+        result = self._reduced(total, self.total_weight) if values is None else values
+        return result if value else None, unpacked(gradients), unpacked(hessians)
+
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        if self.care is not None:
+            return self._run_with_care(value, grad, hess, out)
         values = None
         gradients = hessians = _NO_SLOPES
         want, scale = 0, 1.0
@@ -221,10 +492,12 @@ class Pointwise(Plan):
         total = self._kernel(want, self.wide, scale, values, gradients, hessians)
         if not value:
             return None, unpacked(gradients), unpacked(hessians)
-        result = self._reduced(total, self.total_weight) if values is None else values
+        result = self._reduced(total, self.total_weight, out) if values is None else values
         return result, unpacked(gradients), unpacked(hessians)
 
     def terms(self) -> Terms:
+        if self.care is not None:
+            return self._terms_with_care()
         values = np.empty(self.x.shape, FLOAT64)
         self._kernel(VALUE, True, 1.0, values, _NO_SLOPES, _NO_SLOPES)
         return values, weights_of_terms(self.sample_weight, self.x.shape)
@@ -278,7 +551,7 @@ class Summed(Plan):
     """A loss with one value per row along `axis`, the sum of its elements' terms: `operation` of SUMS on two arrays of one
     shape, and perhaps two more operands. Two gradients if `two`."""
 
-    __slots__ = ("axis", "domain", "operation", "others", "parameters", "sample_weight", "shape", "t", "total_weight", "two")
+    __slots__ = ("axis", "domain", "operation", "others", "parameters", "shape", "t", "total_weight", "two")
 
     def __init__(
         self,
@@ -291,6 +564,7 @@ class Summed(Plan):
         two: bool = False,
         others: tuple[Array | None, Array | None] = (None, None),
         domain: tuple[tuple[str, str, float, float], ...] = (),
+        far: bool = False,
     ) -> None:
         _check.one_of("reduction", reduction, REDUCTIONS)
         self.operation, self.parameters, self.reduction = operation, parameters, reduction
@@ -298,12 +572,35 @@ class Summed(Plan):
         self.two, self.others = two, others
         self.domain = domain  # (argument, what is expected, low, high) of x and t, or of t alone
         self.shape = self.x.shape[: self.axis] + self.x.shape[self.axis + 1 :]
-        self.sample_weight, self.total_weight = weighed(sample_weight, self.shape)
+        self.sample_weight, self.total_weight, self.care = weighed(sample_weight, self.shape, reduction)
+        if far:
+            self.widened()
 
     def _inputs(self) -> Sequence[Array | None]:
         return self.x, self.t, *self.others, self.sample_weight
 
+    def _arguments(self) -> Sequence[Array]:
+        return (self.x, self.t) if self.two else (self.x,)
+
+    def _without(self, keep: npt.NDArray[np.bool_]) -> Summed:
+        plan = copy.copy(self)
+        plan.x, plan.t = (_kept_rows(a, self.axis, keep) for a in (self.x, self.t))
+        z, u = (None if a is None else _kept_rows(a, self.axis, keep) for a in self.others)
+        plan.others = z, u
+        plan.sample_weight = None if self.sample_weight is None else self.sample_weight[keep]
+        plan.axis, plan.shape = 1, plan.x.shape[:1]
+        return plan
+
+    def _place(self, care: Care, parts: Sequence[Array], wholes: Sequence[Array]) -> None:
+        super()._place(care, parts, [np.moveaxis(whole, self.axis, -1) for whole in wholes])
+
+    def _origin(self, care: Care, at: tuple[int, ...]) -> tuple[int, ...]:
+        place = _place_of(care, at[0])
+        return place[: self.axis] + at[1:] + place[self.axis :]
+
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        if self.care is not None:
+            return self._run_with_care(value, grad, hess, out)
         values = None
         gradients = _NO_SLOPES
         want, scale = VALUE if value else 0, 1.0
@@ -312,15 +609,17 @@ class Summed(Plan):
         if grad:
             want |= GRAD
             scale = self._scale(self.total_weight)
-            gradients = self._buffers(out, (self.x, self.t) if self.two else (self.x,))
+            gradients = self._buffers(out, self._arguments())
             if out is not None:
                 self._check_domain()  # before anything of the caller's is written
         total = self._kernel(want, scale, values, gradients)
         if not value:
             return None, unpacked(gradients), None
-        return (self._reduced(total, self.total_weight) if values is None else values), unpacked(gradients), None
+        return (self._reduced(total, self.total_weight, out) if values is None else values), unpacked(gradients), None
 
     def terms(self) -> Terms:
+        if self.care is not None:
+            return self._terms_with_care()
         values = np.empty(self.shape, FLOAT64)
         self._kernel(VALUE, 1.0, values, _NO_SLOPES)
         return values, weights_of_terms(self.sample_weight, self.shape)
@@ -349,9 +648,7 @@ class Summed(Plan):
 class Rows(Plan):
     """A loss with one value per row along `axis`; `kind` of _rows.KINDS. `special`: further arguments of _rows.rows."""
 
-    __slots__ = (
-        "axis", "class_weight", "ignore", "kind", "sample_weight", "shape", "smoothing", "special", "target", "total_weight",
-    )  # fmt: skip
+    __slots__ = ("axis", "class_weight", "ignore", "kind", "shape", "smoothing", "special", "target", "total_weight")
 
     def __init__(
         self,
@@ -367,6 +664,7 @@ class Rows(Plan):
         ignore: int | None = None,
         smoothing: float = 0.0,
         special: Mapping[str, Any] = MappingProxyType({}),
+        far: bool = False,
     ) -> None:
         _check.one_of("reduction", reduction, REDUCTIONS)
         self.special = special
@@ -374,14 +672,77 @@ class Rows(Plan):
         self.wide, self.ignore, self.smoothing, self.reduction = wide, ignore, smoothing, reduction
         self.shape = x.shape[:axis] + x.shape[axis + 1 :]
         self.class_weight = None
+        self.sample_weight, self.total_weight, self.care = weighed(sample_weight, self.shape, reduction)
+        if far:
+            self.widened()
         if class_weight is not None:
             self.class_weight = _check.class_weights("class_weight", class_weight, x.shape[axis])
-        self.sample_weight, self.total_weight = weighed(sample_weight, self.shape)
+            self._care_for_classes(self.class_weight)
+
+    def _care_for_classes(self, weights: npt.NDArray[np.float64]) -> None:
+        """What class weights ask for: a label of weight 0 leaves its sample out; spread targets are weighed in the type of the
+        logits."""
+        low, high = float(weights.min()), float(weights.max())
+        care = self.care or Care()
+        if low == 0 and care.keep is None and self._one_class():
+            care = care._replace(keep=np.broadcast_to(np.bool_(True), self.shape))
+        far = exponent_of(high) != 0
+        if not self.wide and not self._one_class():
+            least = low or float(weights[weights > 0].min(initial=high))
+            care = care._replace(wide=care.wide or least < high * 2.0**-FAR or (far and self.reduction != "mean"))
+        self.care = care if far else care.or_none()
+
+    def _one_class(self) -> bool:
+        """Whether a sample's target is one class, whose weight is the sample's."""
+        return self.kind != "soft" and self.smoothing == 0
+
+    def _scale_weights(self, exponent: int) -> None:
+        super()._scale_weights(exponent)
+        if self.class_weight is not None:
+            high = float(self.class_weight.max(initial=0.0))
+            if exponent_of(high):
+                self.class_weight = scaled(self.class_weight, math.frexp(high)[1])
+
+    def _without(self, keep: npt.NDArray[np.bool_]) -> Rows:
+        """Labels of samples left out are those of an ignored class, and nothing else of them is read; rows of probabilities are
+        gathered."""
+        plan = copy.copy(self)
+        if self.kind != "soft":
+            if self.x.size:
+                plan.target, plan.ignore = self._ignored(keep)
+            return plan
+        plan.x, plan.target = (_kept_rows(a, self.axis, keep) for a in (self.x, self.target))
+        plan.sample_weight = None if self.sample_weight is None else self.sample_weight[keep]
+        plan.axis, plan.shape = 1, plan.x.shape[:1]
+        return plan
+
+    def _ignored(self, keep: npt.NDArray[np.bool_]) -> tuple[Array, int]:
+        """The labels, with an ignored one in place of those left out; and that one."""
+        target = self.target
+        if target.dtype == np.uint64:
+            target = np.minimum(target, np.uint64(2**63 - 1))
+        target = target.astype(np.int64)  # a copy
+        if self.class_weight is not None and self._one_class():
+            keep = keep & ~np.isin(target, np.flatnonzero(self.class_weight == 0))
+        label = self.ignore
+        if label is None:
+            label = max(-(2**63), int(target[keep].min(initial=0)) - 1)  # below all that count
+        target[~keep] = label
+        return target, label
+
+    def _place(self, care: Care, parts: Sequence[Array], wholes: Sequence[Array]) -> None:
+        super()._place(care, parts, [np.moveaxis(whole, self.axis, -1) for whole in wholes])
+
+    def _origin(self, care: Care, at: tuple[int, ...]) -> tuple[int, ...]:
+        place = _place_of(care, at[0])
+        return place[: self.axis] + at[1:] + place[self.axis :]
 
     def _inputs(self) -> Sequence[Array | None]:
         return self.x, self.target, self.sample_weight
 
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        if self.care is not None:
+            return self._run_with_care(value, grad, hess, out)
         values = gradient = hessian = None
         if value and self.reduction == "none":
             values = np.empty(self.shape, self._values_dtype())
@@ -389,24 +750,46 @@ class Rows(Plan):
             gradient = self._buffer(out)
         if hess:
             hessian = np.empty(self.x.shape, _derivative_dtype(self.x))
-        scale = 1.0
-        if (grad or hess) and (self.reduction == "mean" or out is not None):
-            scale = self._scale(self._denominator(out is not None))
-        total, weight = self._kernel(scale / self.special.get("temperature", 1.0), values, None, gradient, hessian)
+        scale, weight = 1.0, math.nan
+        mixed = self._mixes_weights() and self.reduction == "mean"
+        if mixed or ((grad or hess) and (self.reduction == "mean" or out is not None)):
+            weight = self._denominator(out is not None)
+            scale = self._scale(weight)
+        total, summed = self._kernel(scale / self.special.get("temperature", 1.0), values, None, gradient, hessian)
         if not value:
             return None, gradient, hessian
-        return (self._reduced(total, weight) if values is None else values), gradient, hessian
+        return (self._reduced(total, weight if mixed else summed, out) if values is None else values), gradient, hessian
 
     def terms(self) -> Terms:
+        if self.care is not None:
+            return self._terms_with_care()
         values = np.empty(self.shape, FLOAT64)
         if not self._weighs_one():
             weights = np.empty(self.shape, FLOAT64)
             self._kernel(1.0, values, weights, None, None)
-            return values, weights
+            return values, self._per_mass(weights) if self._mixes_weights() else weights
         counted = self._kernel(1.0, values, None, None, None)[1]
         if counted == self.total_weight:
             return values, np.broadcast_to(FLOAT64.type(1), self.shape)
         return values, (self.target != self.ignore).astype(FLOAT64)
+
+    def _mixes_weights(self) -> bool:
+        """Whether a sample's weight is a mean of class weights."""
+        return self.kind == "soft" and self.class_weight is not None
+
+    def _per_mass(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """sum_j w_j t_j of each sample, divided by sum_j t_j: the mean of the class weights that its target takes, which is 1 if
+        they are all 1. Of a target of nothing but zeros, that of all classes."""
+        target = self.target.astype(FLOAT32) if _check.is_bfloat16(self.target.dtype) else self.target
+        mass = target.sum(axis=self.axis, dtype=FLOAT64)
+        assert self.class_weight is not None
+        empty = mass == 0
+        with np.errstate(invalid="ignore"):
+            mean = weights / np.where(empty, 1.0, mass)
+        if empty.any():
+            own = 1.0 if self.sample_weight is None else self.sample_weight[empty]
+            mean[empty] = own * self.class_weight.mean()
+        return mean
 
     def _weighs_one(self) -> bool:
         """Whether every sample weighs 1, or 0 where it is ignored."""
@@ -417,7 +800,11 @@ class Rows(Plan):
         if self.kind == "soft":
             if careful and not self.special.get("log_target"):
                 _refuse_outside("target", self.target, 0.0, 1.0, "probabilities in [0, 1]")
-            return self.total_weight if self.class_weight is None else self._kernel(1.0, None, None, None, None)[1]
+            if not self._mixes_weights():
+                return self.total_weight
+            weights = np.empty(self.shape, FLOAT64)
+            self._kernel(1.0, None, weights, None, None)
+            return _total(self._per_mass(weights))
         counts = self._labels_weigh()
         if not counts and not careful:
             return self.total_weight

@@ -8,6 +8,7 @@ several loses gap, where the sum takes in the positives and s_p is their mean.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from fastloss import _check, _contrast
 from fastloss._check import FLOAT64, Array, refuse
-from fastloss._plan import REDUCTIONS, Plan, Result, Terms, unpacked
+from fastloss._plan import REDUCTIONS, Care, Plan, Result, Terms, is_far, unpacked, weighed
 from fastloss._plan_pairs import by_class
 from fastloss._threads import get_num_threads
 
@@ -78,7 +79,7 @@ class Contrast(Plan):
     """A loss of rows that are compared with one another. `arguments`: those it is differentiated by; `others`: rows too, that it
     is not; `watched`: what else `out` must not overlap."""
 
-    __slots__ = ("arguments", "normalize", "sample_weight", "shape", "temperature", "watched")
+    __slots__ = ("arguments", "normalize", "shape", "temperature", "watched")
 
     def __init__(
         self,
@@ -95,14 +96,36 @@ class Contrast(Plan):
         self.temperature, self.normalize = _check.positive("temperature", temperature), _check.flag("normalize", normalize)
         self.arguments, self.watched, self.x, self.reduction = arguments, (*others, *watched), arguments[0], reduction
         self.wide, self.shape = wide((*arguments, *others)), (count,)
-        self.sample_weight: Array | None = None
-        if sample_weight is not None:
-            self.sample_weight = _check.weights("sample_weight", sample_weight, self.shape)
+        self.sample_weight, _, self.care = weighed(sample_weight, self.shape, reduction)
+        if is_far(self.temperature, 1e-3):
+            self.widened()
+
+    def _arguments(self) -> Sequence[Array]:
+        return self.arguments
+
+    def _without(self, keep: npt.NDArray[np.bool_]) -> Any:
+        plan = copy.copy(self)
+        plan.arguments = tuple(a[rows] for a, rows in zip(self.arguments, self._rows_kept(keep), strict=True))
+        plan.x, plan.shape = plan.arguments[0], (int(np.count_nonzero(keep)),)
+        plan.sample_weight = None if self.sample_weight is None else self.sample_weight[keep]
+        return plan
+
+    def _place(self, care: Care, parts: Sequence[Array], wholes: Sequence[Array]) -> None:
+        assert care.keep is not None
+        for part, whole, rows in zip(parts, wholes, self._rows_kept(care.keep), strict=True):
+            whole[...] = 0
+            whole[rows] = part
+
+    def _rows_kept(self, keep: npt.NDArray[np.bool_]) -> Sequence[npt.NDArray[np.bool_]]:
+        """Which rows of each argument are kept."""
+        raise NotImplementedError
 
     def _inputs(self) -> Sequence[Array | None]:
         return *self.arguments, *self.watched, self.sample_weight
 
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        if self.care is not None:
+            return self._run_with_care(value, grad, hess, out)
         gradients: Sequence[Array] = ()
         if grad:
             gradients = self._buffers(out, self.arguments)
@@ -116,6 +139,8 @@ class Contrast(Plan):
         return self._answer(weighted, total), unpacked(gradients), None
 
     def terms(self) -> Terms:
+        if self.care is not None:
+            return self._terms_with_care()
         weight = self._weights()
         values = self._compute(weight, ()) if weight.size else weight
         return weight * values, weight
@@ -188,6 +213,16 @@ class Together(Contrast):
         super().__init__(arguments, count, temperature, normalize, sample_weight, reduction, watched=watched)
         self.classes = classes
 
+    def _rows_kept(self, keep: npt.NDArray[np.bool_]) -> Sequence[npt.NDArray[np.bool_]]:
+        return np.split(keep, np.cumsum([len(a) for a in self.arguments])[:-1])
+
+    def _without(self, keep: npt.NDArray[np.bool_]) -> Together:
+        plan: Together = super()._without(keep)
+        label = np.empty(len(keep), np.int64)
+        label[self.classes.order] = np.repeat(np.arange(len(self.classes.starts) - 1), np.diff(self.classes.starts))
+        plan.classes = Classes.of(label[keep])
+        return plan
+
     def _weights(self) -> Floats:
         weight = super()._weights()
         weight[self.classes.order[self.classes.size < 2]] = 0.0  # nothing to be near to
@@ -230,6 +265,9 @@ class Queries(Contrast):
         others = () if negatives is None else (negatives,)
         super().__init__((query, key), len(query), temperature, normalize, sample_weight, reduction, others)
         self.negatives, self.symmetric = negatives, symmetric
+
+    def _rows_kept(self, keep: npt.NDArray[np.bool_]) -> Sequence[npt.NDArray[np.bool_]]:
+        return keep, keep
 
     def _compute(self, scale: Floats, gradients: tuple[Array, ...]) -> Floats:
         wanted = bool(gradients)

@@ -34,6 +34,7 @@ class Sequences:
         log_probs: Any,
         time_major: Any,
         zero_infinity: Any,
+        sample_weight: Any = None,
     ) -> None:
         self.log_probs, self.zero_infinity = _check.flag("log_probs", log_probs), _check.flag("zero_infinity", zero_infinity)
         self.time_major = _check.flag("time_major", time_major)
@@ -44,9 +45,13 @@ class Sequences:
         self.blank = _check.integer("blank", blank)
         if not 0 <= self.blank < classes:
             refuse(ValueError, "blank", f"a class index in [0, {classes})", self.blank)
-        self.frames = _check.lengths("input_lengths", input_lengths, samples, frames, "the frames of logits")
+        left_out = None
+        if sample_weight is not None:  # samples of weight 0 become empty: no frame and no label of theirs is read
+            weight, low, _ = _check.weights("sample_weight", sample_weight, (samples,))
+            left_out = weight == 0 if low == 0 else None
+        self.frames = _check.lengths("input_lengths", input_lengths, samples, frames, "the frames of logits", left_out)
         self.labels, self.counts = _check.label_sequences(
-            "targets", targets, "target_lengths", target_lengths, samples, classes, self.blank
+            "targets", targets, "target_lengths", target_lengths, samples, classes, self.blank, left_out
         )
 
     def batch_major(self, a: Array) -> Array:
@@ -83,7 +88,7 @@ class Sequences:
 class Ctc(Plan):
     """CTC of each sample; `sequences` holds the checked arguments."""
 
-    __slots__ = ("divisor", "sample_weight", "sequences", "total_weight", "watched")
+    __slots__ = ("divisor", "sequences", "total_weight", "watched")
 
     def __init__(
         self, sequences: Sequences, length_normalize: Any, sample_weight: Any, reduction: str, watched: Sequence[Any]
@@ -94,13 +99,17 @@ class Ctc(Plan):
         if length_normalize is not None:
             by = _check.one_of("length_normalize", length_normalize, NORMALIZATIONS)
             self.divisor = np.maximum(sequences.counts if by == "target" else sequences.frames, 1).astype(FLOAT64)
-        self.sample_weight, self.total_weight = weighed(sample_weight, sequences.counts.shape)
+        self.sample_weight, self.total_weight, self.care = weighed(sample_weight, sequences.counts.shape, reduction)
+        if self.care is not None:  # those of weight 0 are empty already
+            self.care = self.care._replace(keep=None).or_none()
         self.watched = tuple(a for a in (*watched, sample_weight) if isinstance(a, np.ndarray))
 
     def _inputs(self) -> Sequence[Array | None]:
         return self.x, *self.watched
 
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        if self.care is not None:
+            return self._run_with_care(value, grad, hess, out)
         gradient = scale = None
         if grad:
             gradient = self._buffer(out)

@@ -6,6 +6,7 @@ Shapes: `N` rows of `D` dimensions, `M` rows to compare with.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from fastloss import _check, _kernels, _pairs
 from fastloss._check import FLOAT32, FLOAT64, Array, refuse
-from fastloss._plan import REDUCTIONS, Plan, Result, Terms
+from fastloss._plan import REDUCTIONS, Care, Plan, Result, Terms, is_far, weighed
 from fastloss._threads import get_num_threads
 
 Floats = npt.NDArray[np.float64]
@@ -54,7 +55,7 @@ def _apart(x: Array, out: Array) -> Array:
 class BatchTriplet(Plan):
     """Triplets mined in a batch: one value per anchor, the sum over its triplets."""
 
-    __slots__ = ("average", "labels", "margin", "mining", "sample_weight", "squared", "unit")
+    __slots__ = ("average", "labels", "margin", "mining", "squared", "unit")
 
     def __init__(
         self, x: Array, labels: Any, mining: Any, margin: Any, squared: Any, average: Any, sample_weight: Any, reduction: str
@@ -63,19 +64,39 @@ class BatchTriplet(Plan):
         if len(x) >= MOST_ROWS:
             refuse(ValueError, "embeddings", f"fewer than {MOST_ROWS} rows", f"shape {x.shape}")
         self.x, self.reduction, self.wide = x, reduction, _check.is_wide(x.dtype, x.dtype)
-        self.unit = _unit(x, self.wide)
         self.labels = _check.labels("labels", labels, x.shape[:1], x.shape, "class labels", "embeddings")
         self.mining = _check.one_of("mining", mining, MINING)
         self.average = _check.one_of("average", average, AVERAGES)
         self.margin, self.squared = _check.at_least_zero("margin", margin), _check.flag("squared", squared)
-        self.sample_weight: Floats | None = None
-        if sample_weight is not None:
-            self.sample_weight = np.ascontiguousarray(_check.weights("sample_weight", sample_weight, x.shape[:1]), FLOAT64)
+        self.sample_weight, _, self.care = weighed(sample_weight, x.shape[:1], reduction)
+        if is_far(self.margin, 0.0, 1e30):
+            self.widened()
+        if self.care is None:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        self.unit = _unit(self.x, self.wide)
+        if self.sample_weight is not None:
+            self.sample_weight = np.ascontiguousarray(self.sample_weight, FLOAT64)
+
+    def _plan_of(self, care: Care, wide: bool, mean: bool) -> Plan:
+        plan = super()._plan_of(care, wide, mean)
+        assert isinstance(plan, BatchTriplet)
+        plan._prepare()
+        return plan
+
+    def _without(self, keep: npt.NDArray[np.bool_]) -> BatchTriplet:
+        plan = copy.copy(self)
+        plan.x, plan.labels = self.x[keep], self.labels[keep]
+        plan.sample_weight = None if self.sample_weight is None else self.sample_weight[keep]
+        return plan
 
     def _inputs(self) -> Sequence[Array | None]:
         return self.x, self.labels, self.sample_weight
 
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        if self.care is not None:
+            return self._run_with_care(value, grad, hess, out)
         gradient = self._buffer(out) if grad else None
         batch, values, counts = self._mine(grad, gradient)
         total = float(counts.sum())
@@ -89,11 +110,13 @@ class BatchTriplet(Plan):
         return self._answer(values, total), gradient, None
 
     def terms(self) -> Terms:
+        if self.care is not None:
+            return self._terms_with_care()
         return self._mine(False)[1:]
 
-    def _reduced(self, total: float, weight: float) -> float:
+    def _reduced(self, total: float, weight: float, out: Any = None) -> float:
         """A batch without triplets has nothing to lose."""
-        return super()._reduced(total, weight) if weight else 0.0
+        return super()._reduced(total, weight, out) if weight else 0.0
 
     def _mine(self, gradient: bool, buffer: Array | None = None) -> tuple[Any, Floats, Floats]:
         """The batch, its weighted values and how many triplets they count for. buffer: where the gradient will go."""

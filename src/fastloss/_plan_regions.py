@@ -6,9 +6,10 @@ Shapes: `N` items, `C` classes, `K` of them that count, `G` groups: the items, o
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -16,7 +17,18 @@ import numpy.typing as npt
 
 from fastloss import _check, _regions
 from fastloss._check import FLOAT32, FLOAT64, Array, refuse
-from fastloss._plan import REDUCTIONS, Plan, Result, Terms, _refuse_outside, weighed, weights_of_terms
+from fastloss._plan import (
+    REDUCTIONS,
+    Care,
+    Plan,
+    Result,
+    Terms,
+    _refuse_outside,
+    exponent_of,
+    scaled,
+    weighed,
+    weights_of_terms,
+)
 from fastloss._threads import get_num_threads
 
 Floats = npt.NDArray[np.float64]
@@ -40,6 +52,7 @@ class Regions:
     pooled: bool
     first: int  # class that counts: 1 without background
     ignore: int | None
+    widened: bool = False  # computed in float64 whatever the arrays are
 
     @property
     def classes(self) -> int:
@@ -55,7 +68,7 @@ class Regions:
 
     @property
     def wide(self) -> bool:
-        return _check.is_wide(self.x.dtype, self.target.dtype if self.kind == "soft" else self.x.dtype)
+        return self.widened or _check.is_wide(self.x.dtype, self.target.dtype if self.kind == "soft" else self.x.dtype)
 
     def shape(self, per_class: bool) -> tuple[int, ...]:
         """Of the values: items (unless pooled), classes that count (if there is an axis of them)."""
@@ -208,6 +221,9 @@ def _ratio(wrong: Floats, right: Floats) -> tuple[Floats, Callable[[], tuple[Flo
 
 def overlap(hits: float, alpha: float, beta: float, smooth: float, gamma: float = 1.0) -> Form:
     """((alpha FP + beta FN) / (hits TP + alpha FP + beta FN + smooth)) ** gamma."""
+    most = max(alpha, beta, smooth)
+    if most > 2.0**500:  # only their proportions matter
+        hits, alpha, beta, smooth = (math.ldexp(x, -math.frexp(most)[1]) for x in (hits, alpha, beta, smooth))
 
     def form(s: Sums) -> tuple[Floats, Backward]:
         right = _times(hits, s.tp)
@@ -280,7 +296,7 @@ def with_entropy(dice: Form, r: Regions, dice_weight: float, entropy_weight: flo
 class Overlap(Plan):
     """A loss of regions that is a function of the sums. Values are of items and classes, or (`per_class` False) of items."""
 
-    __slots__ = ("class_weight", "entropy", "form", "per_class", "plain", "r", "sample_weight", "shape", "squared")
+    __slots__ = ("class_weight", "entropy", "form", "per_class", "plain", "r", "shape", "squared")
 
     def __init__(
         self,
@@ -293,20 +309,100 @@ class Overlap(Plan):
         entropy: bool = False,
         class_weight: Floats | None = None,
         per_class: bool = True,
+        far: bool = False,
     ) -> None:
         _check.one_of("reduction", reduction, REDUCTIONS)
         self.r, self.form, self.reduction = r, form, reduction
         self.x, self.wide = r.x, r.wide
         self.squared, self.entropy, self.per_class, self.class_weight = squared, entropy, per_class, class_weight
         self.shape, self.plain = r.shape(per_class), False
-        self.sample_weight: Array | None = None
-        if sample_weight is not None:
-            self.sample_weight = _check.weights("sample_weight", sample_weight, self.shape)
+        self.sample_weight, _, self.care = weighed(sample_weight, self.shape, reduction)
+        if class_weight is not None:
+            self._care_for_classes(class_weight)
+        if far:
+            self.widened()
+
+    # ---- with care ------------------------------------------------------------------------------------------------------
+
+    def _plan_of(self, care: Care, wide: bool, mean: bool) -> Plan:
+        plan = super()._plan_of(care, wide, mean)
+        assert isinstance(plan, Overlap)
+        plan.r = replace(plan.r, widened=plan.wide)
+        return plan
+
+    def _care_for_classes(self, weights: Floats) -> None:
+        low, high = float(weights.min()), float(weights.max())
+        if low > 0 and not exponent_of(high):
+            return
+        care = self.care or Care()
+        if low == 0 and care.keep is None:
+            care = care._replace(keep=np.broadcast_to(np.bool_(True), self.shape))
+        self.care = care
+
+    def _scale_weights(self, exponent: int) -> None:
+        super()._scale_weights(exponent)
+        if self.class_weight is not None and not self.entropy:
+            high = float(self.class_weight.max(initial=0.0))
+            self.class_weight = scaled(self.class_weight, exponent_of(high))
+
+    def _entries(self, keep: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Which items and classes are kept, (G, K) or (G, 1)."""
+        kept = keep.reshape(self.r.groups, -1)
+        if self.per_class and self.class_weight is not None:
+            kept = kept & (self.class_weight[self.r.first :] > 0)
+        return kept
+
+    def _items(self, keep: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Which items have anything that is kept."""
+        return np.broadcast_to(self._entries(keep).any(axis=1), (self.r.items,))
+
+    def _without(self, keep: npt.NDArray[np.bool_]) -> Overlap:
+        """Items of weight 0 are taken out. Of the others, what belongs to a class of weight 0 alone is made 0."""
+        plan, r = copy.copy(self), self.r
+        entries, items = self._entries(keep), self._items(keep)
+        x, target = r.x, r.target
+        if not items.all():
+            x, target = _take(x, r, items), _take(target, r, items)
+            if not r.pooled:
+                entries = entries[items]
+                if self.sample_weight is not None:
+                    plan.sample_weight = self.sample_weight[items]
+        if not entries.all() and self.per_class:
+            lost = ~entries if not r.pooled else np.broadcast_to(~entries, (int(items.sum()), entries.shape[1]))
+            if r.activation != "softmax":
+                x = _cleared(x, r, lost)
+            if r.kind != "index" and not (self.entropy and r.activation == "softmax"):
+                target = _cleared(target, r, lost)
+        plan.r = replace(r, x=x, target=target)
+        plan.x, plan.shape = x, plan.r.shape(self.per_class)
+        return plan
+
+    def _place(self, care: Care, parts: Sequence[Array], wholes: Sequence[Array]) -> None:
+        assert care.keep is not None
+        whole = wholes[0]
+        whole[...] = 0
+        _item_first(whole, self.r)[self._items(care.keep)] = _item_first(parts[0], self.r)
+
+    def _spread(self, care: Care, values: Array) -> Array:
+        assert care.keep is not None
+        full = np.zeros(self.shape, values.dtype)
+        if self.r.pooled:
+            full[...] = values if self._entries(care.keep).any() else 0
+        else:
+            full[self._items(care.keep)] = values
+        return full
+
+    def _origin(self, care: Care, at: tuple[int, ...]) -> tuple[int, ...]:
+        assert care.keep is not None
+        axis = 1 if self.r.axis == 0 and len(at) == self.x.ndim else 0
+        return (*at[:axis], int(np.flatnonzero(self._items(care.keep))[at[axis]]), *at[axis + 1 :])
 
     def _inputs(self) -> tuple[Array | None, ...]:
         return self.x, self.r.target, self.sample_weight
 
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        if self.care is not None:
+            return self._run_with_care(value, grad, hess, out)
         gradient = self._buffer(out) if grad else None
         values, counted, backward = self._measure(grad)
         weight, total = self._weights(counted)
@@ -314,15 +410,20 @@ class Overlap(Plan):
             self._slopes(backward, self._full(weight * self._scale(total)), gradient)
         if not value:
             return None, gradient, None
-        weighted = values if weight is counted else weight * values
+        weighted = values if weight is counted else _weighted(weight, values)
         if self.reduction == "none":
-            return weighted.reshape(self.shape).astype(self._values_dtype()), gradient, None
-        return self._reduced(float(np.add.reduce(weighted, axis=None)), total), gradient, None
+            with np.errstate(over="ignore"):
+                return weighted.reshape(self.shape).astype(self._values_dtype()), gradient, None
+        with np.errstate(over="ignore", invalid="ignore"):
+            summed = float(np.add.reduce(weighted, axis=None))
+        return self._reduced(summed, total, out), gradient, None
 
     def terms(self) -> Terms:
+        if self.care is not None:
+            return self._terms_with_care()
         values, counted, _ = self._measure(False)
         weight = self._weights(counted)[0].astype(FLOAT64)
-        return (weight * values).reshape(self.shape), weight.reshape(self.shape)
+        return _weighted(weight, values).reshape(self.shape), weight.reshape(self.shape)
 
     def _weights(self, counted: npt.NDArray[np.bool_]) -> tuple[Array, float]:
         """Of the values, (G, K) or (G,), 0 where nothing counts; and their sum. `counted` itself if none were given."""
@@ -379,6 +480,32 @@ class Overlap(Plan):
         return np.ascontiguousarray(np.clip(slopes, -most, most), FLOAT32)
 
 
+def _weighted(weight: Array, values: Floats) -> Floats:
+    """weight x values; 0 where the weight is 0, whatever the value."""
+    with np.errstate(over="ignore"):
+        return np.multiply(weight, values, out=np.zeros(values.shape), where=weight != 0)
+
+
+def _item_first(a: Array, r: Regions) -> Array:
+    """The array, of the logits' shape or of that without classes, with its items along the first axis."""
+    return np.swapaxes(a, 0, 1) if r.axis == 0 and a.ndim == r.x.ndim else a
+
+
+def _take(a: Array, r: Regions, items: npt.NDArray[np.bool_]) -> Array:
+    """Some of the items."""
+    return _item_first(_item_first(a, r)[items], r)
+
+
+def _cleared(a: Array, r: Regions, lost: npt.NDArray[np.bool_]) -> Array:
+    """A copy, of the logits' shape, in which items' classes (of those that count) are 0."""
+    clear = a.copy()
+    if r.axis < 0:
+        clear[lost[:, 0]] = 0
+    else:
+        _item_first(np.moveaxis(clear, r.axis, 1) if r.axis else clear, r)[:, r.first :][lost] = 0
+    return clear
+
+
 class Lovasz(Overlap):
     """The Lovasz extension of the Jaccard loss."""
 
@@ -413,7 +540,7 @@ class Lovasz(Overlap):
 class Boxes(Plan):
     """Pairs of boxes: one value for each."""
 
-    __slots__ = ("eps", "form", "kind", "sample_weight", "shape", "t", "total_weight")
+    __slots__ = ("eps", "form", "kind", "shape", "t", "total_weight")
 
     def __init__(self, boxes: Any, target: Any, kind: Any, form: Any, eps: float, sample_weight: Any, reduction: str) -> None:
         _check.one_of("reduction", reduction, REDUCTIONS)
@@ -426,14 +553,23 @@ class Boxes(Plan):
             refuse(ValueError, "target", f"the shape of boxes, {self.x.shape}", f"shape {self.t.shape}")
         self.wide = _check.is_wide(self.x.dtype, self.t.dtype)
         self.eps, self.reduction, self.shape = eps, reduction, self.x.shape[:-1]
-        self.sample_weight, self.total_weight = weighed(sample_weight, self.shape)
+        self.sample_weight, self.total_weight, self.care = weighed(sample_weight, self.shape, reduction)
         if eps:  # the kernel looks where boxes must have an area
             self._refuse_inverted()
 
     def _inputs(self) -> tuple[Array | None, ...]:
         return self.x, self.t, self.sample_weight
 
+    def _without(self, keep: npt.NDArray[np.bool_]) -> Boxes:
+        plan = copy.copy(self)
+        plan.x, plan.t = self.x[keep], self.t[keep]
+        plan.sample_weight = None if self.sample_weight is None else self.sample_weight[keep]
+        plan.shape = plan.x.shape[:-1]
+        return plan
+
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        if self.care is not None:
+            return self._run_with_care(value, grad, hess, out)
         values = np.empty(self.shape, self._values_dtype()) if value and self.reduction == "none" else None
         gradient = self._buffer(out) if grad else None
         if out is not None and self.eps == 0:
@@ -441,9 +577,11 @@ class Boxes(Plan):
         total = self._kernel(self._scale(self.total_weight), values, gradient)
         if not value:
             return None, gradient, None
-        return (self._reduced(total, self.total_weight) if values is None else values), gradient, None
+        return (self._reduced(total, self.total_weight, out) if values is None else values), gradient, None
 
     def terms(self) -> Terms:
+        if self.care is not None:
+            return self._terms_with_care()
         values = np.empty(self.shape, FLOAT64)
         self._kernel(1.0, values, None)
         return values, weights_of_terms(self.sample_weight, self.shape)

@@ -6,14 +6,16 @@ Shapes: `N` samples, `C` classes, `K` levels.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fastloss import _check, _scores
 from fastloss._check import FLOAT64, Array, refuse
-from fastloss._plan import REDUCTIONS, Plan, Result, Rows, Terms, unpacked, weighed
+from fastloss._plan import REDUCTIONS, Care, Plan, Result, Rows, Terms, unpacked, weighed
 from fastloss._threads import get_num_threads
 
 
@@ -42,10 +44,11 @@ class Scores(Rows):
         level_weight: Any = None,
         ignore: int | None = None,
         tasks: bool = False,
+        far: bool = False,
     ) -> None:
         wide = _check.is_wide(x.dtype, x.dtype)
         super().__init__(
-            kind, x, axis, target, sample_weight, reduction, wide=wide, class_weight=class_weight, ignore=ignore
+            kind, x, axis, target, sample_weight, reduction, wide=wide, class_weight=class_weight, ignore=ignore, far=far
         )  # fmt: skip
         self.levels, self.noun, self.parameters, self.tasks = levels, noun, parameters, tasks
         self.level_weight: Array | None = None
@@ -86,7 +89,7 @@ class Scores(Rows):
 class CumulativeLink(Plan):
     """A score per sample against thresholds that all samples share; `link` of _scores.LINKS."""
 
-    __slots__ = ("cuts", "link", "sample_weight", "target", "thresholds", "total_weight")
+    __slots__ = ("cuts", "link", "target", "thresholds", "total_weight")
 
     def __init__(self, link: str, score: Array, thresholds: Array, target: Array, sample_weight: Any, reduction: str) -> None:
         _check.one_of("reduction", reduction, REDUCTIONS)
@@ -94,12 +97,27 @@ class CumulativeLink(Plan):
         self.wide = _check.is_wide(score.dtype, thresholds.dtype)
         self.cuts = np.array(thresholds, dtype=FLOAT64)  # a copy: out may be the thresholds themselves
         self.reduction = reduction
-        self.sample_weight, self.total_weight = weighed(sample_weight, score.shape)
+        self.sample_weight, self.total_weight, self.care = weighed(sample_weight, score.shape, reduction)
+
+    def _arguments(self) -> Sequence[Array]:
+        return self.x, self.thresholds
+
+    def _without(self, keep: npt.NDArray[np.bool_]) -> CumulativeLink:
+        plan = copy.copy(self)
+        plan.x, plan.target = self.x[keep], self.target[keep]
+        plan.sample_weight = None if self.sample_weight is None else self.sample_weight[keep]
+        return plan
+
+    def _place(self, care: Care, parts: Sequence[Array], wholes: Sequence[Array]) -> None:
+        super()._place(care, parts[:1], wholes[:1])
+        wholes[1][...] = parts[1]
 
     def _inputs(self) -> Sequence[Array | None]:
         return self.x, self.thresholds, self.target, self.sample_weight
 
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        if self.care is not None:
+            return self._run_with_care(value, grad, hess, out)
         values = cut_grad = None
         gradients: Sequence[Array] = ()
         if value and self.reduction == "none":
@@ -116,9 +134,11 @@ class CumulativeLink(Plan):
                 gradients[1][...] = cut_grad
         if not value:
             return None, unpacked(gradients), None
-        return (self._reduced(total, self.total_weight) if values is None else values), unpacked(gradients), None
+        return (self._reduced(total, self.total_weight, out) if values is None else values), unpacked(gradients), None
 
     def terms(self) -> Terms:
+        if self.care is not None:
+            return self._terms_with_care()
         values, weights = np.empty(self.x.shape, FLOAT64), np.empty(self.x.shape, FLOAT64)
         self._kernel(1.0, values, weights, None, None)
         return values, weights

@@ -6,17 +6,20 @@ Shapes: `N` rows of `D` elements.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fastloss import _check, _vectors
 from fastloss._check import FLOAT64, Array, refuse
 from fastloss._plan import (
     _NO_SLOPES,
     REDUCTIONS,
+    Care,
     Plan,
     Result,
     Terms,
@@ -40,50 +43,90 @@ def rows(names: tuple[str, ...], values: tuple[Any, ...]) -> tuple[Array, ...]:
     return arrays
 
 
-def bits(name: str, value: Any, of: str, shape: tuple[int, ...]) -> Array:
+Label = tuple[str, Array, str, float, float, bool]  # name, labels, what is expected, low, high, of their size
+
+
+def bits(name: str, value: Any, of: str, shape: tuple[int, ...]) -> Label:
     """Integers 0 and 1, or bools, one for each row."""
-    a = _check.labels(name, value, shape[:-1], shape, "labels 0 or 1", of)
-    _refuse_outside(name, a, 0.0, 1.0, "labels 0 or 1 (from -1 and 1: t > 0)")
-    return a
+    expected = "labels 0 or 1 (from -1 and 1: t > 0)"
+    return name, _check.labels(name, value, shape[:-1], shape, "labels 0 or 1", of), expected, 0.0, 1.0, False
 
 
-def signs(name: str, value: Any, of: str, shape: tuple[int, ...]) -> Array:
-    """Labels -1 and 1, one for each row."""
+def signs(name: str, value: Any, of: str, shape: tuple[int, ...]) -> Label:
+    """Numbers -1 and 1, one for each row."""
     a = _check.array(name, value)
     if a.shape != shape[:-1]:
         refuse(ValueError, name, f"labels -1 or 1 of shape {shape[:-1]} for {of} of shape {shape}", f"shape {a.shape}")
-    _refuse_outside(name, a, 1.0, 1.0, "labels -1 or 1 (from 0 and 1: 2 * t - 1)", size=True)
-    return a
+    return name, a, "labels -1 or 1 (from 0 and 1: 2 * t - 1)", 1.0, 1.0, True
 
 
 class Vectors(Plan):
     """One value for each row: `loss` of _vectors.vectors on two or three arrays, and perhaps a label for each row. `options`:
     further arguments of _vectors.vectors."""
 
-    __slots__ = ("arrays", "label", "loss", "options", "sample_weight", "shape", "total_weight")
+    __slots__ = ("arrays", "domain", "label", "loss", "options", "shape", "total_weight")
 
     def __init__(
-        self, loss: str, arrays: tuple[Array, ...], label: Array | None, sample_weight: Any, reduction: str, **options: Any
+        self,
+        loss: str,
+        arrays: tuple[Array, ...],
+        label: Label | None,
+        sample_weight: Any,
+        reduction: str,
+        *,
+        far: bool = False,
+        **options: Any,
     ) -> None:
         _check.one_of("reduction", reduction, REDUCTIONS)
-        self.loss, self.arrays, self.label, self.options, self.reduction = loss, arrays, label, options, reduction
+        self.loss, self.arrays, self.options, self.reduction = loss, arrays, options, reduction
+        self.domain, self.label = label, None if label is None else label[1]
         self.x = arrays[0]
         self.wide = any(_check.is_wide(self.x.dtype, a.dtype) for a in arrays[1:])
         self.shape = self.x.shape[:-1]
-        self.sample_weight, self.total_weight = weighed(sample_weight, self.shape)
+        self.sample_weight, self.total_weight, self.care = weighed(sample_weight, self.shape, reduction)
+        if far:
+            self.widened()
+        if self.care is None:
+            self._check_label()
+
+    def _check_label(self) -> None:
+        if self.label is not None and self.domain is not None:
+            name, _, expected, low, high, size = self.domain
+            _refuse_outside(name, self.label, low, high, expected, size)
 
     def _inputs(self) -> Sequence[Array | None]:
         return *self.arrays, self.label, self.sample_weight
 
+    def _arguments(self) -> Sequence[Array]:
+        return self.arrays
+
+    def _plan_of(self, care: Care, wide: bool, mean: bool) -> Plan:
+        plan = super()._plan_of(care, wide, mean)
+        assert isinstance(plan, Vectors)
+        self._at_home(care, plan._check_label)
+        return plan
+
+    def _without(self, keep: npt.NDArray[np.bool_]) -> Vectors:
+        plan = copy.copy(self)
+        plan.arrays = tuple(a[keep] for a in self.arrays)
+        plan.label = None if self.label is None else self.label[keep]
+        plan.sample_weight = None if self.sample_weight is None else self.sample_weight[keep]
+        plan.x, plan.shape = plan.arrays[0], plan.arrays[0].shape[:-1]
+        return plan
+
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
+        if self.care is not None:
+            return self._run_with_care(value, grad, hess, out)
         values = np.empty(self.shape, self._values_dtype()) if value and self.reduction == "none" else None
         gradients = self._buffers(out, self.arrays) if grad else _NO_SLOPES
         total = self._kernel(self._scale(self.total_weight), values, gradients)
         if not value:
             return None, unpacked(gradients), None
-        return (self._reduced(total, self.total_weight) if values is None else values), unpacked(gradients), None
+        return (self._reduced(total, self.total_weight, out) if values is None else values), unpacked(gradients), None
 
     def terms(self) -> Terms:
+        if self.care is not None:
+            return self._terms_with_care()
         values = np.empty(self.shape, FLOAT64)
         self._kernel(1.0, values, _NO_SLOPES)
         return values, weights_of_terms(self.sample_weight, self.shape)

@@ -15,7 +15,7 @@ from fastloss import _check
 from fastloss._check import Array, Refusal
 from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
-from fastloss._plan import Plan, Pointwise, Rows
+from fastloss._plan import Plan, Pointwise, Rows, is_far
 from fastloss._plan_scores import Scores
 from fastloss._rows import TRANSFORMS
 from fastloss._scores import CONTRASTS
@@ -64,16 +64,17 @@ def cross_entropy(
     axis : int
         The class axis.
     class_weight : array_like, optional
-        `C` weights >= 0.
+        `C` weights >= 0. Samples whose class index has the weight 0 are left out (without label smoothing).
     ignore_index : int or None
         Samples with this target are 0 in "none", and are not counted; None turns it off. For class indices only.
     label_smoothing : float
         Share in [0, 1] of every target that is spread evenly over the classes.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the class-index target or of its leading axes.
+        Weights >= 0, in the shape of the class-index target or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
-        "mean" divides by the sum of sample weight x class weight of the target (for probabilities: x their weighted sum), as
-        PyTorch does for class indices; PyTorch divides by `N` for probabilities, with or without `class_weight`.
+        "mean" divides by the sum of sample weight x class weight of the target, as PyTorch does for class indices. For
+        probabilities that is the mean of the class weights, weighted by them (of all classes, where they are all 0); PyTorch
+        divides by `N`, with or without `class_weight`.
 
     Returns
     -------
@@ -157,7 +158,7 @@ def _class_indices(x: Array, t: Array, axis: int) -> Array:
         return _check.labels("target", t, x.shape[:axis] + x.shape[axis + 1 :], x.shape)
     except Refusal as refusal:
         text = refusal.text.replace(", got", f" or probabilities of shape {x.shape}, got", 1)
-        raise Refusal(refusal.kind, refusal.argument, text) from None
+        raise Refusal(refusal.kind, refusal.argument, text, refusal.at, refusal.hint) from None
 
 
 @loss(
@@ -204,13 +205,13 @@ def softmax_focal(
     axis : int
         The class axis.
     class_weight : array_like, optional
-        `C` weights >= 0.
+        `C` weights >= 0. Samples whose class index has the weight 0 are left out (without label smoothing).
     ignore_index : int or None
         Samples with this target are 0 in "none", and are not counted; None turns it off. For class indices only.
     label_smoothing : float
         Share in [0, 1] of every target that is spread evenly over the classes.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the class-index target or of its leading axes.
+        Weights >= 0, in the shape of the class-index target or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         "mean" divides by the sum of the weights, as `cross_entropy` does.
 
@@ -284,11 +285,11 @@ def poly1_cross_entropy(
     axis : int
         The class axis.
     class_weight : array_like, optional
-        `C` weights >= 0.
+        `C` weights >= 0. Samples whose class has the weight 0 are left out.
     ignore_index : int or None
         Samples with this target are 0 in "none", and are not counted; None turns it off.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the target or of its leading axes.
+        Weights >= 0, in the shape of the target or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         "mean" divides by the sum of sample weight x class weight.
 
@@ -319,8 +320,9 @@ def poly1_cross_entropy(
     """
     epsilon = _check.number("epsilon", epsilon, "a finite number")
     return _transformed_labels(
-        logits, target, axis, class_weight, ignore_index, sample_weight, reduction, _transform("poly1", epsilon)
-    )
+        logits, target, axis, class_weight, ignore_index, sample_weight, reduction, _transform("poly1", epsilon),
+        is_far(epsilon, 1e-37, 1e30),
+    )  # fmt: skip
 
 
 @loss(
@@ -360,11 +362,11 @@ def generalized_cross_entropy(
     axis : int
         The class axis.
     class_weight : array_like, optional
-        `C` weights >= 0.
+        `C` weights >= 0. Samples whose class has the weight 0 are left out.
     ignore_index : int or None
         Samples with this target are 0 in "none", and are not counted; None turns it off.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the target or of its leading axes.
+        Weights >= 0, in the shape of the target or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         "mean" divides by the sum of sample weight x class weight.
 
@@ -410,6 +412,7 @@ def _transformed_labels(
     sample_weight: Any,
     reduction: str,
     special: Mapping[str, Any],
+    far: bool = False,
 ) -> Plan:
     """The same with class indices only."""
     x = _check.array("logits", logits)
@@ -417,7 +420,7 @@ def _transformed_labels(
     t = _check.labels("target", target, x.shape[:index] + x.shape[index + 1 :], x.shape)
     return Rows(
         "hard", x, index, t, sample_weight, reduction, wide=_check.is_wide(x.dtype, x.dtype), class_weight=class_weight,
-        ignore=_check.ignored_label(ignore_index), special=special,
+        ignore=_check.ignored_label(ignore_index), special=special, far=far,
     )  # fmt: skip
 
 
@@ -456,11 +459,11 @@ def nll(
     axis : int
         The class axis.
     class_weight : array_like, optional
-        `C` weights >= 0.
+        `C` weights >= 0. Samples whose class has the weight 0 are left out.
     ignore_index : int or None
         Samples with this target are 0 in "none", and are not counted; None turns it off.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the target or of its leading axes.
+        Weights >= 0, in the shape of the target or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         "mean" divides by the sum of sample weight x class weight, as PyTorch does.
 
@@ -542,13 +545,13 @@ def multiclass_hinge(
     p : int
         The power of each term, 1 or 2.
     class_weight : array_like, optional
-        `C` weights >= 0; a row has that of its target, as in PyTorch.
+        `C` weights >= 0; a row has that of its target, as in PyTorch, and is left out if that is 0.
     axis : int
         The class axis.
     ignore_index : int or None
         Samples with this target are 0 in "none", and are not counted; None turns it off.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the target or of its leading axes.
+        Weights >= 0, in the shape of the target or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         "mean" divides by the sum of sample weight x class weight. PyTorch divides by `N`, whatever `class_weight` is.
 
@@ -599,7 +602,7 @@ def multiclass_hinge(
         operation, parameters = "contrast", (float(CONTRASTS["hinge" if power == 1 else "hinge_squared"]), lead, 0.0, -1.0)
     return Scores(
         operation, x, index, t, sample_weight, reduction, levels=x.shape[index], noun="class indices", parameters=parameters,
-        class_weight=class_weight, ignore=_check.ignored_label(ignore_index),
+        class_weight=class_weight, ignore=_check.ignored_label(ignore_index), far=is_far(lead, 0.0, 1e30),
     )  # fmt: skip
 
 
@@ -631,7 +634,7 @@ def binary_cross_entropy(
         In [0, 0.5]. Above 0, probabilities are clipped to [eps, 1 - eps] first, as Keras and scikit-learn do. (Keras
         clips to 1 - 1e-7 as a float holds it, 1 - 1.19e-7: at most 15.942 for a target of 0, where this is 16.118.)
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of `probs` or of its leading axes.
+        Weights >= 0, in the shape of `probs` or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -664,7 +667,7 @@ def binary_cross_entropy(
     clip = _check.between("eps", eps, 0.0, 0.5)
     domain = (("probs", "probabilities in [0, 1] (of logits: binary_cross_entropy_with_logits)", 0.0, 1.0), _UNIT_TARGET)
     logs = (math.log(clip), math.log1p(-clip)) if clip else (-100.0, 0.0)
-    return Pointwise(_BCE, pair, (clip, *logs), sample_weight, reduction, domain=domain)
+    return Pointwise(_BCE, pair, (clip, *logs), sample_weight, reduction, domain=domain, far=is_far(clip, 1e-37))
 
 
 @loss(
@@ -702,7 +705,7 @@ def binary_cross_entropy_with_logits(
     label_smoothing : float
         Share in [0, 1] of every target that is spread evenly over the two classes.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the logits or of their leading axes.
+        Weights >= 0, in the shape of the logits or of their leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         "mean" divides by the sum of the sample weights; `pos_weight` does not count, as in PyTorch.
 
@@ -734,10 +737,14 @@ def binary_cross_entropy_with_logits(
     smoothing = _check.between("label_smoothing", label_smoothing, 0.0, 1.0)
     if pos_weight is None and smoothing == 0:
         return Pointwise(_LOGISTIC, pair, (), sample_weight, reduction, domain=(_UNIT_TARGET,))
-    third = None if pos_weight is None else _check.trailing("pos_weight", pos_weight, pair[0].shape)
+    third, far = None, is_far(smoothing, 1e-30)
+    if pos_weight is not None:
+        third, low, high = _check.trailing("pos_weight", pos_weight, pair[0].shape)
+        far = far or is_far(low) or is_far(high)
     return Pointwise(
-        _BCE_LOGITS, pair, (1.0 - smoothing, 0.5 * smoothing), sample_weight, reduction, third=third, domain=(_UNIT_TARGET,)
-    )
+        _BCE_LOGITS, pair, (1.0 - smoothing, 0.5 * smoothing), sample_weight, reduction, third=third, domain=(_UNIT_TARGET,),
+        far=far,
+    )  # fmt: skip
 
 
 @loss(
@@ -779,7 +786,7 @@ def sigmoid_focal(
     alpha : float or None
         Weight of label 1 in [0, 1], that of label 0 being 1 - alpha; None weighs both by 1.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the logits or of its leading axes.
+        Weights >= 0, in the shape of the logits or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -842,7 +849,7 @@ def hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = 
     margin : float
         The margin m that a score is asked for; >= 0.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the score or of its leading axes.
+        Weights >= 0, in the shape of the score or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -869,7 +876,8 @@ def hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = 
     >>> fl.hinge([0.5, 2.0, 0.5], [1, 1, -1], reduction="none")
     array([0.5, 0. , 1.5])
     """
-    return _margin_loss(_HINGE, score, target, (_check.at_least_zero("margin", margin),), sample_weight, reduction)
+    m = _check.at_least_zero("margin", margin)
+    return _margin_loss(_HINGE, score, target, (m,), sample_weight, reduction, is_far(m))
 
 
 @loss(
@@ -896,7 +904,7 @@ def squared_hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight
     margin : float
         The margin m that a score is asked for; >= 0.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the score or of its leading axes.
+        Weights >= 0, in the shape of the score or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -924,7 +932,8 @@ def squared_hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight
     >>> fl.squared_hinge([0.5, 2.0, 0.5], [1, 1, -1], reduction="none")
     array([0.25, 0.  , 2.25])
     """
-    return _margin_loss(_SQUARED_HINGE, score, target, (_check.at_least_zero("margin", margin),), sample_weight, reduction)
+    m = _check.at_least_zero("margin", margin)
+    return _margin_loss(_SQUARED_HINGE, score, target, (m,), sample_weight, reduction, is_far(m))
 
 
 @loss(
@@ -949,7 +958,7 @@ def perceptron(score: Any, target: Any, *, sample_weight: Any = None, reduction:
     target : array_like
         Labels -1 or 1, in the same shape. From labels 0 and 1: ``2 * t - 1``.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the score or of its leading axes.
+        Weights >= 0, in the shape of the score or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -1003,7 +1012,7 @@ def soft_margin(score: Any, target: Any, *, sample_weight: Any = None, reduction
     target : array_like
         Labels -1 or 1, in the same shape. From labels 0 and 1: ``2 * t - 1``.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the score or of its leading axes.
+        Weights >= 0, in the shape of the score or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -1056,7 +1065,7 @@ def exponential(score: Any, target: Any, *, sample_weight: Any = None, reduction
     target : array_like
         Labels -1 or 1, in the same shape. From labels 0 and 1: ``2 * t - 1``.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the score or of its leading axes.
+        Weights >= 0, in the shape of the score or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -1089,12 +1098,18 @@ def exponential(score: Any, target: Any, *, sample_weight: Any = None, reduction
 
 
 def _margin_loss(
-    operation: int, score: Any, target: Any, parameters: tuple[float, ...], sample_weight: Any, reduction: str
+    operation: int,
+    score: Any,
+    target: Any,
+    parameters: tuple[float, ...],
+    sample_weight: Any,
+    reduction: str,
+    far: bool = False,
 ) -> Plan:
     pair = _check.real_pair(("score", "target"), score, target)
     if pair[1].dtype.kind == "b":
         _check.refuse(ValueError, "target", _LABELS[1], "bools")
-    return Pointwise(operation, pair, parameters, sample_weight, reduction, domain=(_LABELS,))
+    return Pointwise(operation, pair, parameters, sample_weight, reduction, domain=(_LABELS,), far=far)
 
 
 _BCE, _BCE_LOGITS, _LOGISTIC = (

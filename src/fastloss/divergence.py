@@ -10,9 +10,10 @@ import math
 from typing import Any
 
 from fastloss import _check
+from fastloss._check import Array
 from fastloss._kernels import SUMS
 from fastloss._loss import loss
-from fastloss._plan import Plan, Rows, Summed
+from fastloss._plan import Plan, Rows, Summed, is_far, sizes
 
 
 @loss(
@@ -52,7 +53,7 @@ def kl_div(
     axis : int
         The class axis.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the rows or of its leading axes.
+        Weights >= 0, in the shape of the rows or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of one weighted value per row.
 
@@ -132,7 +133,7 @@ def kl_div_with_logits(
     axis : int
         The class axis.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the rows or of its leading axes.
+        Weights >= 0, in the shape of the rows or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         "mean" is over rows, as PyTorch's "batchmean"; its own "mean" divides by the number of elements.
 
@@ -171,7 +172,8 @@ def kl_div_with_logits(
         "log_target": logarithms,
         "temperature": _check.positive("temperature", temperature),
     }
-    return Rows("soft", x, index, t, sample_weight, reduction, wide=wide, special=special)
+    far = is_far(special["temperature"], 1e-30, 1e30)
+    return Rows("soft", x, index, t, sample_weight, reduction, wide=wide, special=special, far=far)
 
 
 @loss(
@@ -200,7 +202,7 @@ def js_divergence(p: Any, q: Any, *, axis: int = -1, sample_weight: Any = None, 
     axis : int
         The class axis.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the rows or of its leading axes.
+        Weights >= 0, in the shape of the rows or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of one weighted value per row.
 
@@ -278,7 +280,7 @@ def gaussian_kl(
     axis : int
         The axis of the dimensions.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the rows or of its leading axes.
+        Weights >= 0, in the shape of the rows or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of one weighted value per row.
 
@@ -318,7 +320,13 @@ def gaussian_kl(
     operation, inverse = _GAUSSIAN, 0.0
     if v is None:
         operation, inverse = _GAUSSIAN_FIXED, math.exp(-numbers[1]) if numbers[1] > -709 else math.inf
-    return Summed(operation, rows, (free, *numbers, inverse), sample_weight, reduction, two=True, others=(m, v))
+    far = is_far(free) or is_far(_largest(priors[0])) or _largest(priors[1]) > 60
+    return Summed(operation, rows, (free, *numbers, inverse), sample_weight, reduction, two=True, others=(m, v), far=far)
+
+
+def _largest(prior: float | Array) -> float:
+    """The largest absolute value."""
+    return abs(prior) if isinstance(prior, float) else max(0.0, sizes(prior)[1])
 
 
 _DISTRIBUTION = "probabilities are floats: divide counts by the sum of their row"  # for integers that are no distribution

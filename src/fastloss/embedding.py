@@ -17,7 +17,7 @@ from fastloss import _check
 from fastloss._check import Array, named, refuse
 from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
-from fastloss._plan import Plan, Pointwise, split
+from fastloss._plan import Plan, Pointwise, is_far, split
 from fastloss._plan_contrast import Classes, Queries, Together, like
 from fastloss._plan_pairs import BatchTriplet, pairwise
 from fastloss._plan_vectors import Vectors, bits, rows, signs
@@ -64,7 +64,7 @@ def contrastive(
     power : float
         The exponent k; >= 1.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of `similar` or of its leading axes.
+        Weights >= 0, in the shape of `similar` or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of one weighted value per pair.
 
@@ -101,7 +101,7 @@ def contrastive(
     m, k = _check.at_least_zero("margin", margin), _check.number("power", power, "a number >= 1")
     if k < 1:
         refuse(ValueError, "power", "a number >= 1", k)
-    return Vectors("contrastive", arrays, label, sample_weight, reduction, margin=m, power=k)
+    return Vectors("contrastive", arrays, label, sample_weight, reduction, margin=m, power=k, far=m > 1e30)
 
 
 @loss(
@@ -151,7 +151,7 @@ def triplet(
     eps : float
         What is added to each difference; >= 0.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the vectors without the last axis or of its leading axes.
+        Weights >= 0, in the shape of the vectors without the last axis or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of one weighted value per triplet.
 
@@ -193,9 +193,10 @@ def triplet(
     square = _check.flag("squared", squared)
     if square and norm != 2:
         refuse(ValueError, "squared", "False where p is not 2", squared)
+    m, e = _check.at_least_zero("margin", margin), _check.at_least_zero("eps", eps)
     return Vectors(
-        "triplet", arrays, None, sample_weight, reduction, margin=_check.at_least_zero("margin", margin), p=norm,
-        swap=_check.flag("swap", swap), squared=square, eps=_check.at_least_zero("eps", eps),
+        "triplet", arrays, None, sample_weight, reduction, margin=m, p=norm, swap=_check.flag("swap", swap), squared=square,
+        eps=e, far=m > 1e30 or is_far(e, 1e-30, 1e30),
     )  # fmt: skip
 
 
@@ -239,7 +240,7 @@ def cosine_embedding(
     margin : float
         m; in [-1, 1].
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the target or of its leading axes.
+        Weights >= 0, in the shape of the target or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of one weighted value per pair.
 
@@ -304,7 +305,7 @@ def margin_ranking(
     margin : float
         m; >= 0.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the scores or of their leading axes.
+        Weights >= 0, in the shape of the scores or of their leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -339,9 +340,9 @@ def margin_ranking(
     if t.shape not in (a.shape, ()):
         refuse(ValueError, "target", f"the shape of x1 and x2, {a.shape}", f"shape {t.shape}")
     wide = wide or (not _check.is_weak(target) and _check.is_wide(a.dtype, t.dtype))
-    m, second = split(_check.at_least_zero("margin", margin)), _check.array("x2", x2)
+    m, second = _check.at_least_zero("margin", margin), _check.array("x2", x2)
     pair = a, np.broadcast_to(t, a.shape), wide, scalar
-    return Pointwise(_RANKING, pair, m, sample_weight, reduction, third=b, second=second, domain=_SIGNS)
+    return Pointwise(_RANKING, pair, split(m), sample_weight, reduction, third=b, second=second, domain=_SIGNS, far=is_far(m))
 
 
 @loss(
@@ -370,7 +371,7 @@ def hinge_embedding(
     margin : float
         m; >= 0.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the distances or of their leading axes.
+        Weights >= 0, in the shape of the distances or of their leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -398,8 +399,8 @@ def hinge_embedding(
     array([0.25, 0.75, 0.  ])
     """
     pair = _check.real_pair(("distance", "target"), distance, target)
-    m = split(_check.at_least_zero("margin", margin))
-    return Pointwise(_DISTANCES, pair, m, sample_weight, reduction, domain=_SIGNS)
+    m = _check.at_least_zero("margin", margin)
+    return Pointwise(_DISTANCES, pair, split(m), sample_weight, reduction, domain=_SIGNS, far=is_far(m))
 
 
 _RANKING, _DISTANCES = POINTWISE["margin_ranking"], POINTWISE["hinge_embedding"]
@@ -503,7 +504,7 @@ def batch_triplet(
     average : {"active", "valid"}
         What "mean" divides by: triplets with a loss above 0, or all that were mined. Either number is a constant to the gradient.
     sample_weight : array_like, optional
-        A weight for each anchor, shape (N,).
+        A weight for each anchor, shape (N,). A row of weight 0 takes no part: it is no anchor, no positive and no negative.
     reduction : {"mean", "sum", "none"}
         The weighted sum over the number of triplets (each counts as often as its anchor weighs), the weighted sum, or each
         anchor's weighted sum, shape (N,).
@@ -576,8 +577,9 @@ def nt_xent(z1: Any, z2: Any, *, temperature: float = 0.5, sample_weight: Any = 
     temperature : float
         `T` > 0.
     sample_weight : array_like, optional
-        Weights >= 0 of the 2 `N` anchors, `z1`'s rows first. A weight of 0 takes an anchor's loss out, not the row: it still is
-        the others' negative.
+        Weights >= 0 of the 2 `N` anchors, `z1`'s rows first. A row of weight 0 takes no part: it is no anchor, no positive and no
+        negative. Its other view, if that has a weight, has no positive then: it is 0, not counted, and a negative of the others.
+        So both views of a sample that is left out get the weight 0.
     reduction : {"mean", "sum", "none"}
         Weighted mean over the 2 `N` anchors, sum, or the array of weighted values, (2 `N`,).
 
@@ -667,7 +669,8 @@ def info_nce(
     normalize : bool
         Divide all rows by their norms first, so that similarities are cosines; the gradient goes through the division.
     sample_weight : array_like, optional
-        Weights >= 0 of shape (`N`,).
+        Weights >= 0 of the pairs, (`N`,). A pair of weight 0 takes no part: its query asks for nothing, and its key is no
+        negative of the others.
     reduction : {"mean", "sum", "none"}
         Weighted mean over the queries, sum, or the array of weighted values, (`N`,).
 
@@ -756,7 +759,7 @@ def supcon(
     normalize : bool
         Divide all rows by their norms first, so that similarities are cosines; the gradient goes through the division.
     sample_weight : array_like, optional
-        Weights >= 0 of shape (`N`,).
+        Weights >= 0 of shape (`N`,). A row of weight 0 takes no part: it is no anchor, no positive and no negative.
     reduction : {"mean", "sum", "none"}
         Weighted mean over the anchors that have a positive, sum, or the array of weighted values, (`N`,).
 

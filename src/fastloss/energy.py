@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from fastloss import _check
 from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
-from fastloss._plan import Plan, Pointwise, split
+from fastloss._plan import Plan, Pointwise, is_far, split
 from fastloss._plan_scores import Scores
 from fastloss._scores import CONTRASTS, GIBBS
 
@@ -46,7 +46,7 @@ def contrastive_divergence(
     alpha : float
         Weight >= 0 of the squared energies.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the energies or of their leading axes.
+        Weights >= 0, in the shape of the energies or of their leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -81,7 +81,7 @@ def contrastive_divergence(
     pair = _check.real_pair(names, positive_energy, negative_energy)
     a = _check.at_least_zero("alpha", alpha)
     second = _check.array(names[1], negative_energy)
-    return Pointwise(_CONTRASTIVE, pair, split(a), sample_weight, reduction, second=second)
+    return Pointwise(_CONTRASTIVE, pair, split(a), sample_weight, reduction, second=second, far=is_far(a))
 
 
 _CONTRASTIVE = POINTWISE["contrastive_divergence"]
@@ -139,7 +139,7 @@ def energy(
     axis : int
         The axis of the answers.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the target or of its leading axes.
+        Weights >= 0, in the shape of the target or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -187,5 +187,5 @@ def energy(
     number = GIBBS[chosen] if chosen in GIBBS else CONTRASTS[chosen]
     return Scores(
         operation, x, index, t, sample_weight, reduction, levels=x.shape[index], noun="class indices",
-        parameters=(float(number), lead, inverse, 1.0),
+        parameters=(float(number), lead, inverse, 1.0), far=is_far(lead, 0.0, 1e30) or is_far(inverse, 1e-30, 1e30),
     )  # fmt: skip

@@ -55,7 +55,7 @@ def coral(
     axis : int
         The axis of the thresholds.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the target or of its leading axes.
+        Weights >= 0, in the shape of the target or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -122,7 +122,7 @@ def corn(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any = None,
     axis : int
         The axis of the tasks.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the target or of its leading axes.
+        Weights >= 0, in the shape of the target or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         "none" is each sample's sum over the tasks it takes part in. "mean" divides by the number of (sample, task) pairs, as
         coral-pytorch's corn_loss does: a sample's weight is its number of tasks, times its `sample_weight`.
@@ -199,7 +199,7 @@ def cumulative_link(
     link : {"logit", "probit", "cloglog"}
         F is the logistic function, the normal distribution function, or 1 - exp(-exp(z)).
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the score or of its leading axes.
+        Weights >= 0, in the shape of the score or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -267,7 +267,7 @@ def squared_emd(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any 
     axis : int
         The axis of the levels.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the target or of its leading axes.
+        Weights >= 0, in the shape of the target or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 

@@ -40,7 +40,7 @@ def mse(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: s
     prediction, target : array_like
         Real arrays of the same shape; one of them may be a scalar.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the prediction or of its leading axes.
+        Weights >= 0, in the shape of the prediction or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -89,7 +89,7 @@ def mae(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: s
     prediction, target : array_like
         Real arrays of the same shape; one of them may be a scalar.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the prediction or of its leading axes.
+        Weights >= 0, in the shape of the prediction or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -145,7 +145,7 @@ def huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_weight: An
     delta : float
         Where the quadratic part ends; > 0, in the units of the data.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the prediction or of its leading axes.
+        Weights >= 0, in the shape of the prediction or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -173,7 +173,9 @@ def huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_weight: An
     array([0.125, 2.5  ])
     """
     pair = _check.real_pair(_NAMES, prediction, target)
-    return Pointwise(_HUBER, pair, (_check.positive("delta", delta),), sample_weight, reduction)
+    delta = _check.positive("delta", delta)
+    plan = Pointwise(_HUBER, pair, (delta,), sample_weight, reduction)
+    return plan if 1e-6 < delta < 1e6 else plan.widened()
 
 
 @loss(
@@ -199,7 +201,7 @@ def smooth_l1(prediction: Any, target: Any, *, beta: float = 1.0, sample_weight:
     beta : float
         Where the quadratic part ends; >= 0, in the units of the data.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the prediction or of its leading axes.
+        Weights >= 0, in the shape of the prediction or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -230,7 +232,8 @@ def smooth_l1(prediction: Any, target: Any, *, beta: float = 1.0, sample_weight:
     beta = _check.at_least_zero("beta", beta)
     if beta == 0:
         return Pointwise(_MAE, pair, (), sample_weight, reduction)
-    return Pointwise(_SMOOTH_L1, pair, (beta, 1.0 / beta), sample_weight, reduction)
+    plan = Pointwise(_SMOOTH_L1, pair, (beta, 1.0 / beta), sample_weight, reduction)
+    return plan if 1e-6 < beta < 1e6 else plan.widened()
 
 
 @loss(
@@ -256,7 +259,7 @@ def pseudo_huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_wei
     delta : float
         Scale on which the error turns from small to large; > 0, in the units of the data.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the prediction or of its leading axes.
+        Weights >= 0, in the shape of the prediction or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -286,7 +289,9 @@ def pseudo_huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_wei
     array([0.25, 1.6 ])
     """
     pair = _check.real_pair(_NAMES, prediction, target)
-    return Pointwise(_PSEUDO_HUBER, pair, (_check.positive("delta", delta),), sample_weight, reduction)
+    delta = _check.positive("delta", delta)
+    plan = Pointwise(_PSEUDO_HUBER, pair, (delta,), sample_weight, reduction)
+    return plan if 1e-6 < delta < 1e6 else plan.widened()
 
 
 @loss(
@@ -310,7 +315,7 @@ def log_cosh(prediction: Any, target: Any, *, sample_weight: Any = None, reducti
     prediction, target : array_like
         Real arrays of the same shape; one of them may be a scalar.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the prediction or of its leading axes.
+        Weights >= 0, in the shape of the prediction or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -364,7 +369,7 @@ def quantile(prediction: Any, target: Any, *, q: float = 0.5, sample_weight: Any
     q : float
         The quantile, in (0, 1). A prediction that is too low costs q per unit, one that is too high 1 - q.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the prediction or of its leading axes.
+        Weights >= 0, in the shape of the prediction or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -418,7 +423,7 @@ def expectile(prediction: Any, target: Any, *, tau: float = 0.5, sample_weight: 
     tau : float
         In (0, 1). A squared unit costs tau where the prediction is too low, 1 - tau where it is too high.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the prediction or of its leading axes.
+        Weights >= 0, in the shape of the prediction or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -479,7 +484,7 @@ def mape(
     eps : float
         The least size of a target to divide by; > 0.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the prediction or of its leading axes.
+        Weights >= 0, in the shape of the prediction or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -508,7 +513,9 @@ def mape(
     array([0.5, 0.1])
     """
     pair = _check.real_pair(_NAMES, prediction, target)
-    return Pointwise(_MAPE, pair, (_check.positive("eps", eps),), sample_weight, reduction)
+    eps = _check.positive("eps", eps)
+    plan = Pointwise(_MAPE, pair, (eps,), sample_weight, reduction)
+    return plan if 1e-37 < eps < 1e37 else plan.widened()
 
 
 @loss(
@@ -532,7 +539,7 @@ def msle(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: 
     prediction, target : array_like
         Real arrays of the same shape, > -1; one of them may be a scalar.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the prediction or of its leading axes.
+        Weights >= 0, in the shape of the prediction or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -603,7 +610,7 @@ def poisson_nll(
     eps : float
         Added to a rate before its logarithm is taken; >= 0.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the prediction or of its leading axes.
+        Weights >= 0, in the shape of the prediction or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -668,7 +675,7 @@ def gamma(prediction: Any, target: Any, *, sample_weight: Any = None, reduction:
     target : array_like
         Numbers > 0, in the same shape.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the prediction or of its leading axes.
+        Weights >= 0, in the shape of the prediction or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -727,7 +734,7 @@ def tweedie(prediction: Any, target: Any, *, power: float = 1.5, sample_weight: 
         0, or at least 1: how the variance grows with the mean. Between 1 and 2, sums of a Poisson number of gamma variables:
         amounts that are often 0.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the prediction or of its leading axes.
+        Weights >= 0, in the shape of the prediction or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -810,7 +817,7 @@ def gaussian_nll(
     eps : float
         Positive: what smaller variances are raised to.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the prediction or of its leading axes.
+        Weights >= 0, in the shape of the prediction or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 
@@ -843,9 +850,13 @@ def gaussian_nll(
     pair = _check.real_pair(_NAMES, prediction, target)
     pair, spread, own = _check.variances("variance", variance, pair, "prediction")
     constant = 0.5 * math.log(2.0 * math.pi) if _check.flag("full", full) else 0.0
-    parameters = (_check.positive("eps", eps), *split(constant))
+    eps = _check.positive("eps", eps)
+    parameters = (eps, *split(constant))
     domain = (("variance", "variances >= 0 (of their logarithms: np.exp)", 0.0, math.inf),)
-    return Pointwise(_GAUSSIAN, pair, parameters, sample_weight, reduction, third=spread, second=own, domain=domain)
+    return Pointwise(
+        _GAUSSIAN, pair, parameters, sample_weight, reduction, third=spread, second=own, domain=domain,
+        far=not 1e-30 < eps < 1e30,
+    )  # fmt: skip
 
 
 _MSE, _MAE, _HUBER, _SMOOTH_L1 = (POINTWISE[name] for name in ("mse", "mae", "huber", "smooth_l1"))

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastloss import _check
 from fastloss._loss import loss
-from fastloss._plan import Plan
+from fastloss._plan import Plan, is_far
 from fastloss._plan_regions import Boxes, Lovasz, Overlap, Regions, generalized, overlap, regions, with_entropy
 
 
@@ -105,7 +105,7 @@ def dice(
     class_weight : array_like, optional
         `C` weights >= 0; "mean" divides by them.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of "none" or of its leading axes.
+        Weights >= 0, in the shape of "none" or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values: (N, C), without N if pooled, without C if there is no class axis.
         Items all of whose positions are ignored are 0 and not counted.
@@ -200,7 +200,7 @@ def jaccard(
     class_weight : array_like, optional
         `C` weights >= 0; "mean" divides by them.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of "none" or of its leading axes.
+        Weights >= 0, in the shape of "none" or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         As for `dice`.
 
@@ -291,7 +291,7 @@ def tversky(
     class_weight : array_like, optional
         `C` weights >= 0; "mean" divides by them.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of "none" or of its leading axes.
+        Weights >= 0, in the shape of "none" or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         As for `dice`.
 
@@ -386,7 +386,7 @@ def focal_tversky(
     class_weight : array_like, optional
         `C` weights >= 0; "mean" divides by them.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of "none" or of its leading axes.
+        Weights >= 0, in the shape of "none" or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         As for `dice`.
 
@@ -416,11 +416,13 @@ def focal_tversky(
     0.0625
     """
     r = _regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index, sample_weight)
+    power = _check.positive("gamma", gamma)
     form = overlap(
         1.0, _check.at_least_zero("alpha", alpha), _check.at_least_zero("beta", beta), _check.at_least_zero("smooth", smooth),
-        _check.positive("gamma", gamma),
+        power,
     )  # fmt: skip
-    return Overlap(r, form, sample_weight, reduction, class_weight=r.class_weights(class_weight))
+    far = is_far(power, 0.0, 8.0)  # errors are multiplied by gamma
+    return Overlap(r, form, sample_weight, reduction, class_weight=r.class_weights(class_weight), far=far)
 
 
 @loss(
@@ -470,7 +472,7 @@ def generalized_dice(
     ignore_index : int, optional
         A label of positions that do not count.
     sample_weight : array_like, optional
-        Weights >= 0, one per item.
+        Weights >= 0, one per item. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values: (N,), or () if pooled.
 
@@ -567,7 +569,7 @@ def dice_cross_entropy(
         `C` weights >= 0 of the classes' entries; "mean" divides by them. Softmax's cross-entropy is a mean weighed by them
         too, by the label of each position, as PyTorch's.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of "none" or of its leading axes.
+        Weights >= 0, in the shape of "none" or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         As for `dice`.
 
@@ -605,12 +607,11 @@ def dice_cross_entropy(
     _check.one_of("activation", activation, ("softmax", "sigmoid"))
     r = _regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index, sample_weight)
     weight = r.class_weights(class_weight)
-    form = with_entropy(
-        overlap(2.0, 1.0, 1.0, _check.at_least_zero("smooth", smooth)), r, _check.at_least_zero("dice_weight", dice_weight),
-        _check.at_least_zero("ce_weight", ce_weight), weight,
-    )  # fmt: skip
+    of_dice, of_entropy = _check.at_least_zero("dice_weight", dice_weight), _check.at_least_zero("ce_weight", ce_weight)
+    form = with_entropy(overlap(2.0, 1.0, 1.0, _check.at_least_zero("smooth", smooth)), r, of_dice, of_entropy, weight)
     squares = _check.flag("squared", squared)
-    return Overlap(r, form, sample_weight, reduction, squared=squares, entropy=True, class_weight=weight)
+    far = is_far(of_dice, 1e-30, 1e30) or is_far(of_entropy, 1e-30, 1e30)
+    return Overlap(r, form, sample_weight, reduction, squared=squares, entropy=True, class_weight=weight, far=far)
 
 
 @loss(
@@ -671,7 +672,7 @@ def lovasz(
     class_weight : array_like, optional
         `C` weights >= 0; "mean" divides by them.
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of "none" or of its leading axes.
+        Weights >= 0, in the shape of "none" or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values: (C,), or (N, C) per image; without C if there is no class axis.
 
@@ -754,7 +755,7 @@ def box_iou(
         0: boxes must have positive width and height. Above 0 they may be 0, but not negative, and it is added to denominators
         where torchvision does so (its default is 1e-7; a perfect box then is not quite 0).
     sample_weight : array_like, optional
-        Weights >= 0, in the shape of the boxes without the last axis or of its leading axes.
+        Weights >= 0, in the shape of the boxes without the last axis or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
         Weighted mean, sum, or the array of weighted values.
 

@@ -74,7 +74,8 @@ def ctc(
     zero_infinity : bool
         Infinite losses, and their gradients, become 0.
     sample_weight : array_like, optional
-        Weights >= 0 of shape (`N`,).
+        Weights >= 0 of shape (`N`,). Weight 0 leaves a sample out: neither its frames nor its labels and lengths are read (but
+        for the lengths that say where joined targets begin).
     reduction : {"mean", "sum", "none"}
         Weighted mean over the samples, sum, or the array of weighted values.
 
@@ -124,7 +125,9 @@ def ctc(
             [ 0.039, -0.013, -0.026],
             [ 0.169,  0.2  , -0.369]]])
     """
-    sequences = Sequences(logits, targets, input_lengths, target_lengths, blank, log_probs, time_major, zero_infinity)
+    sequences = Sequences(
+        logits, targets, input_lengths, target_lengths, blank, log_probs, time_major, zero_infinity, sample_weight
+    )
     return Ctc(sequences, length_normalize, sample_weight, reduction, (targets, input_lengths, target_lengths))
 
 

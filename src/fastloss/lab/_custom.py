@@ -171,7 +171,7 @@ class CustomLoss(Loss[...]):
 class CustomPlan(Plan):
     """One checked call of a CustomLoss."""
 
-    __slots__ = ("arrays", "given", "loss", "options", "sample_weight", "samples", "total_weight")
+    __slots__ = ("arrays", "given", "loss", "lost", "options", "samples", "total_weight")
 
     def __init__(
         self, loss: CustomLoss, arguments: Sequence[Any], options: dict[str, Any], sample_weight: Any, reduction: str
@@ -182,7 +182,9 @@ class CustomPlan(Plan):
         self.x = self.given[loss.wrt[0]]
         self.samples = self._elements() if loss.pointwise else self._rows()
         self.wide = self._is_wide(arguments)
-        self.sample_weight, self.total_weight = weighed(sample_weight, self.samples)
+        self.sample_weight, self.total_weight, care = weighed(sample_weight, self.samples, reduction)
+        self.lost = None if care is None or care.keep is None else ~care.keep  # samples of weight 0
+        self.care = None if care is None else care._replace(keep=None).or_none()
 
     def _elements(self) -> tuple[int, ...]:
         """The one shape of all arrays that are not scalars; scalars are spread over it."""
@@ -293,8 +295,13 @@ class CustomPlan(Plan):
 
     # ---- what a Plan does ----------------------------------------------------------------------------------------------
 
+    def _arguments(self) -> Sequence[Array]:
+        return [self.given[name] for name in self.loss.wrt]
+
     def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
-        wrt = [self.given[name] for name in self.loss.wrt]
+        if self.care is not None:
+            return self._run_with_care(value, grad, hess, out)
+        wrt = self._arguments()
         gradient = self._buffers(out, wrt) if grad else ()  # a bad buffer is refused before anything is computed
         hessian = self._buffers(None, wrt) if hess else ()
         values = self._weighed(self._values(self._cast(self._values_dtype()))) if value else None
@@ -309,7 +316,10 @@ class CustomPlan(Plan):
     def terms(self) -> Terms:
         values = np.array(self._values(self._cast(FLOAT64)), FLOAT64)
         weights = weights_of_terms(self.sample_weight, self.samples)
-        values *= weights
+        with np.errstate(over="ignore", invalid="ignore"):
+            values *= weights
+        if self.lost is not None:
+            values[self.lost] = 0
         return values, weights
 
     def _weighed(self, values: Array) -> Any:
@@ -317,10 +327,15 @@ class CustomPlan(Plan):
         if self.sample_weight is None:
             wide = values if self.reduction == "none" else values.astype(FLOAT64, copy=False)
         else:
-            wide = np.multiply(values, self.sample_weight, dtype=FLOAT64)
+            with np.errstate(over="ignore", invalid="ignore"):
+                wide = np.multiply(values, self.sample_weight, dtype=FLOAT64)
+            if self.lost is not None:
+                wide = np.where(self.lost, 0.0, wide)
         if self.reduction == "none":
             return np.array(wide, self._values_dtype())
-        return self._reduced(float(wide.sum()), self.total_weight)
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = float(wide.sum())
+        return self._reduced(total, self.total_weight)
 
     def _write(self, derivative: Array, buffer: Array) -> None:
         """The derivative of the reduction's number, from those of the single samples."""
@@ -328,6 +343,8 @@ class CustomPlan(Plan):
         if self.sample_weight is not None:
             axes = (1,) * (derivative.ndim - len(self.samples))
             factor = factor * self.sample_weight.astype(FLOAT64).reshape(self.samples + axes)
+            if self.lost is not None:
+                derivative = np.where(self.lost.reshape(self.samples + axes), derivative.dtype.type(0), derivative)
         with np.errstate(all="ignore"):  # nan and infinity are answers; what the function warns of has been said
             if buffer.shape == derivative.shape:
                 np.multiply(derivative, factor, out=buffer, dtype=FLOAT64, casting="unsafe")
