@@ -31,13 +31,17 @@ class Term:
     options: Mapping[str, Any]  # those given
     description: Mapping[str, Any]  # all of them, as JSON can hold and compare them
 
-    def compute(self, arrays: Mapping[str, Array], sample_weight: Array | None) -> tuple[Array, Array]:
-        """The weighted loss of every sample, and its weight in the mean."""
+    def compute(self, arrays: Mapping[str, Array], sample_weight: Array | None) -> tuple[Array, Array, int | None]:
+        """The weighted loss of every sample, its weight in the mean, and how many classes (or dimensions) a sample has."""
         known = {**arrays, **self.options}  # a shared array is given as an option
         inputs = (known[name] for name in self.loss.arrays)
         options = {name: value for name, value in self.options.items() if name not in self.loss.shared}
         options |= {name: arrays[name] for name in self.loss.beside if name in arrays}
-        return self.loss.terms(*inputs, **options, sample_weight=sample_weight)
+        return *self.loss.terms(*inputs, **options, sample_weight=sample_weight), self._width(arrays[self.loss.arrays[0]])
+
+    def _width(self, first: Array) -> int | None:
+        axis = class_axis(self) if self.loss.family != "sequence" else -1
+        return None if axis is None or np.ndim(first) == 0 else int(np.shape(first)[axis])
 
 
 @dataclass(frozen=True)

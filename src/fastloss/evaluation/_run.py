@@ -182,7 +182,7 @@ def _compute(state: Evaluation, chunk: Chunk, axes: Axes) -> tuple[Evaluation, l
     """The state with one chunk added, and the losses of its samples."""
     terms = state.compute(chunk.arrays, chunk.start, axes)
     state.absorb(terms, chunk.arrays.get("group"), chunk.start, chunk.stop - chunk.start)
-    return state, [values for values, _ in terms]
+    return state, [values for values, *_ in terms]
 
 
 @dataclass(frozen=True)

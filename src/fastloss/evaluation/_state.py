@@ -22,7 +22,7 @@ from ._sources import Reader, open_array
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Terms = list[tuple[Array, Array]]
+Terms = list[tuple[Array, Array, int | None]]
 Axes = Mapping[str, int | None]
 FORMAT = 1  # of state_dict
 
@@ -108,12 +108,13 @@ class Evaluation:
             _check_group(group, terms)
         if self.rows and (group is None) != (self._groups is None):
             raise ValueError("evaluate: group: expected it in every update or in none")
-        for tally, (values, _) in zip(self._tallies, terms, strict=True):
-            tally.check_tail(values.shape[1:])
+        for tally, (values, _, width) in zip(self._tallies, terms, strict=True):
+            tally.check_row(values.shape[1:], width)
         index = None if group is None else self._place(group)
-        for tally, (values, weights) in zip(self._tallies, terms, strict=True):
+        for tally, (values, weights, width) in zip(self._tallies, terms, strict=True):
             tally.grow(len(self._groups or {}))
             tally.add(values, weights, index, start)
+            tally.width = width
         self.rows += rows
 
     def _place(self, group: Array) -> NDArray[np.intp]:
@@ -137,7 +138,7 @@ class Evaluation:
         if self.rows and other.rows and (self._groups is None) != (other._groups is None):
             raise ValueError("evaluate: group: expected groups in both states or in none")
         for mine, theirs in zip(self._tallies, other._tallies, strict=True):
-            mine.check_tail(theirs.tail)
+            mine.check_row(theirs.tail, theirs.width)
         index = None
         if other._groups is not None:
             places = self._groups = {} if self._groups is None else self._groups
@@ -197,6 +198,7 @@ class Tally:
         self.counts, self.nans = np.zeros(1, np.int64), np.zeros(1, np.int64)
         self.worst = Worst(worst)
         self.tail: tuple[int, ...] | None = None  # the shape of one row
+        self.width: int | None = None  # how many classes or dimensions a sample has
 
     def grow(self, size: int) -> None:
         """Have a place for `size` groups."""
@@ -232,14 +234,17 @@ class Tally:
             at = None if index is None else index[nan]
             self.nans += _count(at, nan.size, self.counts.size)
 
-    def check_tail(self, tail: tuple[int, ...] | None) -> None:
-        """All rows must have one shape."""
+    def check_row(self, tail: tuple[int, ...] | None, width: int | None) -> None:
+        """All rows must have one shape, and as many classes."""
         if None not in (tail, self.tail) and tail != self.tail:
             raise ValueError(f"evaluate: expected chunks of rows shaped {self.tail}, got {tail}")
+        if None not in (width, self.width) and width != self.width:
+            raise ValueError(f"evaluate: expected chunks of rows of {self.width} numbers, as the first, got {width}")
 
     def merge(self, other: Tally, index: NDArray[np.intp] | None) -> None:
         """Add the numbers of `other`, whose group i is at index[i] here."""
         self.tail = other.tail if self.tail is None else self.tail
+        self.width = other.width if self.width is None else self.width
         where = np.zeros(1, np.intp) if index is None else index
         self.numerator.merge(other.numerator, where)
         self.denominator.merge(other.denominator, where)
@@ -257,6 +262,7 @@ class Tally:
             "worst_index": self.worst.index.tolist(),
             "worst_value": [value.hex() for value in self.worst.value.tolist()],
             "tail": None if self.tail is None else list(self.tail),
+            "width": self.width,
         }
 
     @classmethod
@@ -270,6 +276,7 @@ class Tally:
         tally.worst.index = np.array(state["worst_index"], np.int64)
         tally.worst.value = np.array([float.fromhex(v) for v in state["worst_value"]], np.float64)
         tally.tail = None if state["tail"] is None else tuple(state["tail"])
+        tally.width = state.get("width")
         return tally
 
 
@@ -348,7 +355,7 @@ def _spread(group: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _check_group(group: Array, terms: Terms) -> None:
-    for values, _ in terms:
+    for values, *_ in terms:
         if np.ndim(group) == 0 or group.shape != values.shape[: group.ndim]:
             raise ValueError(
                 f"evaluate: group: expected one label per sample, {values.shape} or its leading axes, got {np.shape(group)}"
