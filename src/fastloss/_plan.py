@@ -629,7 +629,7 @@ class Summed(Plan):
             return 0.0
         x, t, *slopes = [_rows_last(a, self.axis) for a in (self.x, self.t, *gradients)]
         z, u = (None if a is None else _rows_last(a, self.axis) for a in self.others)
-        weight = None if self.sample_weight is None else np.ascontiguousarray(self.sample_weight, FLOAT64)
+        weight = None if self.sample_weight is None else np.require(self.sample_weight, FLOAT64, ["C_CONTIGUOUS", "ALIGNED"])
         total, *extremes = _kernels.sums(
             self.operation, want, x, t, z, u, weight, self.parameters, self.wide, scale, values,
             slopes[0] if slopes else None, slopes[1] if self.two and slopes else None, get_num_threads(),

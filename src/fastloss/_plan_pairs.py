@@ -77,7 +77,7 @@ class BatchTriplet(Plan):
     def _prepare(self) -> None:
         self.unit = _unit(self.x, self.wide)
         if self.sample_weight is not None:
-            self.sample_weight = np.ascontiguousarray(self.sample_weight, FLOAT64)
+            self.sample_weight = np.require(self.sample_weight, FLOAT64, ["C_CONTIGUOUS", "ALIGNED"])
 
     def _plan_of(self, care: Care, wide: bool, mean: bool) -> Plan:
         plan = super()._plan_of(care, wide, mean)

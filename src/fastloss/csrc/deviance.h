@@ -11,23 +11,25 @@
   POINT(name##_brief) { return FN(name##_either)(x, t, z, p, 1); }                                                       \
   FL_INLINE FN(point) FN(name##_either)(V x, V t, V z, const V *p, int brief)
 
-/* |log1p x - log1p t| = log1p(|x - t| / (1 + min(x, t))): where both are close, and where one is close to -1. */
+/* |log1p x - log1p t| = log1p(|x - t| / (1 + min(x, t))): where both are close, and where one is close to -1. A quotient that
+   overflows is so large that its logarithm is the difference of two. */
 POINT_TWICE(msle) {
   (void)z, (void)p;
   V one = FN(vset)(1), top = FN(vset)(INFINITY), n = vabs(x - t), least = one + vmin(x, t), more = one + x;
   V w = brief ? n * vinverse(least) : n / least;
   V inv = brief ? vinverse(vmin(FN(vset)(1e300), more)) : one / more;
-  V d = vselect(veq(w, top), w, brief ? vlog1p_brief(w) : vlog1p(w));
+  V d = brief ? vlog1p_brief(w) : vlog1p(w);
+  if (!brief && __builtin_expect(vany_f64(veq(w, top)), 0)) d = vselect(veq(w, top), vlog(n) - vlog(least), d);
   V toward =
       vselect(veq(x, top), vdrop(veq(n, top), n), vselect(vlt(x, t), -d, d)); /* inf x 0 is 0: the slope out there */
   return (FN(point)){d * d, (R)2 * toward * inv, (R)2 * (one - toward) * inv * inv};
 }
 
-/* log s for s >= 0, with its limits */
-FL_INLINE V FN(log_limits)(V s) {
-  V top = FN(vset)(INFINITY), log = vselect(veq(s, top), top, vlog(s));
-  return vselect(veq(s, FN(vset)(0)), -top, log);
-}
+/* log s for s >= 0, with its limit at 0 */
+FL_INLINE V FN(log_limits)(V s) { return vselect(veq(s, FN(vset)(0)), FN(vset)(-INFINITY), vlog(s)); }
+
+/* Where x - log t is below this, all its digits are asked for (vlog_gap). */
+#define FL_GAP(brief) ((brief) ? 0x1p-30 : 0x1p-7)
 
 /* Stirling's log t! for t > 1, else 0. */
 FL_INLINE V FN(stirling)(V t) {
@@ -38,10 +40,10 @@ FL_INLINE V FN(stirling)(V t) {
 /* e^x - t x + Stirling's term: from 1 on it is t phi(x - log t) + log(2 pi t) / 2, two terms >= 0. */
 POINT_TWICE(poisson_nll_full) {
   (void)z, (void)p;
-  V zero = FN(vset)(0), lost, log = vlog_pair(t, &lost), e, grow;
-  V rate = vexp(x), deviance = t * vphi((x - log) - lost, brief, &e, &grow);
+  V zero = FN(vset)(0), lost, v = vlog_gap(x, t, FL_GAP(brief), &lost), e, grow;
+  V rate = vexp(x), deviance = t * vphi(v, lost, brief, &e, &grow);
   V plain = rate - vselect(veq(t, zero), zero, t * x);
-  V with = vfma(FN(vset)(0.5), log + FL_LOG_2PI, deviance);
+  V with = vfma(FN(vset)(0.5), vlog(t) + FL_LOG_2PI, deviance);
   return (FN(point)){vselect(vle(t, FN(vset)(1)), plain, with), rate - t, FN(unless_nan)(t, rate)};
 }
 
@@ -60,51 +62,82 @@ POINT(poisson_nll_rate_full) {
 
 POINT_TWICE(tweedie_poisson) {
   (void)z, (void)p;
-  V lost, log = vlog_pair(t, &lost), v = (x - log) - lost, mean = vexp(x), e, grow;
-  V deviance = t * vphi(v, brief, &e, &grow);
+  V lost, v = vlog_gap(x, t, FL_GAP(brief), &lost), mean = vexp(x), e, grow;
+  V deviance = t * vphi(v, lost, brief, &e, &grow);
   deviance = vselect(vlt(FN(vset)(600), v), mean, deviance); /* t is nothing beside the mean */
   return (FN(point)){vselect(veq(t, FN(vset)(0)), mean, deviance), mean - t, FN(unless_nan)(t, mean)};
 }
 
-POINT(tweedie_normal) {
+/* (e^x - t)^2 / 2: near the optimum the difference is t (e^v - 1), v = x - log t. */
+POINT_TWICE(tweedie_normal) {
   (void)z, (void)p;
-  V mean = vexp(x), d = mean - t;
-  return (FN(point)){(R)0.5 * d * d, mean * d, mean * (mean + d)};
+  V mean = vexp(x), d = mean - t, own = d;
+  const M near = vlt(vabs(d), mean * (R)(brief ? 0x1p-22 : 0.125));
+  if (vany_f64(near)) {
+    V lost, v = vlog_gap(x, t, FL_GAP(brief), &lost), e, grow;
+    vphi(v, lost, 0, &e, &grow);
+    own = vselect(near, t * grow, d);
+  }
+  return (FN(point)){(R)0.5 * own * own, mean * d, mean * (mean + d)};
 }
 
-/* Power 1.5: 2 (sqrt t - h)^2 / h, h = e^(x/2). */
-POINT(tweedie_three_halves) {
+/* Power 1.5: 2 (sqrt t - h)^2 / h, h = e^(x/2), as 2 h d^2 with d = sqrt t / h - 1; near the optimum d = e^(-v/2) - 1, v = x - log t. */
+POINT_TWICE(tweedie_three_halves) {
   (void)z, (void)p;
   V root = vsqrt(t), h = vexp((R)0.5 * x), inverse = (R)1 / h;
   M none = veq(t, FN(vset)(0)); /* 0 x inf is 0 */
-  V d = vdrop(none, root * inverse) - (R)1, pull = vdrop(none, t * inverse);
-  return (FN(point)){(R)2 * d * (root - h), h - pull, (R)0.5 * (h + pull)};
+  V d = vdrop(none, root * inverse) - (R)1, value = (R)2 * d * (root - h), pull = vdrop(none, t * inverse);
+  const M near = vlt(vabs(d), FN(vset)(brief ? 0x1p-22 : 0.25));
+  if (vany_f64(near)) {
+    V lost, r = (R)-0.5 * vlog_gap(x, t, FL_GAP(brief), &lost), m = vfma(r * r, vexp_tail_f64(r), r);
+    m = vfma(m + (R)1, (R)-0.5 * lost, m);
+    value = vselect(near, (R)2 * h * m * m, value);
+  }
+  const M tiny = vlt(h, FN(vset)(1e-300)); /* 1 / h overflows, and sqrt t is far above h */
+  if (!brief && __builtin_expect(vany_f64(tiny), 0)) {
+    V far = vexp_times(t, (R)-0.5 * x);
+    pull = vselect(tiny, vdrop(none, far), pull), value = vselect(tiny, vselect(none, h + h, far + far), value);
+  }
+  return (FN(point)){value, h - pull, (R)0.5 * (h + pull)};
 }
 
-/* With a = p[0] = 1 - power, b = p[1] = 2 - power, 1/a = p[2], 1/b = p[3]:
- *   t^b / (a b) - t e^(a x) / a + e^(b x) / b = t^b (phi(b v) / b - phi(a v) / a),   v = x - log t.
- * Between powers 1 and 2 both terms are >= 0. Above 2 they cancel where b v is far below 0; there the bracket is taken as it
- * stands. Where one exponential exceeds all else 1e260-fold (t = 0 among them) it stands alone, so that nothing overflows. */
+/* l e^(a b) for l >= 0, whose exponent is a product as long as two doubles: its error is relative in the power. */
+FL_INLINE V FN(times_power)(V l, V a, V b, int brief) {
+  V product = a * b, lost = vproduct_lost(a, b, product);
+  lost = vselect(veq(lost, lost), lost, FN(vset)(0)); /* of an infinite product nothing is */
+  return vexp_times(brief ? l : l * ((R)1 + lost), product);
+}
+
+/* With a = p[0] = 1 - power, b = p[1] = 2 - power, 1/a = p[2], 1/b = p[3], v = x - log t:
+ *   t^b / (a b) - t e^(a x) / a + e^(b x) / b
+ *     = t^b (phi(b v) / b - phi(a v) / a)             for powers from 1 to 2: a < 0 < b
+ *     = e^(b x) (phi(-b v) / -b + phi(-v)) / -a       for powers above 2: a < b < 0
+ * Terms and factors are all >= 0, so that nothing cancels. Where one exponential exceeds all else 1e260-fold (t = 0 among them) it
+ * stands alone, so that nothing overflows. */
 POINT_TWICE(tweedie) {
   (void)z;
-  V zero = FN(vset)(0), a = p[0], b = p[1], lost, log = vlog_pair(t, &lost), v = (x - log) - lost, ea, eb, grow;
-  V av = a * v, bv = b * v, huge = FN(vset)(600);
-  V phi_a = vphi(av, brief, &ea, &grow), phi_b = vphi(bv, brief, &eb, &grow);
-  V factor = vfma(phi_b, p[3], -phi_a * p[2]), plain = vfma(eb, p[3], (p[3] - ea) * p[2]);
-  factor = vselect(vlt(b, zero), vselect(vlt(bv, FN(vset)(-2)), plain, factor), factor);
-  M none = veq(t, zero), only_b = vlt(huge, bv), only_a = vlt(huge, av);
-  V rate = vselect(none, b, vselect(only_a, a, b));
-  V of = vselect(none, x, vselect(only_a, x, vselect(only_b, x, log)));
-  V more = vselect(none, zero, vselect(only_a, zero, vselect(only_b, zero, b * lost)));
-  factor = vselect(none, p[3], vselect(only_a, -t * p[2], vselect(only_b, p[3], factor)));
-  V power = rate * of, tail = vproduct_lost(rate, of, power) + more;
-  tail = vselect(veq(tail, tail), tail, zero); /* of an infinite power nothing is lost */
-  V scale = (brief ? vexp_short(power) : vexp(power)) * ((R)1 + tail);
-  V pull = vdrop(none, t * vexp(a * x)), push = vexp(b * x);
+  const V zero = FN(vset)(0), one = FN(vset)(1), a = p[0], b = p[1], huge = FN(vset)(600);
+  const M above = vlt(b, zero); /* power 2 */
+  V lost, v = vlog_gap(x, t, FL_GAP(brief), &lost), e, grow, u_lost, w_lost;
+  const V size_a = vabs(a), size_b = vabs(b), second = vselect(above, one, size_a);
+  const V u = vproduct_pair(size_b, v, &u_lost), w = vproduct_pair(-second, v, &w_lost);
+  const M push_alone = vlt(huge, u), pull_alone = vlt(huge, w), none = veq(t, zero);
+  u_lost = vfma(size_b, lost, u_lost), w_lost = vfma(-second, lost, w_lost);
+  u_lost = vselect(veq(u_lost, u_lost), u_lost, zero), w_lost = vselect(veq(w_lost, w_lost), w_lost, zero);
+  V phi_b = vphi(u, u_lost, brief, &e, &grow), phi_a = vphi(w, w_lost, brief, &e, &grow);
+  V outer = vselect(above, -p[2], vselect(pull_alone, -p[2], one));
+  V factor = vfma(phi_b, vabs(p[3]), phi_a * vselect(above, one, -p[2]));
+  factor = vselect(none, p[3], vselect(pull_alone, t, vselect(push_alone, vabs(p[3]), factor)));
+  /* the exponential that it multiplies: of a x, b x or b log t */
+  V rate = vselect(none, b, vselect(pull_alone, a, b)), log_lost, log = vlog_pair(t, &log_lost);
+  M of_log = vlt(vselect(none, one, vselect(pull_alone, one, vselect(push_alone, b, -b))), zero);
+  V of = vselect(of_log, log, x), of_lost = b * vselect(of_log, log_lost, zero);
+  V pull = vdrop(none, FN(times_power)(t, a, x, brief)), push = FN(times_power)(one, b, x, brief);
   M steep = veq(pull, FN(vset)(INFINITY)); /* then it exceeds push, even if that is infinite too */
   return (FN(point)){
-      scale * factor,
+      outer * FN(times_power)(factor * (one + of_lost), rate, of, brief),
       vselect(steep, -pull, push - pull),
       vselect(steep, -a * pull, vfma(b, push, -a * pull)),
   };
 }
+#undef FL_GAP

@@ -2,8 +2,8 @@
 
 /* x - t + a (x^2 + t^2) with a = p[0]; the parts may have opposite signs, so that floats are added in double. */
 FL_INLINE vd FN(opposed)(vd x, vd t, vd a) {
-  const vd d = x - t, q = vfma(x, x, t * t);
-  return vselect(veq(a, vset_f64(0)), d, vselect(veq(q, vset_f64(INFINITY)), q, vfma(a, q, d)));
+  const vd d = x - t, q = vfma(a * x, x, a * t * t); /* not a (x^2 + t^2), whose squares may overflow alone */
+  return vselect(veq(a, vset_f64(0)), d, vselect(veq(q, vset_f64(INFINITY)), q, d + q));
 }
 
 POINT(contrastive_divergence) {

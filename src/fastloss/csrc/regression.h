@@ -24,11 +24,11 @@ POINT(huber) { /* p[0] = delta */
   };
 }
 
-POINT(smooth_l1) { /* p[0] = beta > 0, p[1] = 1 / beta */
+POINT(smooth_l1) { /* p[0] = beta > 0, p[1] = 1 / beta; q / beta <= 1 comes first: q a may leave the range of a float */
   (void)z;
   V e = x - t, a = vabs(e), q = vmin(p[0], a);
   return (FN(point)){
-      q * (a - q * (R)0.5) * p[1],
+      q * p[1] * (a - q * (R)0.5),
       vmin(FN(vset)(1), vmax(FN(vset)(-1), e * p[1])),
       FN(unless_nan)(e, vselect(vlt(a, p[0]), p[1], FN(vset)(0))),
   };
@@ -116,24 +116,33 @@ POINT(gaussian_nll) {
   V value = vnarrow(FN(gaussian_half)(vlow(x), vlow(t), vlow(v), vlow(inv), vlow(p[1]) + vlow(p[2])),
                     FN(gaussian_half)(vhigh(x), vhigh(t), vhigh(v), vhigh(inv), vhigh(p[1]) + vhigh(p[2])));
 #else
-  V value = vfma(half, vlog(v) + e * e / v, p[1]);
+  V value = vfma(half, vlog(v) + e / v * e, p[1]); /* e^2 may leave the range of doubles */
 #endif
   return (FN(point)){
       vselect(veq(v, FN(vset)((R)INFINITY)), v + q, value), /* an infinite variance, where logarithms end */
       pull,
       FN(unless_nan)(e, inv),
       vdrop(clipped, half * inv * (one - q)),
-      vdrop(clipped, inv * inv * (q - half)),
+      vdrop(clipped, inv * (inv * (q - half))),
   };
 }
 
 /* phi(u) = e^u - 1 - u with u = log t - x, through g = e^u - 1 = t e^-x - 1, which floats have from double. For e^u in [1/4, 4]
    the logarithm is 2 atanh(g / (2 + g)), whose first term is taken out of the difference; beyond, nothing much cancels. */
 #if FL_REAL_BITS == 32
+FL_INLINE vd FN(gamma_gap)(vd x, vd t, vd ratio) { /* g; of one below 2^-20, u + u^2 / 2 has the digits of a float */
+  vd g = ratio - 1.0, lost;
+  const md near = vlt(vabs(g), vset_f64(0x1p-20));
+  if (__builtin_expect(vany_f64(near), 0)) {
+    const vd v = vlog_gap(x, t, 0x1p-30, &lost), u = -(v + lost);
+    g = vselect(near, vfma(u * u, vset_f64(0.5), u), g);
+  }
+  return g;
+}
 POINT(gamma) {
   (void)z, (void)p;
   vd low = vlow(t) * vexp(-vlow(x)), high = vhigh(t) * vexp(-vhigh(x));
-  vd g_low = low - 1.0, g_high = high - 1.0;
+  vd g_low = FN(gamma_gap)(vlow(x), vlow(t), low), g_high = FN(gamma_gap)(vhigh(x), vhigh(t), high);
   V ratio = vnarrow(low, high), g = vnarrow(g_low, g_high);
   V s = vnarrow(g_low * vinverse(g_low + 2.0), g_high * vinverse(g_high + 2.0)), s2 = s * s;
   V near = s * vfma(s2, -FL_POLY_F32(s2, FL_ATANH_WIDE_F32), g);
@@ -145,7 +154,7 @@ POINT(gamma) {
 #else
 POINT(gamma) {
   (void)z, (void)p;
-  V one = FN(vset)(1), lost, log = vlog_pair(t, &lost), e, grow, inverse = vexp(-x);
-  return (FN(point)){vphi((log - x) + lost, 0, &e, &grow), vfma(-t, inverse, one), t * inverse};
+  V lost, v = vlog_gap(x, t, 0x1p-7, &lost), e, grow, ratio = vexp_times(t, -x);
+  return (FN(point)){vphi(-v, -lost, 0, &e, &grow), FN(vset)(1) - ratio, ratio};
 }
 #endif

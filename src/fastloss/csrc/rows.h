@@ -425,7 +425,7 @@ static void FN(extremes)(ptrdiff_t n, const void *x_, double *low, double *high)
   const R *x = x_;
   V least = FN(vset)((R)INFINITY), most = -least;
   for (ptrdiff_t i = 0; i < n; i += LANES) {
-    const V v = FN(read)(x, i, n - i, n - i >= LANES, x[0]);
+    const V v = FN(read)(x, i, n - i, n - i >= LANES, (R)NAN); /* which is passed over */
     FN(fetch)(x, i);
     least = vmin(v, least), most = vmax(v, most);
   }

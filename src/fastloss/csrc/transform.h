@@ -4,6 +4,7 @@
  *
  *   FL_FOCAL        (1 - p)^gamma l              slope (1 - p)^gamma (1 + gamma p l / (1 - p))
  *   FL_POLY1        l + epsilon (1 - p)                1 + epsilon p
+ *     for epsilon < 0: (1 + epsilon) l - epsilon (l - (1 - p)), where the bracket is phi(-l) of vphi, which does not cancel
  *   FL_GENERALIZED  (1 - p^q) / q                      p^q
  */
 #ifndef FL_TRANSFORM_H
@@ -25,7 +26,14 @@ FL_INLINE void vtransform(int transform, double parameter, vd l, vd *value, vd *
   vd grow, p;
   if (transform == FL_GENERALIZED) {
     *slope = vexp_both(-parameter * l, &grow);
-    *value = grow * (-1 / parameter);
+    *value = grow / -parameter;
+    return;
+  }
+  if (transform == FL_POLY1 && parameter < 0) {
+    const vd zero = vset_f64(0), rest = 1 + vset_f64(parameter), bracket = vphi(-l, zero, 0, &p, &grow);
+    const vd own = vselect(veq(rest, zero), zero, rest * l); /* 0 x inf is 0 */
+    *value = vfma(bracket, vset_f64(-parameter), own);
+    *slope = vfma(vset_f64(parameter), grow, rest);
     return;
   }
   p = vexp_both(-l, &grow);

@@ -29,6 +29,7 @@ typedef uint64_t vu64 __attribute__((vector_size(FL_BYTES)));
 #endif
 #define FL_LN2_HIGH_F64 6.93147180369123816490e-01
 #define FL_LN2_LOW_F64 1.90821492927058770002e-10
+#define FL_LN2_LOWEST_F64 1.1612227229362532e-26
 
 /* p = c[0] + c[1] x + ... by Horner's rule; the loop is unrolled because n is a constant. */
 FL_INLINE vf vpoly_f32(vf x, const float *c, int n) {
@@ -168,32 +169,44 @@ FL_INLINE vd vexp_small_short(vd a) { return FL_POLY_F64(a, FL_EXP_SHORT); }
 
 /* ---- log ---------------------------------------------------------------------------------------------------------- */
 
-/* log(w + c) for normal positive w and |c| below w's last place, corrected or not; nan where w is nan. */
+/* log w, but for an infinite w and nan that limit itself: w. */
+FL_INLINE vf vlog_ends_f32(vf w, vf log) { return vselect(vlt(w, vset_f32(INFINITY)), log, w); }
+FL_INLINE vd vlog_ends_f64(vd w, vd log) { return vselect(vlt(w, vset_f64(INFINITY)), log, w); }
+
+/* log(w + c) for normal positive w and |c| below w's last place, corrected or not; inf and nan where w is. The reciprocal of
+   the power of two is made as 2^(1 - k) / 2: 2^-k itself would leave the exponents for w above sqrt(2) 2^(largest exponent). */
 FL_INLINE vf vlog_of_f32(vf w, int corrected, vf c) {
   const uint32_t root_half = 0x3f3504f3;
   vu32 bits = (vu32)w + (0x3f800000 - root_half);
   vu32 e = bits >> 23;
   vf m = (vf)((bits & 0x007fffff) + root_half);
   vf k = __builtin_convertvector((vi32)e, vf) - 127.0f, f = m - 1.0f;
-  if (corrected) f += c * (vf)((254 - e) << 23);
+  if (corrected) f += c * 0.5f * (vf)((255 - e) << 23);
   vf f2 = f * f;
   vf tail = vfma(f2 * f, FL_POLY_F32(f, FL_LOG_F32), vfma(f2, vset_f32(-0.5f), k * -2.12194440e-4f));
-  return vfma(k, vset_f32(0.693359375f), f + tail) + (w - w);
+  return vlog_ends_f32(w, vfma(k, vset_f32(0.693359375f), f + tail));
 }
 FL_INLINE vf vlog_parts_f32(vf w, vf c) { return vlog_of_f32(w, 1, c); }
-FL_INLINE vd vlog_reduce_f64(vd w, vd c, vd *k) {
+/* w = m 2^k for normal positive w, m in [sqrt(1/2), sqrt(2)): m - 1, which is exact. */
+FL_INLINE vd vlog_split(vd w, vd *k) {
   const uint64_t root_half = 0x3fe6a09e667f3bcd;
   vu64 bits = (vu64)w + (0x3ff0000000000000 - root_half);
-  vu64 e = bits >> 52;
-  vd m = (vd)((bits & 0x000fffffffffffff) + root_half);
-  *k = (vd)(e | 0x4330000000000000) - (0x1p52 + 1023.0);
-  return (m - 1.0) + c * (vd)((2046 - e) << 52);
+  *k = (vd)((bits >> 52) | 0x4330000000000000) - (0x1p52 + 1023.0);
+  return (vd)((bits & 0x000fffffffffffff) + root_half) - 1.0;
+}
+FL_INLINE vd vlog_reduce_f64(vd w, vd c, vd *k) { /* the same of w + c */
+  const uint64_t root_half = 0x3fe6a09e667f3bcd;
+  vu64 e = ((vu64)w + (0x3ff0000000000000 - root_half)) >> 52;
+  return vlog_split(w, k) + c * 0.5 * (vd)((2047 - e) << 52);
+}
+FL_INLINE vd vlog_join_f64(vd w, vd f, vd k) { /* k ln 2 + log(1 + f) */
+  vd z = f / (f + 2.0), z2 = z * z;
+  vd tail = z * (f - z2 * FL_POLY_F64(z2, FL_ATANH_F64));
+  return vlog_ends_f64(w, vfma(k, vset_f64(FL_LN2_HIGH_F64), f - (tail - k * FL_LN2_LOW_F64)));
 }
 FL_INLINE vd vlog_parts_f64(vd w, vd c) {
   vd k, f = vlog_reduce_f64(w, c, &k);
-  vd z = f / (f + 2.0), z2 = z * z;
-  vd tail = z * (f - z2 * FL_POLY_F64(z2, FL_ATANH_F64));
-  return vfma(k, vset_f64(FL_LN2_HIGH_F64), f - (tail - k * FL_LN2_LOW_F64)) + (w - w);
+  return vlog_join_f64(w, f, k);
 }
 
 /* log(1 + s) for s > -1. */
@@ -211,7 +224,7 @@ FL_INLINE vd vlog1p_short(vd s) { /* to 1e-10 */
   vd k, w = s + 1.0;
   vd f = vlog_reduce_f64(w, vselect(vlt(s, vset_f64(1.0)), s - (w - 1.0), 1.0 - (w - s)), &k);
   vd z = f / (f + 2.0), z2 = z * z;
-  return vfma(k, vset_f64(FL_LN2), f - z * (f - z2 * FL_POLY_F64(z2, FL_ATANH_SHORT))) + (w - w);
+  return vlog_ends_f64(w, vfma(k, vset_f64(FL_LN2), f - z * (f - z2 * FL_POLY_F64(z2, FL_ATANH_SHORT))));
 }
 
 /* log(1 + u) for 0 <= u <= 1. */
@@ -227,7 +240,8 @@ FL_INLINE vf vlog_f32(vf p) {
 FL_INLINE vd vlog_f64(vd p) {
   md small = vlt(p, vset_f64(0x1p-1022));
   vd w = vselect(small, p * 0x1p64, p);
-  return vlog_parts_f64(w, vset_f64(0)) - vselect(small, vset_f64(64 * FL_LN2), vset_f64(0));
+  vd k, f = vlog_split(w, &k);
+  return vlog_join_f64(w, f, k) - vselect(small, vset_f64(64 * FL_LN2), vset_f64(0));
 }
 #define vlog(p) _Generic((p), vf: vlog_f32, vd: vlog_f64)(p)
 
@@ -327,6 +341,13 @@ FL_INLINE vd vexp_f64(vd x) {
 }
 #define vexp(x) _Generic((x), vf: vexp_f32, vd: vexp_f64)(x)
 
+/* t e^x for t >= 0 and any x, where e^x alone may overflow or underflow though the product does not: the power of two goes in
+   three steps, the first of which cannot overflow unless the product does. */
+FL_INLINE vd vexp_times(vd t, vd x) {
+  vd n, p = vexp_parts_f64(vmin(vset_f64(1500.0), vmax(vset_f64(-1500.0), x)), &n);
+  const vd third = vfma(n, vset_f64(1.0 / 3), vset_f64(FL_ROUND_F64)) - FL_ROUND_F64, q = t * vscale(p, third);
+  return FL_SCALE_EXACT ? vscale(q, n - third) : vscale(vscale(q, third), n - third - third);
+}
 FL_INLINE vd vexp_reduce_f64(vd x, vd *n) { /* r with x = n ln 2 + r, |r| <= ln 2 / 2 */
   x = vmin(vset_f64(711.0), vmax(vset_f64(-760.0), x));
   vd k = vfma(x, vset_f64(FL_LOG2E), vset_f64(FL_ROUND_F64)) - FL_ROUND_F64;
@@ -369,35 +390,122 @@ FL_INLINE vd vexp_both_f64(vd x, vd *grow) {
 }
 #define vexp_both(x, grow) _Generic((x), vf: vexp_both_f32, vd: vexp_both_f64)(x, grow)
 
-/* phi(u) = e^u - 1 - u >= 0 without cancellation, *e = e^u and *grow = e^u - 1; to 1e-10 if `brief`. Near 0 through
-   phi(2 v) = (v + phi(v))^2 + 2 phi(v), twice: phi(u / 4) is where the polynomial is good. */
-FL_INLINE vd vphi(vd u, int brief, vd *e, vd *grow) {
-  vd k, far = vexp_reduce_f64(u, &k), one = vset_f64(1.0);
+/* phi(u + c) = e^(u + c) - 1 - u - c >= 0 without cancellation, for |c| below 2^-40, *e = e^(u + c) and *grow = *e - 1; to
+   1e-10 if `brief`. Near 0 through phi(2 v) = (v + phi(v))^2 + 2 phi(v), twice: phi(u / 4) is where the polynomial is good. */
+FL_INLINE vd vphi(vd u, vd c, int brief, vd *e, vd *grow) {
+  vd k, far = vexp_reduce_f64(u, &k) + c, one = vset_f64(1.0);
   md close = vlt(vabs(u), vset_f64(2 * FL_LN2));
   vd r = vselect(close, u * 0.25, far), f = r * r * (brief ? vexp_tail_short(r) : vexp_tail_f64(r));
   vd m = r + f, f2 = vfma(m, m, f + f), m2 = r + r + f2, f4 = vfma(m2, m2, f2 + f2);
   far = vscale_any_f64(one + m, k);
-  *e = vselect(close, one + (u + f4), far), *grow = vselect(close, u + f4, far - one);
-  return vselect(close, f4, far - (vmin(vset_f64(0x1p1000), u) + 1.0)); /* inf - inf is not meant */
+  f4 = vfma(u + f4, c, f4);
+  vd near = u + (f4 + c);
+  *e = vselect(close, one + near, far), *grow = vselect(close, near, far - one);
+  return vselect(close, f4, far - ((vmin(vset_f64(0x1p1000), u) + 1.0) + c)); /* inf - inf is not meant */
 }
 
-/* log(w) for w > 0 as a sum: what is returned, and what rounding dropped from it. nan where w is infinite. */
-FL_INLINE vd vlog_pair(vd w, vd *lost) {
+/* c - a b for a b close to c, rounded once. */
+FL_INLINE vd vleft(vd a, vd b, vd c) {
+#if defined(FL_V3) || defined(FL_V4) || defined(__aarch64__)
+  return vfma(-a, b, c);
+#else
+  const vd product = a * b;
+  return (c - product) - vproduct_lost(a, b, product);
+#endif
+}
+/* a + b, and what rounding drops from it (Knuth's TwoSum); of an infinite sum, nothing. */
+FL_INLINE vd vsum_pair(vd a, vd b, vd *lost) {
+  const vd s = a + b, back = s - a, rest = (a - (s - back)) + (b - back);
+  *lost = vselect(veq(rest, rest), rest, vset_f64(0));
+  return s;
+}
+/* The same for |a| >= |b|, both finite (Dekker's fast sum). */
+FL_INLINE vd vsum_pair_fast(vd a, vd b, vd *lost) {
+  const vd s = a + b;
+  *lost = (a - s) + b;
+  return s;
+}
+FL_INLINE vd vproduct_pair(vd a, vd b, vd *lost) {
+  const vd p = a * b;
+  *lost = vproduct_lost(a, b, p);
+  return p;
+}
+
+/* w = m 2^k as vlog_split, for w denormal too. */
+FL_INLINE vd vlog_split_any(vd w, vd *k) {
   md small = vlt(w, vset_f64(0x1p-1022));
-  vd k, f = vlog_reduce_f64(vselect(small, w * 0x1p64, w), vset_f64(0), &k);
-  k = vselect(small, k - 64.0, k);
-  vd z = f * vinverse(f + 2.0), z2 = z * z, whole = k * FL_LN2_HIGH_F64; /* exact: 32 bits times 11 */
-  vd rest = f - (z * (f - z2 * FL_POLY_F64(z2, FL_ATANH_F64)) - k * FL_LN2_LOW_F64);
-  vd log = whole + rest;
-  *lost = (whole - log) + rest;
-  return log + (w - w);
+  vd e, f = vlog_split(vselect(small, w * 0x1p64, w), &e);
+  *k = vselect(small, e - 64.0, e);
+  return f;
+}
+/* z = f / (2 + f), where 2 z = log(1 + f) - z^3 (2/3 + 2 z^2 / 5 + ...), and what rounding drops from it; and 1 / (2 + f). */
+FL_INLINE vd vlog_ratio(vd f, vd *lost) {
+  const vd d = f + 2.0, inverse = vinverse(d), z = f * inverse;
+  *lost = (vleft(z, d, f) - z * (f - (d - 2.0))) * inverse;
+  return z;
+}
+
+/* log(w) for w > 0 as a sum: what is returned, and what rounding drops from it; the sum is known to 2^-60. */
+FL_INLINE vd vlog_pair(vd w, vd *lost) {
+  vd k, f = vlog_split_any(w, &k), z_lost, z = vlog_ratio(f, &z_lost), z2 = z * z, whole_lost;
+  vd whole = vsum_pair_fast(k * FL_LN2_HIGH_F64, z + z, &whole_lost); /* exact: 32 bits times 11 */
+  vd rest = vfma(z * z2, FL_POLY_F64(z2, FL_ATANH_F64), vfma(k, vset_f64(FL_LN2_LOW_F64), z_lost + z_lost) + whole_lost);
+  vd log = vsum_pair_fast(whole, rest, lost);
+  return vlog_ends_f64(w, log);
+}
+
+/* The same to 2^-104, in pairs of doubles throughout (double-double arithmetic, after Dekker): for logarithms next to which little
+   is left of a difference. 2 / (2 j + 1) for j = 1 .. 9 as pairs, then as doubles, since z^2 < 0.03. */
+typedef struct {
+  vd sum, lost;
+} fl_pair;
+static __attribute__((noinline, const)) fl_pair vlog_exact(vd w) {
+  static const double high[] = {0.6666666666666666, 0.4, 0.2857142857142857, 0.2222222222222222, 0.18181818181818182, 0.15384615384615385, 0.13333333333333333, 0.11764705882352941, 0.10526315789473684};
+  static const double low[] = {3.700743415417188e-17, -2.2204460492503132e-17, 1.586032892321652e-17, 1.2335811384723961e-17, -5.046468293750712e-18, -8.540177112501205e-18, 1.8503717077085942e-18, 1.6326809185664067e-18, 5.843279076974508e-18};
+  static const double c[] = {0.09523809523809523, 0.08695652173913043, 0.08, 0.07407407407407407, 0.06896551724137931, 0.06451612903225806, 0.06060606060606061, 0.05714285714285714, 0.05405405405405406, 0.05128205128205128, 0.04878048780487805, 0.046511627906976744};
+  vd k, f = vlog_split_any(w, &k), z_lost, z = vlog_ratio(f, &z_lost), square_lost, cube_lost, sum_lost, more_lost;
+  const vd square = vproduct_pair(z, z, &square_lost);
+  square_lost = vfma(z + z, z_lost, square_lost);
+  vd p = vpoly_f64(square, c, sizeof c / sizeof *c), p_lost = vset_f64(0);
+  for (int j = sizeof high / sizeof *high - 1; j >= 0; j--) { /* p = 2 / (2 j + 3) + z^2 p */
+    vd rest, product = vproduct_pair(square, p, &rest);
+    rest = vfma(square, p_lost, vfma(square_lost, p, rest));
+    p = vsum_pair_fast(vset_f64(high[j]), product, &p_lost);
+    p_lost += rest + low[j];
+  }
+  vd cube = vproduct_pair(z, square, &cube_lost);
+  cube_lost = vfma(z, square_lost, vfma(z_lost, square, cube_lost));
+  vd more = vproduct_pair(cube, p, &more_lost);
+  more_lost = vfma(cube, p_lost, vfma(cube_lost, p, more_lost));
+  vd low_lost, ln2_low = vproduct_pair(k, vset_f64(FL_LN2_LOW_F64), &low_lost);
+  low_lost = vfma(k, vset_f64(FL_LN2_LOWEST_F64), low_lost);
+  vd sum = vsum_pair_fast(k * FL_LN2_HIGH_F64, z + z, &sum_lost), next_lost, last_lost;
+  sum = vsum_pair(sum, more, &next_lost);
+  sum = vsum_pair(sum, ln2_low, &last_lost);
+  sum_lost = sum_lost + next_lost + last_lost + ((z_lost + z_lost) + (more_lost + low_lost));
+  const vd log = vsum_pair_fast(sum, sum_lost, &low_lost);
+  return (fl_pair){log, low_lost};
+}
+
+/* x - log t for t > 0 as a sum: what is returned, and what rounding drops from it. Where the difference is below `near` it is known
+   to 2^-52 of itself, or to 2^-104 of the logarithm; elsewhere to 2^-60 of the logarithm. */
+FL_INLINE vd vlog_gap(vd x, vd t, double near, vd *lost) {
+  vd log_lost, log = vlog_pair(t, &log_lost), v = vsum_pair(x, -log, lost);
+  const md close = vlt(vabs(v), vset_f64(near));
+  *lost -= log_lost;
+  if (__builtin_expect(vany_f64(close), 0)) {
+    const fl_pair exact = vlog_exact(t);
+    vd exact_lost, drop, gap = vsum_pair(x, -exact.sum, &drop), sum = vsum_pair_fast(gap, drop - exact.lost, &exact_lost);
+    v = vselect(close, sum, v), *lost = vselect(close, exact_lost, *lost);
+  }
+  return v;
 }
 
 FL_INLINE vd vlog1p_brief(vd s) { /* for s > -1, to 1e-10 */
   vd k, w = s + 1.0;
   vd f = vlog_reduce_f64(w, vselect(vlt(s, vset_f64(1.0)), s - (w - 1.0), 1.0 - (w - s)), &k);
   vd z = f * vinverse(f + 2.0), z2 = z * z;
-  return vfma(k, vset_f64(FL_LN2), f - z * (f - z2 * FL_POLY_F64(z2, FL_ATANH_SHORT))) + (w - w);
+  return vlog_ends_f64(w, vfma(k, vset_f64(FL_LN2), f - z * (f - z2 * FL_POLY_F64(z2, FL_ATANH_SHORT))));
 }
 
 /* log(1 + u) for 0 <= u <= 1 from z = u / (2 + u), to 1e-10. */
@@ -465,13 +573,6 @@ FL_INLINE vd vexp_any_short(vd x) {
   return vscale(FL_POLY_F64(r, FL_EXP_SHORT), k);
 }
 
-/* w = m 2^k for normal positive w, m in [sqrt(1/2), sqrt(2)): m - 1, which is exact. */
-FL_INLINE vd vlog_split(vd w, vd *k) {
-  const uint64_t root_half = 0x3fe6a09e667f3bcd;
-  vu64 bits = (vu64)w + (0x3ff0000000000000 - root_half);
-  *k = (vd)((bits >> 52) | 0x4330000000000000) - (0x1p52 + 1023.0);
-  return (vd)((bits & 0x000fffffffffffff) + root_half) - 1.0;
-}
 /* f - log(1 + f) there, about f^2 / 2: with f and a multiple of ln 2 it makes a logarithm that is longer than a double. */
 FL_INLINE vd vlog_tail(vd f) {
   vd z = f / (f + 2.0), z2 = z * z;
@@ -479,7 +580,7 @@ FL_INLINE vd vlog_tail(vd f) {
 }
 FL_INLINE vd vlog_short(vd w) { /* to 1e-11, without a division; w normal, as floats are */
   vd k, f = vlog_split(w, &k), f2 = f * f;
-  return vfma(k, vset_f64(FL_LN2), f + vfma(f2 * f, FL_POLY_F64(f, FL_LOG_SHORT), f2 * -0.5)) + (w - w);
+  return vlog_ends_f64(w, vfma(k, vset_f64(FL_LN2), f + vfma(f2 * f, FL_POLY_F64(f, FL_LOG_SHORT), f2 * -0.5)));
 }
 
 /* e^d - 1 - d: near 0 by d^2 times a series, so that nothing cancels; *grow becomes e^d - 1. */

@@ -213,13 +213,13 @@ class Tally:
         size, first = self.counts.size, start * math.prod(values.shape[1:])
         index = None if group is None else _spread(group, values.shape).ravel()
         weight, live = _uniform(weights), None
-        flat = np.ascontiguousarray(values, np.float64).ravel()
+        flat = np.require(values, np.float64, ["C_CONTIGUOUS", "ALIGNED"]).ravel()
         ordinary = self.numerator.add(flat, index)
         if weight is not None:
             counts = _count(index, flat.size, size)
             self.denominator.add_repeated(weight, counts)
         else:
-            flat_weights = np.ascontiguousarray(weights, np.float64).ravel()
+            flat_weights = np.require(weights, np.float64, ["C_CONTIGUOUS", "ALIGNED"]).ravel()
             self.denominator.add(flat_weights, index)
             live = flat_weights != 0.0
             counts = _count(None if index is None else index[live], int(np.count_nonzero(live)), size)
