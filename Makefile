@@ -9,14 +9,16 @@ PIP := $(BIN)/python -m pip install --quiet
 C_SOURCES := $(wildcard src/fastloss/csrc/*.c src/fastloss/csrc/*.h)
 KERNELS := pyproject.toml setup.py $(wildcard src/fastloss/*.pyx src/fastloss/*.pxd) $(C_SOURCES)
 DEMO := build/demo
+SANITIZED := build/sanitized
 
 # More arguments for a target, as in: make test TEST_ARGS='-k huber'
 TEST_ARGS ?=
 MUTANTS_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_ARGS ?= --seconds 180 --seed $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all mutants peers bench bench-readme accuracy arm64 lint format docs docs-check build dist clean distclean
+.PHONY: help demo test test-all mutants sanitize peers bench bench-readme accuracy arm64 lint format docs docs-check build dist clean distclean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -36,6 +38,17 @@ test-all: $(VENV)/.extra-test ## Run the full tests: every combination of the ma
 
 mutants: $(VENV)/.extra-test ## Plant faults, one at a time, and see that the tests find each
 	$(BIN)/python tools/mutants.py $(MUTANTS_ARGS)
+
+# In a copy of the sources, so that the build in src/ stays as it is. One CPU level beside the baseline: the sanitizers see what the
+# C code does, not what its instructions are.
+sanitize: $(VENV)/.extra-test ## Random calls, minutes of them, of a build with AddressSanitizer and UBSan
+	mkdir -p $(SANITIZED)
+	cp setup.py pyproject.toml README.md LICENSE $(SANITIZED)
+	tar -cf - --exclude='*.so' --exclude='fastloss/_*.c' src | tar -xf - -C $(SANITIZED)
+	cd $(SANITIZED) && FASTLOSS_SANITIZE=address,undefined FASTLOSS_LEVELS=v3 \
+	    $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
+	LD_PRELOAD=$$($(or $(CC),cc) -print-file-name=libasan.so) PYTHONPATH=$(SANITIZED)/src ASAN_OPTIONS=detect_leaks=0 \
+	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $(BIN)/python tests/fuzz.py $(FUZZ_ARGS)
 
 peers: $(VENV)/.extra-test $(VENV)/.extra-peers ## Compare with PyTorch, JAX, optax, SciPy and scikit-learn
 	FASTLOSS_REQUIRE_PEERS=1 $(BIN)/python -m pytest tests/peers $(TEST_ARGS)

@@ -62,7 +62,7 @@ def common_flags() -> tuple[list[str], list[str]]:
     if DEBUG:
         compile_flags += ["-O0", "-g"]
     if SANITIZE:
-        compile_flags += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g"]
+        compile_flags += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g", "-O1"]
         link_flags += [f"-fsanitize={SANITIZE}"]
     if COVERAGE:
         compile_flags += ["--coverage", "-O0"]

@@ -260,10 +260,10 @@ def spoil(rng: np.random.Generator, a: Any, memory: Memory, rate: float) -> Any:
         a = _shape(rng, a)
     if rng.random() < rate / 8:
         return [None, 1.5, True, "text", a.tolist(), object(), np.ma.masked_array(a)][rng.integers(7)]
-    offset = int(rng.integers(1, 8)) if rng.random() < rate / 2 else 0
+    offset = int(rng.integers(1, 8)) if rng.random() < 0.3 else 0  # misaligned: it is promised to work for every array
     a = memory.guarded(a, offset)
     if rng.random() < rate:
-        a = _layout(rng, a, memory)
+        a = _layout(rng, a, memory, offset)
     if rng.random() < rate / 2:
         a = a.view()
         a.flags.writeable = False
@@ -310,22 +310,22 @@ def _shape(rng: np.random.Generator, a: np.ndarray) -> np.ndarray:
     return a.reshape(*a.shape, *(1,) * int(rng.integers(0, max(1, 33 - a.ndim))))  # NumPy 1 allows 32 axes
 
 
-def _layout(rng: np.random.Generator, a: np.ndarray, memory: Memory) -> np.ndarray:
+def _layout(rng: np.random.Generator, a: np.ndarray, memory: Memory, offset: int) -> np.ndarray:
     """The same numbers, otherwise laid out."""
     kind = rng.integers(6)
     if a.ndim == 0 or a.dtype.hasobject:
         return a
     if kind == 0:
-        return memory.guarded(a[::-1])[::-1]
+        return memory.guarded(a[::-1], offset)[::-1]
     if kind == 1:
-        return memory.guarded(np.repeat(a, 2, axis=-1))[..., ::2]
+        return memory.guarded(np.repeat(a, 2, axis=-1), offset)[..., ::2]
     if kind == 2:
-        return memory.guarded(np.repeat(a, 3, axis=0))[::3]
+        return memory.guarded(np.repeat(a, 3, axis=0), offset)[::3]
     if kind == 3:
-        return memory.guarded(np.ascontiguousarray(a.T)).T
+        return memory.guarded(np.ascontiguousarray(a.T), offset).T
     if kind == 4 and len(a):
-        return np.broadcast_to(memory.guarded(a[:1]), a.shape)
-    return memory.guarded(a[..., ::-1])[..., ::-1]
+        return np.broadcast_to(memory.guarded(a[:1], offset), a.shape)
+    return memory.guarded(a[..., ::-1], offset)[..., ::-1]
 
 
 def _option(rng: np.random.Generator, name: str, default: Any, args: list[Any], memory: Memory) -> Any:

@@ -1477,8 +1477,8 @@ def textbook_scale(name: str) -> float:
 
 def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], dtype: str) -> np.ndarray | float:
     """What a value's rounding is relative to, where that may exceed the value: the terms of a difference that is meant
-    (Poisson's likelihood without its constant); for deviances, as if the prediction had been moved by the last digits of the
-    logarithms that are compared: they are those of a double, for floats too."""
+    (Poisson's likelihood without its constant); for deviances, as if the prediction had been moved by 2^-100 of the logarithms that
+    are compared."""
     stirling = options.get("full") and options.get("log_input", True)
     if name in BATCHWISE:
         return batchwise(name, args, options).value_scale
@@ -1546,9 +1546,10 @@ def _deviance_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, A
     p, t = _float64(*args)
     with np.errstate(over="ignore"):
         push, pull = _tweedie_terms(p, t, options.get("power", 1.5 if name == "tweedie" else 2.0))
-    digits = 1.0 + np.abs(p) + np.abs(np.log(np.abs(np.where(t == 0, 1.0, t))))
-    scale = digits * (np.abs(push - pull) + 2.0**-52 * digits * (push + np.abs(pull)))  # next to the optimum the slope is 0
-    return scale if dtype == "float64" else 2.0**-27 * scale
+    digits = 2.0**-100 * (1.0 + np.abs(p) + np.abs(np.log(np.abs(np.where(t == 0, 1.0, t)))))
+    with np.errstate(over="ignore", invalid="ignore"):
+        change = digits * (np.abs(push - pull) + digits * (push + np.abs(pull)))  # next to the optimum the slope is 0
+    return np.where(np.isfinite(change), change, 0.0) / np.finfo(dtype).eps
 
 
 def derivative_scale(

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from functools import cache
 
+import draws
 import numpy as np
 import oracle
 import pytest
 import rows
 from cases import (
     FEW,
+    SEPARABLE_VARIANTS,
     Call,
     Variant,
+    as_tuple,
     cut,
     every_batchwise_variant,
     every_dtype,
     every_separable_variant,
     repeat,
+    wrt_positions,
 )
 from conftest import Note, at_each_level
 from matrix import every
@@ -27,6 +31,7 @@ import fastloss as fl
 
 HARD = ("cross_entropy", "nll", "binary_cross_entropy_with_logits")
 BOUND = {"float32": 4, "float64": 8}
+TOLERANCE = {"float32": 1e-6, "float64": 1e-13}  # of derivatives (test_gradients.py)
 
 every_fill = every("fill", rows.FILLS)
 
@@ -139,6 +144,31 @@ def test_every_alignment(variant: Variant, dtype: str, full: bool) -> None:
         for level in at_each_level():
             got = variant.loss(*a, **o, reduction="none")
             oracle.assert_ulps(got, expected, dtype, variant.loss.ulp[dtype], f"{level}, from {start}: ", scale[part])
+
+
+@every("place", list(draws.PLACES))
+@every_dtype
+@every("variant", [v for v in SEPARABLE_VARIANTS if any(v.loss.name in table for table in draws.PLACES.values())])
+def test_near_the_optimum_and_far_from_it(variant: Variant, dtype: str, place: str, full: bool, note: Note) -> None:
+    """At relative distances of 1e-15 to 1e-1 on both sides, next to where an option's formula changes, and out to where exponentials
+    and squares end. Value and gradient."""
+    loss = variant.loss
+    args, options = variant.draw(dtype, 131 if full else 24)
+    moved = draws.moved(loss.name, place, args, options)
+    if moved is None:
+        return
+    smooth = loss.name not in draws.KINKED and place == "near"
+    with np.errstate(all="ignore"):
+        truth = oracle.truth(loss.name, moved, options, wrt_positions(loss), int(smooth))
+        scale = np.broadcast_to(oracle.value_scale(loss.name, moved, options, dtype), truth.value.hi.shape)
+    for level in at_each_level():
+        got = loss(*moved, **options, reduction="none")
+        note(loss.name, dtype, oracle.assert_ulps(got, truth.value, dtype, loss.ulp[dtype], f"{level}: ", scale))
+        if smooth:
+            slopes = as_tuple(loss.grad(*moved, **options, reduction="none"))
+            for k, (slope, exact) in enumerate(zip(slopes, truth.derivatives[0], strict=True)):
+                by = oracle.derivative_scale(loss.name, moved, options, exact, 1, k)
+                oracle.assert_derivative(slope, exact, dtype, TOLERANCE[dtype], by, f"{level}: ")
 
 
 @every("size", [1, 2, 3, 4, 7, 8, 9, 16, 17, 33, 64, 65, 130, 257], quick=lambda size: size in (1, 3, 8, 17, 33, 65))

@@ -665,8 +665,8 @@ def gamma(prediction: Any, target: Any, *, sample_weight: Any = None, reduction:
 
     For positive targets whose spread is proportional to their mean ``exp(p)``: waiting times, sizes of claims. scikit-learn's
     ``HalfGammaLoss`` leaves the constant ``-log t - 1`` out; ``mean_gamma_deviance`` is twice this. Equal to
-    :math:`e^u - 1 - u` with :math:`u = \\log t - p`, computed without cancellation; next to the optimum the last digits are
-    those of `u`.
+    :math:`e^u - 1 - u` with :math:`u = \\log t - p`, computed without cancellation: next to the optimum `u` is known to 2^-104 of
+    the logarithm.
 
     Parameters
     ----------

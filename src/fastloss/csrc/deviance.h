@@ -1,7 +1,7 @@
 /* Regression losses that are made of logarithms and exponentials, as point functions of doubles (see pointwise.h); floats use
  * them too, in their brief form, whose polynomials are good to 1e-10. x is the prediction (of the logarithm of the mean, but
  * for msle and rates), t the target. phi(v) = e^v - 1 - v >= 0, which vphi gives without cancellation, is what the deviances
- * are made of; with v = x - log t from vlog_pair, which keeps digits of the logarithm that a double has no room for.
+ * are made of; with v = x - log t from vlog_gap, which keeps digits of the logarithm that a double has no room for.
  */
 
 /* A point function and its brief form from one body that is given `brief`. */
@@ -42,7 +42,7 @@ POINT_TWICE(poisson_nll_full) {
   (void)z, (void)p;
   V zero = FN(vset)(0), lost, v = vlog_gap(x, t, FL_GAP(brief), &lost), e, grow;
   V rate = vexp(x), deviance = t * vphi(v, lost, brief, &e, &grow);
-  V plain = rate - vselect(veq(t, zero), zero, t * x);
+  V plain = rate - vselect(veq(t, zero), zero, t * vmin(FN(vset)(1000), x));
   V with = vfma(FN(vset)(0.5), vlog(t) + FL_LOG_2PI, deviance);
   return (FN(point)){vselect(vle(t, FN(vset)(1)), plain, with), rate - t, FN(unless_nan)(t, rate)};
 }
@@ -105,7 +105,8 @@ POINT_TWICE(tweedie_three_halves) {
 FL_INLINE V FN(times_power)(V l, V a, V b, int brief) {
   V product = a * b, lost = vproduct_lost(a, b, product);
   lost = vselect(veq(lost, lost), lost, FN(vset)(0)); /* of an infinite product nothing is */
-  return vexp_times(brief ? l : l * ((R)1 + lost), product);
+  const V power = vexp_times(l, product);
+  return brief ? power : power * ((R)1 + lost);
 }
 
 /* With a = p[0] = 1 - power, b = p[1] = 2 - power, 1/a = p[2], 1/b = p[3], v = x - log t:

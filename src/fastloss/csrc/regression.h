@@ -93,10 +93,11 @@ POINT(mape) { /* p[0] = eps; 0 / 0 is out of reach even if it is too small for a
   return (FN(point)){vabs(e) / d, sign, FN(unless_nan)(e, zero)};
 }
 
-/* Poisson's negative log-likelihood of a logarithm of the rate; its other forms are in deviance.h. */
+/* Poisson's negative log-likelihood of a logarithm of the rate; its other forms are in deviance.h. Beyond 1000 the rate is infinite and
+   the linear term nothing. */
 POINT(poisson_nll) {
   (void)z, (void)p;
-  V rate = vexp(x), zero = FN(vset)(0), linear = vselect(veq(t, zero), zero, t * x); /* 0 x -inf is 0 */
+  V rate = vexp(x), zero = FN(vset)(0), linear = vselect(veq(t, zero), zero, t * vmin(FN(vset)(1000), x)); /* 0 x -inf is 0 */
   return (FN(point)){rate - linear, rate - t, FN(unless_nan)(t, rate)};
 }
 /* (log v + e^2 / v) / 2 + p[1] with v = max(z, p[0]); p[1] + p[2] is the same constant with more digits than a float has. The
@@ -106,12 +107,16 @@ POINT(poisson_nll) {
 FL_INLINE vd FN(gaussian_half)(vd x, vd t, vd v, vd inv, vd constant) {
   vd e = x - t;
   inv = vfma(inv, vfma(-v, inv, vset_f64(1)), inv);
+  const md thin = vlt(v, vset_f64(0x1p-126)); /* where the float quotient overflows */
+  if (__builtin_expect(vany_f64(thin), 0)) inv = vselect(thin, 1.0 / v, inv);
   return vfma(vset_f64(0.5), vfma(e * e, inv, vlog_short(v)), constant);
 }
 #endif
 POINT(gaussian_nll) {
-  V half = FN(vset)((R)0.5), one = FN(vset)(1), e = x - t, v = vmax(p[0], z), inv = one / v, pull = e * inv, q = pull * e;
-  M clipped = vlt(z, p[0]);
+  V half = FN(vset)((R)0.5), one = FN(vset)(1), e = x - t, v = vmax(p[0], z), inv = one / v, pull = e * inv;
+  M clipped = vlt(z, p[0]), thin = vlt(v, FN(vset)(FL_REAL_BITS == 64 ? (R)0x1p-1022 : (R)0x1p-126));
+  if (__builtin_expect(FN(vany)(thin), 0)) pull = vselect(thin, e / v, pull); /* 1 / v overflows */
+  V q = pull * e;
 #if FL_REAL_BITS == 32
   V value = vnarrow(FN(gaussian_half)(vlow(x), vlow(t), vlow(v), vlow(inv), vlow(p[1]) + vlow(p[2])),
                     FN(gaussian_half)(vhigh(x), vhigh(t), vhigh(v), vhigh(inv), vhigh(p[1]) + vhigh(p[2])));
