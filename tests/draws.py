@@ -147,7 +147,61 @@ def _far_boxes(rng: np.random.Generator, args: Args, options: dict[str, Any], dt
     return args[0] * size, args[1] * size
 
 
+def _near_ranks(rng: np.random.Generator, args: Args, options: dict[str, Any], dtype: str) -> Args:
+    _, x2, t = args
+    x2 = x2.astype(np.float64)
+    d = distances(rng, x2.shape)
+    return x2 + options.get("margin", 0.0) * t * (1 + d) + d * np.abs(x2) * (np.arange(len(d)) % 2), x2, t
+
+
+def _near_pair(rng: np.random.Generator, args: Args, options: dict[str, Any], dtype: str) -> Args:
+    t = args[1].astype(np.float64)
+    return t * (1 + distances(rng, t.shape)), t
+
+
+def _near_log_probabilities(rng: np.random.Generator, args: Args, options: dict[str, Any], dtype: str) -> Args:
+    """Log-probabilities, or logits, next to those of the target: the terms of a row have both signs and nearly cancel."""
+    t = args[1].astype(np.float64)
+    log = t if options.get("log_target") else np.log(np.maximum(t, 1e-4))
+    return options.get("temperature", 1.0) * log + distances(rng, t.shape), log if options.get("log_target") else np.exp(log)
+
+
+def _near_vectors(rng: np.random.Generator, args: Args, options: dict[str, Any], dtype: str) -> Args:
+    """Second vectors that are the first but for a relative distance, the same for all of a row."""
+    first = args[0].astype(np.float64)
+    d = np.abs(distances(rng, (len(first), 1)))
+    moved = first * (1 + d * rng.choice([-1.0, 1.0], first.shape))
+    return first, moved, *args[2:]
+
+
+def _far_vectors(rng: np.random.Generator, args: Args, options: dict[str, Any], dtype: str) -> Args:
+    most = SQUARE_ROOT[dtype] / max(2.0, options.get("p", 2.0) if np.isfinite(options.get("p", 2.0)) else 2.0)
+    size = 10.0 ** rng.uniform(-most, most, (len(args[0]), 1))
+    return tuple(a * size if a.ndim == 2 else a for a in args)
+
+
+def _sure_regions(rng: np.random.Generator, args: Args, options: dict[str, Any], dtype: str) -> Args:
+    """Logits whose label wins at every position, by up to 40 nats: nothing is left of the loss but what one less a probability is."""
+    x, y = args[0].astype(np.float64), args[1]
+    y = np.clip(y, 0, x.shape[1] - 1)
+    own = np.arange(x.shape[1]).reshape(1, -1, *(1,) * (y.ndim - 1)) == y[:, None]
+    size = rng.uniform(0, 40, (len(x), *(1,) * (x.ndim - 1)))
+    return (np.where(own, size, -size) + 0.1 * x, *args[1:])
+
+
+def _wrong_regions(rng: np.random.Generator, args: Args, options: dict[str, Any], dtype: str) -> Args:
+    x, y = _sure_regions(rng, args, options, dtype)
+    return -x, y
+
+
+REGIONS = ("dice", "jaccard", "tversky", "focal_tversky", "generalized_dice", "dice_cross_entropy", "lovasz")
 NEAR: dict[str, Change] = {
+    "margin_ranking": _near_ranks,
+    "contrastive_divergence": _near_pair,
+    **dict.fromkeys(("kl_div", "kl_div_with_logits"), _near_log_probabilities),
+    **dict.fromkeys(("contrastive", "triplet", "cosine_embedding"), _near_vectors),
+    **dict.fromkeys(("multiclass_hinge", "energy", "coral", "corn"), _tiny_logits),
+    **dict.fromkeys(REGIONS, _sure_regions),
     **dict.fromkeys(("mse", "mae", "log_cosh", "quantile", "expectile", "mape"), _errors()),
     **dict.fromkeys(("huber", "pseudo_huber"), _errors("delta", default=1.0)),
     "smooth_l1": _errors("beta", default=1.0),
@@ -166,6 +220,12 @@ NEAR: dict[str, Change] = {
     "box_iou": _near_boxes,
 }
 FAR: dict[str, Change] = {
+    "contrastive_divergence": _far_errors,
+    "exponential": _far_logits,
+    **dict.fromkeys(("contrastive", "triplet", "cosine_embedding"), _far_vectors),
+    **dict.fromkeys(REGIONS, _wrong_regions),
+    "ctc": _lost,
+    "cumulative_link": lambda rng, args, options, dtype: (rng.uniform(-30, 30, args[0].shape), *args[1:]),
     **dict.fromkeys(
         ("mse", "mae", "log_cosh", "quantile", "expectile", "mape", "huber", "pseudo_huber", "smooth_l1"), _far_errors
     ),
@@ -180,7 +240,11 @@ FAR: dict[str, Change] = {
     "box_iou": _far_boxes,
 }
 PLACES = {"near": NEAR, "far": FAR}
-KINKED = ("mae", "quantile", "mape", "hinge", "hinge_embedding", "perceptron", "squared_hinge")  # whose slope has two sides at the optimum
+# Gradients that have two sides at the optimum, or are a difference of probabilities by their nature: only values are looked at there.
+VALUE_ONLY = (
+    *("mae", "quantile", "mape", "hinge", "hinge_embedding", "perceptron", "squared_hinge", "margin_ranking"),
+    "kl_div_with_logits",
+)
 
 
 def moved(name: str, place: str, args: Args, options: dict[str, Any], seed: int = 0) -> Args | None:

@@ -164,6 +164,11 @@ def msle(x: mpf, t: mpf) -> mpf:
 
 
 def poisson_nll(x: mpf, t: mpf, log_input: mpf = 1, full: mpf = 0, eps: mpf = 1e-8) -> mpf:
+    with mp.workprec(mp.prec + 2 * 160):
+        return _poisson_nll(x, t, log_input, full, eps)
+
+
+def _poisson_nll(x: mpf, t: mpf, log_input: mpf, full: mpf, eps: mpf) -> mpf:
     constant = t * mp.log(t) - t + mp.log(2 * mp.pi * t) / 2 if full and t > 1 else 0
     if log_input:
         return mp.exp(x) - t * x + constant
@@ -171,11 +176,16 @@ def poisson_nll(x: mpf, t: mpf, log_input: mpf = 1, full: mpf = 0, eps: mpf = 1e
 
 
 def gamma(x: mpf, t: mpf) -> mpf:
-    return x + t * mp.exp(-x) - mp.log(t) - 1
+    with mp.workprec(mp.prec + 2 * 160):  # next to the optimum the terms leave the square of a rounding error
+        return x + t * mp.exp(-x) - mp.log(t) - 1
 
 
 def tweedie(x: mpf, t: mpf, power: mpf = 1.5) -> mpf:
-    k = mpf(power)
+    with mp.workprec(mp.prec + 2 * 160):
+        return _tweedie(x, t, mpf(power))
+
+
+def _tweedie(x: mpf, t: mpf, k: mpf) -> mpf:
     if k == 1:
         return (t * (mp.log(t) - x) if t else 0) - t + mp.exp(x)
     if k == 2:
@@ -1484,6 +1494,9 @@ def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any],
         return batchwise(name, args, options).value_scale
     if name == "kl_div_with_logits":
         return _entropies(*args, **options)
+    if name == "kl_div":  # whose terms have both signs
+        hi, lo = pointwise(name, args, options, 0, 0)
+        return np.abs(hi + lo).sum(axis=-1)
     if name == "triplet":
         return _triplet_scale(*_float64(*args), options, dtype)
     if name == "box_iou":

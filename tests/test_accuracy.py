@@ -157,7 +157,7 @@ def test_near_the_optimum_and_far_from_it(variant: Variant, dtype: str, place: s
     moved = draws.moved(loss.name, place, args, options)
     if moved is None:
         return
-    smooth = loss.name not in draws.KINKED and place == "near"
+    smooth = loss.name not in draws.VALUE_ONLY and place == "near"
     with np.errstate(all="ignore"):
         truth = oracle.truth(loss.name, moved, options, wrt_positions(loss), int(smooth))
         scale = np.broadcast_to(oracle.value_scale(loss.name, moved, options, dtype), truth.value.hi.shape)

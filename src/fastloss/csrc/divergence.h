@@ -4,7 +4,7 @@
 
 #define SUMMAND(name) FL_INLINE FN(point) FN(name)(V x, V t, V z, V u, const V *p)
 
-/* t (log t - x): x = log q. Nothing where t = 0, be x infinite. */
+/* t (log t - x): x = log q. Nothing where t = 0, be x infinite. Where the bracket is small, vlog_gap knows all its digits. */
 SUMMAND(kl_div) {
   (void)z, (void)u, (void)p;
   V zero = FN(vset)(0), value = zero;
@@ -18,6 +18,11 @@ SUMMAND(kl_div) {
   lost += (s - (sum - c)) + (f - c);
   lost += vfma(k, vset_f64(FL_LN2_LOW_F64), -vlog_tail(f));
   value = t * (sum + vselect(veq(lost, lost), lost, zero)); /* inf - inf in `lost` is not the sum's */
+  const md near = vlt(vabs(sum), vset_f64(0x1p-7));
+  if (vany_f64(near)) {
+    vd v = vlog_gap(x, t, 0x1p-7, &lost);
+    value = vselect(near, -t * (v + lost), value);
+  }
   value = vselect(veq(t, zero), FN(unless_nan)(x, zero), value);
 #endif
   return (FN(point)){.value = value, .grad = FN(unless_nan)(x, -t)};
@@ -34,7 +39,12 @@ SUMMAND(kl_div_log) {
 #if FL_REAL_BITS == 64
 SUMMAND(kl_div_short) {
   (void)z, (void)u, (void)p;
-  V zero = FN(vset)(0), value = t * (vlog_short(t) - x);
+  V zero = FN(vset)(0), gap = vlog_short(t) - x, value = t * gap, lost;
+  const md near = vlt(vabs(gap), vset_f64(0x1p-10)); /* the short logarithm has 2^-36 */
+  if (__builtin_expect(vany_f64(near), 0)) {
+    vd v = vlog_gap(x, t, 0x1p-30, &lost);
+    value = vselect(near, -t * (v + lost), value);
+  }
   return (FN(point)){.value = vselect(veq(t, zero), FN(unless_nan)(x, zero), value)};
 }
 SUMMAND(kl_div_log_short) {
