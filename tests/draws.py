@@ -1,4 +1,4 @@
-"""Draws for accuracy: beside a loss's optimum on every scale, and far from it. The samplers of the registry draw ordinary numbers,
+"""Draws for accuracy: beside a loss's optimum on every scale, and far from it. The registry's samplers draw ordinary numbers,
 among which few lie where digits are lost; these change an ordinary draw.
 
 A relative distance is 10^-15 .. 10^-1 of either sign, evenly in its logarithm. Imports NumPy only.
@@ -56,7 +56,8 @@ def _near_deviance(rng: np.random.Generator, args: Args, options: dict[str, Any]
 
 
 def _far_deviance(rng: np.random.Generator, args: Args, options: dict[str, Any], dtype: str) -> Args:
-    n, most = args[0].shape, LOG_MEAN[dtype] / max(1.0, abs(2.0 - options.get("power", 1.5)), abs(1.0 - options.get("power", 1.5)))
+    n, power = args[0].shape, options.get("power", 1.5)
+    most = LOG_MEAN[dtype] / max(1.0, abs(2.0 - power), abs(1.0 - power))
     x, log = rng.uniform(-most, most, n), rng.uniform(-most, most, n)
     x[::2], log[::2] = rng.uniform(-25, 25, x[::2].shape), rng.uniform(-5, 5, x[::2].shape)
     return (np.exp(x) if options.get("log_input") is False else x), np.exp(log)
@@ -143,7 +144,8 @@ def _far_boxes(rng: np.random.Generator, args: Args, options: dict[str, Any], dt
     """Of any size that the type holds; far from each other, some of them."""
     if options.get("eps"):
         return args
-    size = 10.0 ** rng.uniform(-30, 30, (len(args[0]), 1)) if dtype == "float32" else 10.0 ** rng.uniform(-290, 290, (len(args[0]), 1))
+    digits = 30 if dtype == "float32" else 290
+    size = 10.0 ** rng.uniform(-digits, digits, (len(args[0]), 1))
     return args[0] * size, args[1] * size
 
 
@@ -181,7 +183,7 @@ def _far_vectors(rng: np.random.Generator, args: Args, options: dict[str, Any], 
 
 
 def _sure_regions(rng: np.random.Generator, args: Args, options: dict[str, Any], dtype: str) -> Args:
-    """Logits whose label wins at every position, by up to 40 nats: nothing is left of the loss but what one less a probability is."""
+    """Logits whose label wins at every position, by up to 40 nats: all that is left of the loss is 1 - p."""
     x, y = args[0].astype(np.float64), args[1]
     y = np.clip(y, 0, x.shape[1] - 1)
     own = np.arange(x.shape[1]).reshape(1, -1, *(1,) * (y.ndim - 1)) == y[:, None]
@@ -209,7 +211,9 @@ NEAR: dict[str, Change] = {
     "msle": _near_logarithms,
     "gaussian_nll": _near_gaussian,
     "binary_cross_entropy": _near_probabilities,
-    **dict.fromkeys(("binary_cross_entropy_with_logits", "sigmoid_focal", "soft_margin", "exponential", "perceptron"), _tiny_logits),
+    **dict.fromkeys(
+        ("binary_cross_entropy_with_logits", "sigmoid_focal", "soft_margin", "exponential", "perceptron"), _tiny_logits
+    ),
     **dict.fromkeys(("hinge", "squared_hinge"), _near_margin(1.0)),
     "hinge_embedding": _near_threshold,
     **dict.fromkeys(
@@ -240,7 +244,7 @@ FAR: dict[str, Change] = {
     "box_iou": _far_boxes,
 }
 PLACES = {"near": NEAR, "far": FAR}
-# Gradients that have two sides at the optimum, or are a difference of probabilities by their nature: only values are looked at there.
+# Gradients that have two sides at the optimum, or are a difference of probabilities by their nature: only values are compared.
 VALUE_ONLY = (
     *("mae", "quantile", "mape", "hinge", "hinge_embedding", "perceptron", "squared_hinge", "margin_ranking"),
     "kl_div_with_logits",

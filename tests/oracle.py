@@ -1487,8 +1487,8 @@ def textbook_scale(name: str) -> float:
 
 def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], dtype: str) -> np.ndarray | float:
     """What a value's rounding is relative to, where that may exceed the value: the terms of a difference that is meant
-    (Poisson's likelihood without its constant); for deviances, as if the prediction had been moved by 2^-100 of the logarithms that
-    are compared."""
+    (Poisson's likelihood without its constant); for deviances, as if the prediction had been moved by 2^-100 of the logarithms
+    that are compared."""
     stirling = options.get("full") and options.get("log_input", True)
     if name in BATCHWISE:
         return batchwise(name, args, options).value_scale

@@ -150,7 +150,7 @@ def test_every_alignment(variant: Variant, dtype: str, full: bool) -> None:
 @every_dtype
 @every("variant", [v for v in SEPARABLE_VARIANTS if any(v.loss.name in table for table in draws.PLACES.values())])
 def test_near_the_optimum_and_far_from_it(variant: Variant, dtype: str, place: str, full: bool, note: Note) -> None:
-    """At relative distances of 1e-15 to 1e-1 on both sides, next to where an option's formula changes, and out to where exponentials
+    """At relative distances of 1e-15 to 1e-1 on both sides, next to where an option's formula changes, out to where exponentials
     and squares end. Value and gradient."""
     loss = variant.loss
     args, options = variant.draw(dtype, 131 if full else 24)

@@ -36,8 +36,8 @@ static inline fl_overlap fl_overlap_of(double a, double b, double c, double d) {
 }
 
 typedef struct {
-  double x, y;           /* what coordinates were multiplied by */
-  double same_x, same_y; /* what makes lengths of one unit of them: the smaller of x and y over each */
+  double x, y;                      /* what coordinates were multiplied by */
+  double same_x, same_y;            /* what makes lengths of one unit of them: the smaller of x and y over each */
   double eps, area_eps, square_eps; /* as it was given, in areas along the axes, and in squares of that one unit */
 } fl_box_scale;
 
@@ -72,7 +72,7 @@ static inline double fl_scaled_boxes(const double *box, const double *target, in
     d_hull_w = -2 * wide * (far / diagonal / diagonal) * kx, d_hull_h = -2 * high * (far / diagonal / diagonal) * ky;
   }
   if (kind == FL_CIOU) {
-    const double four = 0.40528473456935109;                              /* 4 / pi^2 */
+    const double four = 0.40528473456935109; /* 4 / pi^2 */
     const double kx = unit->same_x, ky = unit->same_y, wide = w * kx, high = h * ky;
     const double crossed = (x.other - x.own) * high * kx - wide * (y.other - y.own) * ky; /* W h - w H */
     const double angle = atan2(crossed, H * ky * high + W * kx * wide), v = four * angle * angle;
@@ -114,7 +114,8 @@ static inline double fl_box_loss(const double *box, const double *target, ptrdif
     if (excess > 0) x -= excess / 2, y -= excess - excess / 2;
     const int same = x < y ? x : y;
     for (int k = 0; k < 4; k++) b[k] = ldexp(b[k], k % 2 ? y : x), t[k] = ldexp(t[k], k % 2 ? y : x);
-    unit = (fl_box_scale){ldexp(1, x), ldexp(1, y), ldexp(1, same - x), ldexp(1, same - y), eps, ldexp(eps, x + y), ldexp(eps, 2 * same)};
+    unit = (fl_box_scale){ldexp(1, x), ldexp(1, y),       ldexp(1, same - x),  ldexp(1, same - y),
+                          eps,         ldexp(eps, x + y), ldexp(eps, 2 * same)};
   }
   return fl_scaled_boxes(b, t, kind, &unit, grad, P);
 }

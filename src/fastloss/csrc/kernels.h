@@ -250,8 +250,8 @@ enum { FL_NO_WEIGHTS, FL_WEIGHTS, FL_ANY_WEIGHTS }; /* what a loop is made for *
   LOSS(poisson_nll_rate, poisson_nll_rate_f64, FL_X | FL_T | FL_COSTLY)                                                  \
   LOSS(poisson_nll_rate_full, poisson_nll_rate_full_f64, FL_X | FL_T | FL_COSTLY)                                        \
   LOSS(tweedie, tweedie_brief_f64, FL_T | FL_COSTLY)                                                                     \
-  LOSS(tweedie_normal, tweedie_normal_brief_f64, FL_T | FL_COSTLY)                                                             \
-  LOSS(tweedie_three_halves, tweedie_three_halves_brief_f64, FL_T | FL_COSTLY)                                                 \
+  LOSS(tweedie_normal, tweedie_normal_brief_f64, FL_T | FL_COSTLY)                                                       \
+  LOSS(tweedie_three_halves, tweedie_three_halves_brief_f64, FL_T | FL_COSTLY)                                           \
   LOSS(tweedie_poisson, tweedie_poisson_brief_f64, FL_T | FL_COSTLY)                                                     \
   LOSS(sigmoid_focal, sigmoid_focal_brief_f64, FL_T)                                                                     \
   LOSS(sigmoid_focal_square, sigmoid_focal_square_brief_f64, FL_T)

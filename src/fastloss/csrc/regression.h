@@ -97,7 +97,8 @@ POINT(mape) { /* p[0] = eps; 0 / 0 is out of reach even if it is too small for a
    the linear term nothing. */
 POINT(poisson_nll) {
   (void)z, (void)p;
-  V rate = vexp(x), zero = FN(vset)(0), linear = vselect(veq(t, zero), zero, t * vmin(FN(vset)(1000), x)); /* 0 x -inf is 0 */
+  V rate = vexp(x), zero = FN(vset)(0),
+    linear = vselect(veq(t, zero), zero, t * vmin(FN(vset)(1000), x)); /* 0 x -inf is 0 */
   return (FN(point)){rate - linear, rate - t, FN(unless_nan)(t, rate)};
 }
 /* (log v + e^2 / v) / 2 + p[1] with v = max(z, p[0]); p[1] + p[2] is the same constant with more digits than a float has. The
