@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
@@ -60,10 +60,9 @@ class Care(NamedTuple):
     keep: npt.NDArray[np.bool_] | None = None  # which samples have a weight other than 0; None: all
     exponent: int = 0  # for a mean, weights are divided by 2**exponent
     wide: bool = False  # computed in float64, results rounded once
-    rounded: bool = False  # the same if values are wanted: float32 does not hold the weights' last digits
 
     def or_none(self) -> Care | None:
-        return self if self.keep is not None or self.exponent or self.wide or self.rounded else None
+        return self if self.keep is not None or self.exponent or self.wide else None
 
 
 def is_far(x: float, low: float = 1e-6, high: float = 1e6) -> bool:
@@ -83,36 +82,11 @@ def _care(weights: Array, low: float, high: float, *, mean: bool, native: bool) 
     if keep is not None and weights.size == 0:
         keep = None
     exponent = exponent_of(high) if mean else 0
-    wide = rounded = False
+    wide = False
     if native and high:
         least = low or float(weights[keep].min())
         wide = least < high * 2.0**-FAR or (not mean and exponent_of(high) != 0)
-        rounded = not wide and not _is_float32(weights, exponent)
-    return Care(keep, exponent, wide, rounded).or_none()
-
-
-def _is_float32(weights: Array, exponent: int) -> bool:
-    """Whether float32 holds every digit of weights / 2**exponent."""
-    if weights.dtype.itemsize < 4 or weights.dtype == FLOAT32:
-        return True
-    for block in _blocks(weights) if weights.size > 2**16 else (weights,):
-        scaled = np.ldexp(block.astype(FLOAT64), -exponent) if exponent else block
-        if not (scaled.astype(FLOAT32) == scaled).all():
-            return False
-    return True
-
-
-def _blocks(a: Array, size: int = 2**16) -> Iterator[Array]:
-    """The entries of an array, some at a time; what is repeated along an axis once."""
-    a = a[tuple(slice(1) if step == 0 else slice(None) for step in a.strides)]
-    if a.size <= size:
-        yield a
-        return
-    if a.flags.c_contiguous:
-        a = a.reshape(-1)
-    step = max(1, size * len(a) // a.size)
-    for start in range(0, len(a), step):
-        yield a[start : start + step]
+    return Care(keep, exponent, wide).or_none()
 
 
 def scaled(weights: Array, exponent: int) -> npt.NDArray[np.float64]:
@@ -223,7 +197,7 @@ class Plan:
         care = self.care
         assert care is not None
         gradients = self._buffers(out, self._arguments()) if grad else _NO_SLOPES  # a bad buffer is refused first
-        plan = self._plan_of(care, care.wide or (care.rounded and value), self.reduction == "mean")
+        plan = self._plan_of(care, care.wide, self.reduction == "mean")
         if plan.x.shape == self.x.shape:
             result, *slopes = plan.run(value, grad, hess, out)
         else:
@@ -451,7 +425,7 @@ class Pointwise(Plan):
     def _masked(self, care: Care, value: bool, grad: bool, hess: bool) -> Result | None:
         """The results without gathering what is kept, which takes ten times as long: by a weight of 0 most values are 0 already.
         None if something that is left out is not finite, or outside the domain."""
-        plan = self._plan_of(care._replace(keep=None), care.wide or (care.rounded and value), self.reduction == "mean")
+        plan = self._plan_of(care._replace(keep=None), care.wide, self.reduction == "mean")
         values = np.empty(self.x.shape, self._values_dtype()) if value and self.reduction == "none" else None
         gradients, hessians = (self._buffers(None, self.slopes) if wanted else _NO_SLOPES for wanted in (grad, hess))
         want = (VALUE if value else 0) | (GRAD if grad else 0) | (HESS if hess else 0)
