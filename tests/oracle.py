@@ -1481,8 +1481,8 @@ SCALE_OF = {
 
 
 def textbook_scale(name: str) -> float:
-    """What the rounding of a loss's reference is relative to: the textbook subtracts lengths of about 1 in double."""
-    return 1.0 if name in VECTORS else 0.0
+    """What the rounding of a loss's reference is relative to: the textbook subtracts numbers of about 1 in double."""
+    return 1.0 if name in (*VECTORS, "gamma", "tweedie") else 0.0
 
 
 def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], dtype: str) -> np.ndarray | float:

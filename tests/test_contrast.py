@@ -190,8 +190,8 @@ def test_anchors_without_a_positive_are_not_counted(dtype: str, isa: str) -> Non
     denominator = fl.supcon.terms(x, labels)[1]
     assert denominator.tolist() == [1, 1, 1, 0, 1, 1, 0]
     assert fl.supcon(x, labels) == pytest.approx(values.sum(dtype=float) / 5, rel=1e-6)
-    weight = np.array([1, 2, 0, 5, 1, 0.5, 7])
-    assert fl.supcon(x, labels, sample_weight=weight) == pytest.approx((weight * values).sum(dtype=float) / 4.5, rel=1e-6)
+    weight = np.array([1, 2, 3, 5, 1, 0.5, 7])
+    assert fl.supcon(x, labels, sample_weight=weight) == pytest.approx((weight * values).sum(dtype=float) / 7.5, rel=1e-6)
     assert fl.supcon.grad(x, labels)[3].any()
     fewer = np.delete(np.arange(7), 3)
     assert (fl.supcon(x[fewer], labels[fewer], reduction="none")[:3] < values[:3]).all()

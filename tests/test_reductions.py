@@ -266,7 +266,7 @@ def test_derivatives_of_each_reduction_of_a_batch(variant: Variant, dtype: str, 
     """Weights are the anchors', and of the mean what it is divided by is a constant."""
     loss = variant.loss
     args, options = variant.draw(dtype, FEW)
-    w = weights(value_count(loss, FEW), dtype) if weighted else None
+    w = weights_of(loss, FEW, dtype) if weighted else None
     factor = np.ones(value_count(loss, FEW)) if w is None else w.astype(np.float64)
     exact = oracle.batchwise(loss.name, args, options, factor)
     divisor = math.fsum(factor * exact.weight) if reduction == "mean" else 1.0

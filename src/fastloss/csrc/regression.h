@@ -117,7 +117,6 @@ POINT(gaussian_nll) {
   V half = FN(vset)((R)0.5), one = FN(vset)(1), e = x - t, v = vmax(p[0], z), inv = one / v, pull = e * inv;
   M clipped = vlt(z, p[0]), thin = vlt(v, FN(vset)(FL_REAL_BITS == 64 ? (R)0x1p-1022 : (R)0x1p-126));
   if (__builtin_expect(FN(vany)(thin), 0)) pull = vselect(thin, e / v, pull); /* 1 / v overflows */
-  V q = pull * e;
 #if FL_REAL_BITS == 32
   V value = vnarrow(FN(gaussian_half)(vlow(x), vlow(t), vlow(v), vlow(inv), vlow(p[1]) + vlow(p[2])),
                     FN(gaussian_half)(vhigh(x), vhigh(t), vhigh(v), vhigh(inv), vhigh(p[1]) + vhigh(p[2])));
@@ -125,11 +124,11 @@ POINT(gaussian_nll) {
   V value = vfma(half, vlog(v) + e / v * e, p[1]); /* e^2 may leave the range of doubles */
 #endif
   return (FN(point)){
-      vselect(veq(v, FN(vset)((R)INFINITY)), v + q, value), /* an infinite variance, where logarithms end */
+      vselect(veq(v, FN(vset)((R)INFINITY)), v + pull * e, value), /* an infinite variance, where logarithms end */
       pull,
       FN(unless_nan)(e, inv),
-      vdrop(clipped, half * inv * (one - q)),
-      vdrop(clipped, inv * (inv * (q - half))),
+      vdrop(clipped, half * inv * vfma(-pull, e, one)),
+      vdrop(clipped, inv * (inv * vfma(pull, e, -half))),
   };
 }
 
