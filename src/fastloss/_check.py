@@ -244,7 +244,7 @@ def outside(label: int, count: int, labels: Array) -> str:
     if label == count and labels.min() > 0:
         return "labels count from 0: subtract 1 if yours begin with 1"
     if label in (-1, -100, 255):
-        return "padding is left out by ignore_index where the loss has it; else leave these samples out of the arrays"
+        return "padding is left out by ignore_index, where the loss has it, or by a sample_weight of 0"
     return ""
 
 
