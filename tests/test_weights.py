@@ -225,9 +225,11 @@ def test_errors_name_the_place_in_the_callers_array() -> None:
         (fl.dice, (np.zeros((3, 2, 4)), [[9] * 4, [0] * 4, [0, 0, 5, 0]]), [0, 1, 1], "got 5 at index (2, 2)"),
         (fl.box_iou, ([[0, 0, 0, 0], [0, 0, 1, 1], [3, 3, 1, 1]], [[0, 0, 1, 1]] * 3), [0, 1, 1], "at index (2,)"),
     ):
-        with pytest.raises((ValueError, IndexError)) as caught:
-            loss(*args, sample_weight=w)
-        assert text in str(caught.value), loss.name
+        for weights in (w, np.ldexp(w, 900), np.ldexp(np.where(np.equal(w, 0), 1e-9, w), 900)):
+            with pytest.raises((ValueError, IndexError)) as caught:
+                loss(*args, sample_weight=weights)
+            expected = "at index" if np.all(weights) else text  # if nothing is left out, an earlier sample is wrong
+            assert expected in str(caught.value), loss.name
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -244,7 +244,7 @@ class Plan:
         try:
             return function(*args)
         except Refusal as refusal:
-            if refusal.at is not None:
+            if refusal.at is not None and care.keep is not None:
                 refusal.at = tuple(map(int, self._origin(care, refusal.at)))
             raise
 
