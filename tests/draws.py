@@ -187,7 +187,7 @@ def _sure_regions(rng: np.random.Generator, args: Args, options: dict[str, Any],
     x, y = args[0].astype(np.float64), args[1]
     y = np.clip(y, 0, x.shape[1] - 1)
     own = np.arange(x.shape[1]).reshape(1, -1, *(1,) * (y.ndim - 1)) == y[:, None]
-    size = rng.uniform(0, 40, (len(x), *(1,) * (x.ndim - 1)))
+    size = rng.uniform(0, 20, (len(x), *(1,) * (x.ndim - 1)))
     return (np.where(own, size, -size) + 0.1 * x, *args[1:])
 
 

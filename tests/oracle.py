@@ -1487,7 +1487,7 @@ def textbook_scale(name: str) -> float:
 
 def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any], dtype: str) -> np.ndarray | float:
     """What a value's rounding is relative to, where that may exceed the value: the terms of a difference that is meant
-    (Poisson's likelihood without its constant); for deviances, as if the prediction had been moved by 2^-100 of the logarithms
+    (the likelihoods of Gauss and Poisson); for deviances, as if the prediction had been moved by 2^-100 of the logarithms
     that are compared."""
     stirling = options.get("full") and options.get("log_input", True)
     if name in BATCHWISE:
@@ -1505,6 +1505,11 @@ def value_scale(name: str, args: tuple[ArrayLike, ...], options: dict[str, Any],
         return np.shape(args[0])[1] * (1.0 if dtype == "float64" else 2.0**-27)
     if name == "softmax_focal" and options.get("gamma", 2.0) > 2:  # a power of what is known to some digits
         return truth(name, args, options).value.hi * (options["gamma"] / 2)
+    if name == "gaussian_nll":  # which is negative where the variance is small
+        p, t, variance = _float64(*args)
+        v = np.maximum(variance, options.get("eps", 1e-6))
+        constant = np.log(2 * np.pi) if options.get("full") else 0.0
+        return np.minimum(1e300, (np.abs(np.log(v)) + np.abs(p - t) / v * np.abs(p - t) + constant) / 2)
     if name == "poisson_nll":
         p, t = _float64(*args)
         rate, log = (np.exp(p), p) if options.get("log_input", True) else (p, np.log(p + options.get("eps", 1e-8)))
@@ -1522,15 +1527,15 @@ def _corner_scale(boxes: ArrayLike, target: ArrayLike, format: str) -> np.ndarra
 
 
 def _triplet_scale(a: np.ndarray, pos: np.ndarray, neg: np.ndarray, options: dict[str, Any], dtype: str) -> np.ndarray:
-    """Distances and margin, whose difference the loss is: known to 2^-100 of them; powers other than squares are made in
-    double."""
+    """Distances and margin, whose difference the loss is: 0 below 2^-90 of them, as if they were equal; powers other than squares
+    are made in double."""
     p, size = options.get("p", 2), options.get("margin", 1.0)
     for x in (pos, neg):
         e = np.abs(a - x + options.get("eps", 1e-6))
         top = np.maximum(e.max(axis=-1, initial=0.0), 1e-300)
         d = top * np.linalg.norm(e / top[..., None], ord=p, axis=-1)
         size = size + (d**2 if options.get("squared") else d)
-    digits = 2.0**-100 if p in (1, 2, np.inf) else 2.0**-52
+    digits = 2.0**-92 if p in (1, 2, np.inf) else 2.0**-52  # of 8 ULP
     return np.minimum(size, 1e300) * (digits / np.finfo(dtype).eps)
 
 

@@ -72,7 +72,7 @@ POINT_TWICE(tweedie_poisson) {
 POINT_TWICE(tweedie_normal) {
   (void)z, (void)p;
   V mean = vexp(x), d = mean - t, own = d;
-  const M near = vlt(vabs(d), mean * (R)(brief ? 0x1p-22 : 0.125));
+  const M near = vlt(vabs(d), mean * (R)(brief ? 0x1p-22 : 0.5));
   if (vany_f64(near)) {
     V lost, v = vlog_gap(x, t, FL_GAP(brief), &lost), e, grow;
     vphi(v, lost, 0, &e, &grow);
@@ -81,17 +81,18 @@ POINT_TWICE(tweedie_normal) {
   return (FN(point)){(R)0.5 * own * own, mean * d, mean * (mean + d)};
 }
 
-/* Power 1.5: 2 (sqrt t - h)^2 / h, h = e^(x/2), as 2 h d^2 with d = sqrt t / h - 1; near the optimum d = e^(-v/2) - 1, v = x - log t. */
+/* Power 1.5: 2 (sqrt t - h)^2 / h, h = e^(x/2), as 2 h d^2 with d = sqrt t / h - 1; near the optimum d = e^(-v/2) - 1, v = x - log t.
+   Farther out h's own error is at most tripled. */
 POINT_TWICE(tweedie_three_halves) {
   (void)z, (void)p;
   V root = vsqrt(t), h = vexp((R)0.5 * x), inverse = (R)1 / h;
   M none = veq(t, FN(vset)(0)); /* 0 x inf is 0 */
   V d = vdrop(none, root * inverse) - (R)1, value = (R)2 * d * (root - h), pull = vdrop(none, t * inverse);
-  const M near = vlt(vabs(d), FN(vset)(brief ? 0x1p-22 : 0.25));
+  const M near = brief ? vlt(vabs(d), FN(vset)(0x1p-22)) : vlt(vabs(d - (R)0.5), FN(vset)(1.2));
   if (vany_f64(near)) {
-    V lost, r = (R)-0.5 * vlog_gap(x, t, FL_GAP(brief), &lost), m = vfma(r * r, vexp_tail_f64(r), r);
-    m = vfma(m + (R)1, (R)-0.5 * lost, m);
-    value = vselect(near, (R)2 * h * m * m, value);
+    V lost, v = vlog_gap(x, t, FL_GAP(brief), &lost), e, grow;
+    vphi((R)-0.5 * v, (R)-0.5 * lost, 0, &e, &grow);
+    value = vselect(near, (R)2 * h * grow * grow, value);
   }
   const M tiny = vlt(h, FN(vset)(1e-300)); /* 1 / h overflows, and sqrt t is far above h */
   if (!brief && __builtin_expect(vany_f64(tiny), 0)) {

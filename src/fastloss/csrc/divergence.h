@@ -17,7 +17,8 @@ SUMMAND(kl_div) {
   vd sum = s + f, c = sum - s;
   lost += (s - (sum - c)) + (f - c);
   lost += vfma(k, vset_f64(FL_LN2_LOW_F64), -vlog_tail(f));
-  value = t * (sum + vselect(veq(lost, lost), lost, zero)); /* inf - inf in `lost` is not the sum's */
+  sum += vselect(veq(lost, lost), lost, zero); /* inf - inf in `lost` is not the sum's */
+  value = t * sum;
   const md near = vlt(vabs(sum), vset_f64(0x1p-7));
   if (vany_f64(near)) {
     vd v = vlog_gap(x, t, 0x1p-7, &lost);
