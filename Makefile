@@ -63,7 +63,7 @@ bench-readme: $(VENV)/.extra-test ## Rewrite tables and picture in README.md and
 	$(BIN)/python -m bench.readme
 
 accuracy: $(VENV)/.extra-test ## Measure the worst errors in ULP, ours and each installed peer's
-	$(BIN)/python -m pytest -n auto -q tests/test_accuracy.py --worst-errors=bench/results/worst_errors.json
+	$(BIN)/python -m pytest -n auto -q --full tests/test_accuracy.py --worst-errors=bench/results/worst_errors.json
 	$(BIN)/python -m bench.accuracy
 
 lint: $(VENV)/.extra-test $(VENV)/.extra-lint ## Check style and types; change nothing
