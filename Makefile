@@ -6,8 +6,9 @@ VENV ?= .venv
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet
-C_SOURCES := $(wildcard src/fastloss/csrc/*.c src/fastloss/csrc/*.h)
-KERNELS := pyproject.toml setup.py $(wildcard src/fastloss/*.pyx src/fastloss/*.pxd) $(C_SOURCES)
+C_SOURCES := $(wildcard src/fastloss/csrc/*.c src/fastloss/csrc/*.h src/fastloss/csrc/*/*.c src/fastloss/csrc/*/*.h)
+PYX := $(wildcard src/fastloss/*.pyx src/fastloss/_engines/*.pyx)
+KERNELS := pyproject.toml setup.py $(PYX) $(wildcard src/fastloss/*.pxd) $(C_SOURCES)
 DEMO := build/demo
 SANITIZED := build/sanitized
 
@@ -44,11 +45,11 @@ mutants: $(VENV)/.extra-test ## Plant faults, one at a time, and see that the te
 sanitize: $(VENV)/.extra-test ## Random calls, minutes of them, of a build with AddressSanitizer and UBSan
 	mkdir -p $(SANITIZED)
 	cp setup.py pyproject.toml README.md LICENSE $(SANITIZED)
-	tar -cf - --exclude='*.so' --exclude='fastloss/_*.c' src | tar -xf - -C $(SANITIZED)
+	tar -cf - --exclude='*.so' --exclude='fastloss/_kernels.c' --exclude='_engines/*.c' src | tar -xf - -C $(SANITIZED)
 	cd $(SANITIZED) && FASTLOSS_SANITIZE=address,undefined FASTLOSS_LEVELS=v3 \
 	    $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
 	LD_PRELOAD=$$($(or $(CC),cc) -print-file-name=libasan.so) PYTHONPATH=$(SANITIZED)/src ASAN_OPTIONS=detect_leaks=0 \
-	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $(BIN)/python tests/fuzz.py $(FUZZ_ARGS)
+	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $(BIN)/python tests/support/fuzz.py $(FUZZ_ARGS)
 
 peers: $(VENV)/.extra-test $(VENV)/.extra-peers ## Compare with PyTorch, JAX, optax, SciPy and scikit-learn
 	FASTLOSS_REQUIRE_PEERS=1 $(BIN)/python -m pytest tests/peers $(TEST_ARGS)
@@ -63,7 +64,7 @@ bench-readme: $(VENV)/.extra-test ## Rewrite tables and picture in README.md and
 	$(BIN)/python -m bench.readme
 
 accuracy: $(VENV)/.extra-test ## Measure the worst errors in ULP, ours and each installed peer's
-	$(BIN)/python -m pytest -n auto -q --full tests/test_accuracy.py --worst-errors=bench/results/worst_errors.json
+	$(BIN)/python -m pytest -n auto -q --full tests/contract/test_accuracy.py --worst-errors=bench/results/worst_errors.json
 	$(BIN)/python -m bench.accuracy
 
 lint: $(VENV)/.extra-test $(VENV)/.extra-lint ## Check style and types; change nothing
@@ -82,7 +83,7 @@ docs: $(VENV)/.built ## Regenerate the pages of docs/ that come from the registr
 	$(BIN)/python docs/generate.py
 
 docs-check: $(VENV)/.extra-test ## Check that the generated pages are current and every example runs
-	$(BIN)/python -m pytest tests/test_docs.py $(TEST_ARGS)
+	$(BIN)/python -m pytest tests/system/test_docs.py $(TEST_ARGS)
 
 build: $(VENV)/.built ## Compile the extension and install the package in place
 
@@ -93,7 +94,7 @@ dist: $(VENV)/bin/python ## Build the sdist, and the wheel from it, in build/dis
 
 clean: ## Remove everything built, but not $(VENV)
 	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
-	rm -f src/fastloss/*.so $(patsubst %.pyx,%.c,$(wildcard src/fastloss/*.pyx)) $(VENV)/.built
+	rm -f $(wildcard src/fastloss/*.so src/fastloss/_engines/*.so) $(patsubst %.pyx,%.c,$(PYX)) $(VENV)/.built
 	find src tests bench docs examples -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## Remove $(VENV) as well

@@ -21,17 +21,18 @@ from setuptools.modified import newer_group
 
 PACKAGE = Path("src/fastloss")
 CSRC = PACKAGE / "csrc"
-EXTENSIONS = ("_kernels", "_rows", "_scores", "_digits", "_ctc", "_regions", "_vectors", "_pairs", "_contrast")
+ENGINES = ("rows", "scores", "digits", "ctc", "regions", "vectors", "mining", "contrast")
+EXTENSIONS = ("_kernels", *(f"_engines.{name}" for name in ENGINES))
 LOOPS = {  # their inner loops: compiled once per CPU level; those that take longest come first
     "_kernels": "level.c",
-    "_regions": "regions.c",
-    "_vectors": "vectors.c",
-    "_pairs": "pairs.c",
-    "_ctc": "ctc.c",
-    "_contrast": "contrast.c",
-    "_digits": "digits.c",
+    "_engines.regions": "regions/regions.c",
+    "_engines.vectors": "vectors/vectors.c",
+    "_engines.mining": "mining/mining.c",
+    "_engines.ctc": "ctc/ctc.c",
+    "_engines.contrast": "contrast/contrast.c",
+    "_engines.digits": "digits/digits.c",
 }
-SHARED = "scalar.c"  # linked into every extension
+SHARED = "common/scalar.c"  # linked into every extension
 LEVEL_FLAGS = {
     "baseline": [],
     "v3": ["-march=x86-64-v3"],
@@ -87,8 +88,8 @@ class BuildKernels(build_ext):
         super().build_extensions()
 
     def add_objects(self, compile_flags: list[str]) -> None:
-        """Compile what the extensions share once, and every extension's LOOPS once per CPU level; csrc/levels.h, in the extension
-        itself, learns which levels there are."""
+        """Compile what the extensions share once, and every extension's LOOPS once per CPU level; csrc/common/levels.h, in
+        the extension itself, learns which levels there are."""
         levels = ["baseline"]
         if platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32:
             wanted = os.environ.get("FASTLOSS_LEVELS", "v3,v4").split(",")
@@ -167,7 +168,7 @@ def extensions() -> list[Extension]:
         headers = set().union(*(included(path) for path in [*loops, CSRC / SHARED, *map(Path, sources)]))
         return Extension(
             f"fastloss.{name}",
-            [str(PACKAGE / f"{name}.pyx"), *sources],
+            [str(PACKAGE / f"{name.replace('.', '/')}.pyx"), *sources],
             include_dirs=[str(CSRC), numpy.get_include()],
             depends=sorted(str(path) for path in [*loops, *headers, CSRC / SHARED, PACKAGE / "_kernels.pxd"]),
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION")]
@@ -176,7 +177,7 @@ def extensions() -> list[Extension]:
         )
 
     return cythonize(
-        [extension(name, *([str(CSRC / "dispatch.c")] if name == "_kernels" else [])) for name in EXTENSIONS],
+        [extension(name, *([str(CSRC / "common/dispatch.c")] if name == "_kernels" else [])) for name in EXTENSIONS],
         compiler_directives={"linetrace": COVERAGE, "embedsignature": True},
         include_path=["src"],
     )

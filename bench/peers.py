@@ -116,7 +116,7 @@ class NumPy(Peer):
 
 def _reference(problem: Problem) -> float:
     """The textbook definition, in float64, where no shorter expression is written down."""
-    from fastloss._reference import reduce
+    from fastloss._definitions.reference import reduce
 
     return float(reduce(*fl.LOSSES[problem.task].reference(*problem.arrays, **problem.options)))
 

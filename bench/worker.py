@@ -174,7 +174,7 @@ def _expected(problem: "Problem") -> tuple[Any, Any]:
     if problem.mode != FORWARD:
         value, gradient = GRADIENTS[problem.task](*arrays, **problem.options)
         return value, gradient
-    from fastloss._reference import reduce
+    from fastloss._definitions.reference import reduce
 
     return reduce(*fl.LOSSES[problem.task].reference(*arrays, **problem.options)), None
 

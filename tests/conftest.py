@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # oracle and cases, under any import mode
+sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("", "support")]  # under any import mode
 
 import matrix
 
 import fastloss as fl
-from fastloss import _kernels
+import fastloss._kernels as _kernels
 
 Note = Callable[[str, str, float], None]
 

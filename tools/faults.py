@@ -37,14 +37,19 @@ class Fault:
 
 
 def fault(name: str, file: str, what: str, old: str, new: str, *tests: str) -> Fault:
-    return Fault(name, f"src/fastloss/{file}", what, old, new, tuple(f"tests/test_{test}.py" for test in tests))
+    return Fault(name, f"src/fastloss/{file}", what, old, new, tuple(map(_file_of, tests)))
+
+
+def _file_of(test: str) -> str:
+    (file,) = ROOT.glob(f"tests/*/test_{test}.py")
+    return file.relative_to(ROOT).as_posix()
 
 
 FAULTS = (
     # ---- rows of logits ----
     fault(
         "rows-gradient-sign",
-        "csrc/rows.h",
+        "csrc/rows/rows.h",
         "the gradient at the label of a row that is won has the wrong sign",
         "vselect(won, -r * z, p - 1.0)",
         "vselect(won, r * z, p - 1.0)",
@@ -53,7 +58,7 @@ FAULTS = (
     ),
     fault(
         "rows-tail",
-        "csrc/rows.h",
+        "csrc/rows/rows.h",
         "a last class that stands alone after whole groups of registers is left out of the sum",
         "  if (i < n) {\n    for (ptrdiff_t line = 0;",
         "  if (i + 1 < n) {\n    for (ptrdiff_t line = 0;",
@@ -62,7 +67,7 @@ FAULTS = (
     ),
     fault(
         "rows-ties",
-        "csrc/rows.h",
+        "csrc/rows/rows.h",
         "of several largest logits in a long row one alone counts",
         "return ties > 0 ? part + ties * exp(-s.unit) / FL_UNBIAS : part;",
         "return part;",
@@ -71,7 +76,7 @@ FAULTS = (
     ),
     fault(
         "rows-last-block",
-        "_rows.pyx",
+        "_engines/rows.pyx",
         "the last block of rows, if it is not a whole one, is not computed",
         "blocks = (call.n + call.block - 1) // call.block\n    if kind == LABELS",
         "blocks = max(<Py_ssize_t>1, call.n // call.block)\n    if kind == LABELS",
@@ -81,7 +86,7 @@ FAULTS = (
     ),
     fault(
         "rows-class-weight",
-        "_rows.pyx",
+        "_engines/rows.pyx",
         "a sample is weighed as the class before its label is",
         "desk.weight[i] *= call.class_weight[desk.label[i]]",
         "desk.weight[i] *= call.class_weight[max(<int64_t>0, desk.label[i] - 1)]",
@@ -90,7 +95,7 @@ FAULTS = (
     ),
     fault(
         "rows-hessian-weight",
-        "_rows.pyx",
+        "_engines/rows.pyx",
         "the Hessian of long rows is not weighed",
         "call.table.softmax_hess(m, x, desk.top[i], desk.rest[i], call.scale * weight, out)",
         "call.table.softmax_hess(m, x, desk.top[i], desk.rest[i], call.scale, out)",
@@ -116,7 +121,7 @@ FAULTS = (
     ),
     fault(
         "rows-smoothing",
-        "_rows.pyx",
+        "_engines/rows.pyx",
         "label smoothing is forgotten in the gradient at the label of a row that is lost",
         "((desk.soft_weight[i] + own) * p - floor - own)",
         "((desk.soft_weight[i] + own) * p - own)",
@@ -124,7 +129,7 @@ FAULTS = (
     ),
     fault(
         "rows-block-threads",
-        "_rows.pyx",
+        "_engines/rows.pyx",
         "the size of a block of rows depends on the number of threads, and so do the last bits of a sum",
         "BLOCK_WORK // call.classes))",
         "BLOCK_WORK // call.classes // max(1, threads)))",
@@ -133,7 +138,7 @@ FAULTS = (
     # ---- tiles ----
     fault(
         "tiles-last-class",
-        "csrc/tiles.h",
+        "csrc/rows/tiles.h",
         "the last of an odd number of classes is left out of the sum",
         "      if (c < C) FL_CLASSES(1);\n",
         "",
@@ -142,7 +147,7 @@ FAULTS = (
     ),
     fault(
         "tiles-masked-class",
-        "csrc/tiles.h",
+        "csrc/rows/tiles.h",
         "a class of no probability whose logit is -inf makes the loss nan",
         "vselect(veq(a, zero), zero, a * (m - FL_HALF(v, h)))",
         "a * (m - FL_HALF(v, h))",
@@ -150,7 +155,7 @@ FAULTS = (
     ),
     fault(
         "tiles-next-image",
-        "_rows.pyx",
+        "_engines/rows.pyx",
         "a run of positions goes on into the next image's memory",
         "or (last > 0 and start % plane.rows.shape[last] + n > plane.rows.shape[last])",
         "or (last > 0 and n > plane.rows.shape[last])",
@@ -159,7 +164,7 @@ FAULTS = (
     # ---- functions of cross-entropy ----
     fault(
         "focal-slope",
-        "csrc/transform.h",
+        "csrc/rows/transform.h",
         "focal loss's slope forgets gamma",
         "*slope = power * vfma(parameter * p, ratio, vset_f64(1));",
         "*slope = power * vfma(p, ratio, vset_f64(1));",
@@ -168,7 +173,7 @@ FAULTS = (
     ),
     fault(
         "poly1-bracket",
-        "csrc/transform.h",
+        "csrc/rows/transform.h",
         "poly-1 with a negative epsilon subtracts the two terms as they are",
         "if (transform == FL_POLY1 && parameter < 0) {",
         "if (transform == FL_POLY1 && parameter < -2) {",
@@ -177,7 +182,7 @@ FAULTS = (
     # ---- elements ----
     fault(
         "log-of-the-largest",
-        "csrc/vecmath.h",
+        "csrc/common/vecmath.h",
         "logarithms of more than sqrt(2) 2^1023 are those of 2^1023 less",
         "*k = (vd)((bits >> 52) | 0x4330000000000000) - (0x1p52 + 1023.0);",
         "*k = vmin(vset_f64(1023), (vd)((bits >> 52) | 0x4330000000000000) - (0x1p52 + 1023.0));",
@@ -185,7 +190,7 @@ FAULTS = (
     ),
     fault(
         "deviance-gap",
-        "csrc/vecmath.h",
+        "csrc/common/vecmath.h",
         "next to the optimum of a deviance the logarithm is known to 2^-60 only",
         "v = vselect(close, sum, v), *lost = vselect(close, exact_lost, *lost);",
         "(void)sum, (void)exact_lost;",
@@ -193,7 +198,7 @@ FAULTS = (
     ),
     fault(
         "gaussian-square",
-        "csrc/regression.h",
+        "csrc/pointwise/regression.h",
         "the square of a large error overflows before it is divided by the variance",
         "vlog(v) + e / v * e",
         "vlog(v) + e * e / v",
@@ -201,7 +206,7 @@ FAULTS = (
     ),
     fault(
         "elements-tail",
-        "csrc/pointwise.h",
+        "csrc/pointwise/pointwise.h",
         "what fills up the last register counts in the sum",
         "if (turn) FN(drop_beyond)(c.sum, left), FN(move_out)(out, whole, &room);",
         "if (turn) FN(move_out)(out, whole, &room);",
@@ -209,7 +214,7 @@ FAULTS = (
     ),
     fault(
         "elements-float-sum",
-        "csrc/pointwise.h",
+        "csrc/pointwise/pointwise.h",
         "values of float32 are added in float32",
         "c->sum[0] += low, c->sum[1] += high;",
         "const V all = vnarrow(c->sum[0] + low, c->sum[1] + high);\n  c->sum[0] = vlow(all), c->sum[1] = vhigh(all);",
@@ -218,7 +223,7 @@ FAULTS = (
     ),
     fault(
         "mse-hessian",
-        "csrc/regression.h",
+        "csrc/pointwise/regression.h",
         "the Hessian of the squared error is half of what it should be",
         "{e * e, e + e, FN(unless_nan)(e, FN(vset)(2))}",
         "{e * e, e + e, FN(unless_nan)(e, FN(vset)(1))}",
@@ -226,7 +231,7 @@ FAULTS = (
     ),
     fault(
         "mae-nan",
-        "csrc/regression.h",
+        "csrc/pointwise/regression.h",
         "the gradient of the absolute error is 0 where it is nan",
         "vselect(vlt(e, zero), -one, e + zero)",
         "vselect(vlt(e, zero), -one, zero)",
@@ -234,7 +239,7 @@ FAULTS = (
     ),
     fault(
         "smooth-l1-beta",
-        "csrc/regression.h",
+        "csrc/pointwise/regression.h",
         "smooth L1 multiplies by beta instead of dividing by it",
         "q * p[1] * (a - q * (R)0.5)",
         "q * p[0] * (a - q * (R)0.5)",
@@ -243,7 +248,7 @@ FAULTS = (
     ),
     fault(
         "log-cosh-float64",
-        "csrc/regression.h",
+        "csrc/pointwise/regression.h",
         "log cosh of small errors is wrong in float64 alone",
         "m * m / (q + q)",
         "m * m / (q + one)",
@@ -252,7 +257,7 @@ FAULTS = (
     ),
     fault(
         "softplus-log1p",
-        "csrc/classification.h",
+        "csrc/pointwise/classification.h",
         "binary cross-entropy takes log(1 + u), which loses the digits of a small u",
         "vfma(total, vlog1p_unit(u), linear)",
         "vfma(total, vlog((R)1 + u), linear)",
@@ -260,7 +265,7 @@ FAULTS = (
     ),
     fault(
         "margin-label-zero",
-        "csrc/pointwise.h",
+        "csrc/pointwise/pointwise.h",
         "labels between -1 and 1 are accepted",
         "c->t_low = vmin(vabs(t), c->t_low), c->t_high = vmax(vabs(t), c->t_high);",
         "c->t_low = c->t_high = vmax(vabs(t), c->t_high);",
@@ -269,7 +274,7 @@ FAULTS = (
     # ---- sums of terms ----
     fault(
         "sums-weight",
-        "csrc/sums.h",
+        "csrc/sums/sums.h",
         "gradients of short rows all have the weight of the first row of their group",
         "(R)(job->scale * job->weight[r + k])",
         "(R)(job->scale * job->weight[r])",
@@ -278,7 +283,7 @@ FAULTS = (
     ),
     fault(
         "kl-div-digits",
-        "csrc/divergence.h",
+        "csrc/sums/divergence.h",
         "log t is made with the upper digits of log 2 alone (float64)",
         "lost += vfma(k, vset_f64(FL_LN2_LOW_F64), -vlog_tail(f));",
         "lost -= vlog_tail(f);",
@@ -288,7 +293,7 @@ FAULTS = (
     # ---- scores and cumulative links ----
     fault(
         "hinge-own-sign",
-        "csrc/scores.h",
+        "csrc/scores/scores.h",
         "the gradient of Weston and Watkins's hinge at the label has the wrong sign",
         "FN(put_own)(job, &at, q, -total);",
         "FN(put_own)(job, &at, q, total);",
@@ -297,7 +302,7 @@ FAULTS = (
     ),
     fault(
         "corn-denominator",
-        "_scores.pyx",
+        "_engines/scores.pyx",
         "CORN's mean divides by one task too few for each sample",
         "desk.weight[i] *= <double>min(y + 1, samples.classes)",
         "desk.weight[i] *= <double>min(y, samples.classes)",
@@ -306,7 +311,7 @@ FAULTS = (
     ),
     fault(
         "link-threshold",
-        "_scores.pyx",
+        "_engines/scores.pyx",
         "the first threshold gets no gradient from the level above it",
         "        if desk.index[i] > 0:\n            sums[desk.index[i] - 1]",
         "        if desk.index[i] > 1:\n            sums[desk.index[i] - 1]",
@@ -315,7 +320,7 @@ FAULTS = (
     ),
     fault(
         "link-log1p",
-        "csrc/exactly.h",
+        "csrc/common/exactly.h",
         "log(1 - e^-x) of a large x is taken of the rounded difference",
         "vlog1p(-fl_exp_exact(-x, -lost))",
         "vlog(1.0 - fl_exp_exact(-x, -lost))",
@@ -325,7 +330,7 @@ FAULTS = (
     # ---- CTC ----
     fault(
         "ctc-repeated-label",
-        "_ctc.pyx",
+        "_engines/ctc.pyx",
         "the blank between two equal labels may be skipped",
         "desk.skip[i] = 0 if i == 0 or label[i] == label[i - 1] else 1",
         "desk.skip[i] = 0 if i == 0 else 1",
@@ -333,7 +338,7 @@ FAULTS = (
     ),
     fault(
         "ctc-no-logarithms",
-        "csrc/ctc_linear.h",
+        "csrc/ctc/linear.h",
         "samples of which linear space has lost something are not done again",
         "return sum > 0 && lost < job->log_sum * FL_LOG2E - normal * FL_LOG2E - tolerance;",
         "return lost == lost;",
@@ -342,7 +347,7 @@ FAULTS = (
     ),
     fault(
         "ctc-small-loss",
-        "_ctc.pyx",
+        "_engines/ctc.pyx",
         "losses near 0 are not computed exactly",
         "elif -small < job.loss < small:",
         "elif small < 0:",
@@ -351,7 +356,7 @@ FAULTS = (
     ),
     fault(
         "ctc-v3-shift",
-        "csrc/ctc_states.h",
+        "csrc/ctc/states.h",
         "the way back loses the state behind a register, at level v3 alone",
         "_mm256_permute2f128_pd(v, after, 0x21)",
         "_mm256_permute2f128_pd(v, v, 0x21)",
@@ -361,7 +366,7 @@ FAULTS = (
     # ---- regions, Lovasz's sort, boxes ----
     fault(
         "regions-ignored",
-        "csrc/regions_fused.h",
+        "csrc/regions/fused.h",
         "ignored positions count as false alarms (sigmoid)",
         "wrong = vdrop(gone, wrong), e = vdrop(gone, e), behind = vdrop(gone, behind);",
         "e = vdrop(gone, e), behind = vdrop(gone, behind);",
@@ -370,7 +375,7 @@ FAULTS = (
     ),
     fault(
         "regions-entropy-weight",
-        "_plan_regions.py",
+        "_plans/regions.py",
         "the gradient of Dice with cross-entropy ignores the latter's weight",
         "slopes[..., 3] = entropy_weight * upstream * each * w",
         "slopes[..., 3] = upstream * each * w",
@@ -379,7 +384,7 @@ FAULTS = (
     ),
     fault(
         "tversky-swapped",
-        "_plan_regions.py",
+        "_plans/regions.py",
         "the gradient of Tversky's loss takes alpha for beta",
         "np.stack([hit * hits, miss * alpha, miss * beta,",
         "np.stack([hit * hits, miss * beta, miss * alpha,",
@@ -388,7 +393,7 @@ FAULTS = (
     ),
     fault(
         "regions-span",
-        "_regions.pyx",
+        "_engines/regions.pyx",
         "where blocks are too many to be summed at once, the later ones count for the first items",
         "group = totals + (0 if call.pooled else (call.base + b) // call.chunks) * each",
         "group = totals + (0 if call.pooled else b // call.chunks) * each",
@@ -397,7 +402,7 @@ FAULTS = (
     ),
     fault(
         "lovasz-sort",
-        "csrc/regions_sort.h",
+        "csrc/regions/sort.h",
         "errors of float32 are not sorted by their leading bits",
         "#define FL_PASSES 3\n",
         "#define FL_PASSES 2\n",
@@ -406,7 +411,7 @@ FAULTS = (
     ),
     fault(
         "lovasz-ctrl-c",
-        "_regions.pyx",
+        "_engines/regions.pyx",
         "a long sort does not look for Ctrl-C",
         "if start and interrupted(&call.stop, thread):",
         "if start < 0 and interrupted(&call.stop, thread):",
@@ -414,7 +419,7 @@ FAULTS = (
     ),
     fault(
         "boxes-scale",
-        "csrc/boxes.h",
+        "csrc/regions/boxes.h",
         "an eps is not scaled with the areas of tiny boxes",
         "ldexp(eps, x + y), ldexp(eps, 2 * same)};",
         "eps, ldexp(eps, 2 * same)};",
@@ -422,7 +427,7 @@ FAULTS = (
     ),
     fault(
         "boxes-ciou",
-        "csrc/boxes.h",
+        "csrc/regions/boxes.h",
         "complete IoU's gradient has alpha for its square",
         "d_inter *= 1 - alpha * alpha, d_area *= 1 - alpha * alpha;",
         "d_inter *= 1 - alpha, d_area *= 1 - alpha;",
@@ -432,7 +437,7 @@ FAULTS = (
     # ---- vectors ----
     fault(
         "vectors-piece",
-        "_vectors.pyx",
+        "_engines/vectors.pyx",
         "a long row that is not contiguous is read from its beginning again and again",
         "view.data = row.row[k] + start * o.step",
         "view.data = row.row[k]",
@@ -440,7 +445,7 @@ FAULTS = (
     ),
     fault(
         "triplet-swapped",
-        "csrc/vectors_real.h",
+        "csrc/vectors/real.h",
         "the positive of a swapped triplet gets half of its gradient",
         "of_p.at[k] = swapped ? push - pull : -pull;",
         "of_p.at[k] = -pull;",
@@ -449,7 +454,7 @@ FAULTS = (
     ),
     fault(
         "cosine-parallel",
-        "csrc/vectors_real.h",
+        "csrc/vectors/real.h",
         "the cosine loss of nearly parallel vectors loses its digits",
         "return v > 0x1p-40 ? v : FN(square_of_sine)(job, p, pair_over(p->xy, p->xx)) / (2 - v);",
         "return v;",
@@ -459,7 +464,7 @@ FAULTS = (
     # ---- all pairs: distances, mining, products of matrices ----
     fault(
         "distances-again",
-        "csrc/pairs_distances.h",
+        "csrc/mining/distances.h",
         "distances that cancel are not computed again from differences",
         "if (FN(vcount)(plain) == LANES) continue;",
         "if (FN(vcount)(plain) <= LANES) continue;",
@@ -467,7 +472,7 @@ FAULTS = (
     ),
     fault(
         "distances-wide-rows",
-        "csrc/pairs_distances.h",
+        "csrc/mining/distances.h",
         "products of rows of many dimensions keep their last block of them only",
         "FN(FL_TILE_COLUMNS), at, step, k > 0);",
         "FN(FL_TILE_COLUMNS), at, step, 0);",
@@ -476,7 +481,7 @@ FAULTS = (
     ),
     fault(
         "semihard-equal",
-        "csrc/pairs_mine.h",
+        "csrc/mining/mine.h",
         "a negative as far as the positive is a semi-hard one, where positives are many",
         "const VI r = FN(rank)(&ranks, vload(room->count + k), 1);",
         "const VI r = FN(rank)(&ranks, vload(room->count + k), 0);",
@@ -484,7 +489,7 @@ FAULTS = (
     ),
     fault(
         "rank-search",
-        "csrc/pairs_rank.h",
+        "csrc/mining/rank.h",
         "the search for a rank among crowded distances ends a step early",
         "for (I left = most; left > 0; left /= 2) ranks->steps++;",
         "for (I left = most; left > 1; left /= 2) ranks->steps++;",
@@ -492,7 +497,7 @@ FAULTS = (
     ),
     fault(
         "gemm-tail",
-        "csrc/gemm.h",
+        "csrc/common/gemm.h",
         "the last of an odd number of dimensions is not packed",
         "out[d * width + r + q] = row[q * step + d];",
         "out[d * width + r + q] = 0;",
@@ -502,7 +507,7 @@ FAULTS = (
     # ---- contrastive losses ----
     fault(
         "contrast-itself",
-        "csrc/contrast_real.h",
+        "csrc/contrast/real.h",
         "an anchor is its own negative in the gradient",
         "if (weigh->itself && low <= j && j < high) w[j] = 0;",
         "if (weigh->itself && low <= j && j < high) w[j] += 0;",
@@ -511,7 +516,7 @@ FAULTS = (
     ),
     fault(
         "contrast-padding",
-        "csrc/contrast_real.h",
+        "csrc/contrast/real.h",
         "anchors that fill up the last block count in the candidates' sums",
         "if (lanes < FN(FL_TILE_COLUMNS))",
         "if (lanes < 0)",
@@ -520,7 +525,7 @@ FAULTS = (
     ),
     fault(
         "contrast-symmetric",
-        "_plan_contrast.py",
+        "_plans/contrast.py",
         "the keys' half of a symmetric loss counts twice in the gradient",
         "row = _shares(scale / unit * other_share, other_sums) / 2",
         "row = _shares(scale / unit * other_share, other_sums)",
@@ -530,7 +535,7 @@ FAULTS = (
     # ---- exact sums and the state of an evaluation ----
     fault(
         "digits-rest",
-        "csrc/digits.c",
+        "csrc/digits/digits.c",
         "what three digits leave of a value is dropped",
         "  return vtop(top);\n}\n\nstatic int cut(",
         "  return 0 * vtop(top);\n}\n\nstatic int cut(",
@@ -563,7 +568,7 @@ FAULTS = (
     # ---- how arrays lie, and their types ----
     fault(
         "half-v3-ties",
-        "csrc/half.h",
+        "csrc/common/half.h",
         "bfloat16 halfway between two numbers is rounded up rather than to even, at level v3 alone",
         "_mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);",
         "_mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x8000)), 16);",
@@ -572,7 +577,7 @@ FAULTS = (
     ),
     fault(
         "reversed-input",
-        "csrc/convert.h",
+        "csrc/common/convert.h",
         "an array with a negative stride is read forwards",
         "  if (stride == (ptrdiff_t)sizeof(R) && type == FL_THIS_TYPE) {\n    memcpy(out, p,",
         "  if (stride * stride == (ptrdiff_t)(sizeof(R) * sizeof(R)) && type == FL_THIS_TYPE) {\n    memcpy(out, p,",
@@ -624,7 +629,7 @@ FAULTS = (
     # ---- plans and checks ----
     fault(
         "mean-of-weights",
-        "_plan.py",
+        "_plans/pointwise.py",
         "the weighted mean of elements divides by their number",
         "result = self._reduced(total, self.total_weight) if values is None else values",
         "result = self._reduced(total, self.x.size) if values is None else values",
@@ -632,7 +637,7 @@ FAULTS = (
     ),
     fault(
         "mean-of-nothing",
-        "_plan.py",
+        "_plans/base.py",
         "the mean of no samples is 0",
         "return total / weight if weight else math.nan",
         "return total / weight if weight else 0.0",
@@ -641,7 +646,7 @@ FAULTS = (
     ),
     fault(
         "late-domain",
-        "_plan.py",
+        "_plans/pointwise.py",
         "an element outside the domain is refused after out has been overwritten",
         "                if out is not None:\n                    self._check_domain()",
         "                if out is None:\n                    self._check_domain()",

@@ -6,7 +6,7 @@
 A line's hash covers value ("none", "sum", "mean"), gradient and Hessian, with and without sample weights, at several sizes and
 with 1 and 2 threads; shapes and layouts that the samplers do not draw (many classes, long rows, strided arrays) and the functions
 that are not losses have lines of their own. Sign and payload of a nan are not results and are not compared. Imports fastloss,
-NumPy and tests/cases.py. Lines are comparable between builds on one machine, with one version of NumPy.
+NumPy and tests/support/cases.py. Lines are comparable between builds on one machine, with one version of NumPy.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+TESTS = Path(__file__).resolve().parent.parent / "tests"
+sys.path[:0] = [str(TESTS), str(TESTS / "support")]
 
 import cases
 import numpy as np
 
 import fastloss as fl
-from fastloss import _kernels
+import fastloss._kernels as _kernels
 
 DTYPES = ("float32", "float64", "float16")
 THREADS = (1, 2)

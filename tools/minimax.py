@@ -1,4 +1,4 @@
-"""Polynomials of the vector mathematics: prints the coefficients that csrc/vecmath.h holds.
+"""Polynomials of the vector mathematics: prints the coefficients that csrc/common/vecmath.h holds.
 
 Each function is interpolated at Chebyshev nodes in 60 digits, then rounded to the kernel's type; the printed error is that of
 the rounded polynomial in exact arithmetic, relative to the function the kernel computes. Run: python tools/minimax.py
@@ -120,7 +120,7 @@ TABLE = [
     ("EXCESS_F64", excess, mp.mpf(-1), mp.mpf("1.5"), 15, np.float64, lambda p, x: p / excess(x) - 1),
     ("JENSEN_F32", jensen, mp.mpf(0), mp.mpf("0.491"), 9, np.float32, lambda p, w: p / jensen(w) - 1),
     ("JENSEN_F64", jensen, mp.mpf(0), mp.mpf("0.26"), 13, np.float64, lambda p, w: p / jensen(w) - 1),
-    ("MILLS", mills, mp.mpf(-1), mp.mpf("0.9999999"), 24, np.float64, lambda p, t: p / mills(t) - 1),  # csrc/links.h
+    ("MILLS", mills, mp.mpf(-1), mp.mpf("0.9999999"), 24, np.float64, lambda p, t: p / mills(t) - 1),  # csrc/scores/links.h
 ]  # fmt: skip
 
 

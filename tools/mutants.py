@@ -43,7 +43,7 @@ CLEAN = WORK / "clean"
 RESULTS = WORK / "results.jsonl"
 PAGE = ROOT / "CONTRIBUTING.md"
 STALL = {"quick": 300, "full": 600}  # seconds in which no test ends, after which pytest is taken to hang
-NOT_RUN = ("tests/peers", "tests/test_mutants.py")  # of other libraries' results; of the sources as they should be
+NOT_RUN = ("tests/peers", "tests/system/test_mutants.py")  # of other libraries' results; of the sources as they should be
 COPIED = ("src", "tests", "setup.py", "pyproject.toml")  # what a result depends on
 
 NO_TESTS, USAGE, INTERNAL = 5, 4, 3  # pytest's exit codes that say nothing about the fault

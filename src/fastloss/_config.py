@@ -7,7 +7,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from fastloss import _kernels
+import fastloss._kernels as _kernels
 from fastloss._threads import get_num_threads
 
 __version__ = "0.1.0"

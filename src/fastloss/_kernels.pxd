@@ -1,10 +1,10 @@
-# The C side (csrc/kernels.h) as Cython sees it, and what every kernel module shares: views, blocks, workspaces.
+# The C side (csrc/common/kernels.h) as Cython sees it, and what every kernel module shares: views, blocks, workspaces.
 # Letters: N rows (samples), C classes, P positions of a tile.
 
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
-cdef extern from "kernels.h" nogil:
+cdef extern from "common/kernels.h" nogil:
     enum:
         FL_VALUE, FL_GRAD, FL_HESS
         FL_PIECE_BYTES

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastloss._check import Refusal
-from fastloss._plan import Plan, Terms
+from fastloss._plans.base import Plan, Terms
 
 P = ParamSpec("P")
 Array = npt.NDArray[Any]
@@ -254,7 +254,9 @@ class Loss(Generic[P]):
     @property
     def reference(self) -> Callable[..., tuple[Array, Array]]:
         """The textbook definition in NumPy float64: (values, weights) per sample."""
-        function: Callable[..., tuple[Array, Array]] = getattr(importlib.import_module("fastloss._reference"), self.name)
+        function: Callable[..., tuple[Array, Array]] = getattr(
+            importlib.import_module("fastloss._definitions.reference"), self.name
+        )
         return function
 
     def sample(
@@ -262,7 +264,7 @@ class Loss(Generic[P]):
     ) -> tuple[tuple[Array, ...], dict[str, Any]]:
         """Draw random valid arguments: `size` elements (pointwise), rows or items, from inside the loss's domain, and the options
         with which each is a value of its own."""
-        sampler = getattr(importlib.import_module("fastloss._samplers"), self._sampler)
+        sampler = getattr(importlib.import_module("fastloss._definitions.samplers"), self._sampler)
         arrays: tuple[Array, ...] = sampler(rng, dtype, size)
         return arrays, dict(self._sample_options)
 

@@ -11,14 +11,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
-from fastloss import _check
+import fastloss._check as _check
 from fastloss._check import Array, Refusal
+from fastloss._engines.rows import TRANSFORMS
+from fastloss._engines.scores import CONTRASTS
 from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
-from fastloss._plan import Plan, Pointwise, Rows, is_far
-from fastloss._plan_scores import Scores
-from fastloss._rows import TRANSFORMS
-from fastloss._scores import CONTRASTS
+from fastloss._plans.base import Plan
+from fastloss._plans.pointwise import Pointwise
+from fastloss._plans.rows import Rows
+from fastloss._plans.scores import Scores
+from fastloss._plans.weights import is_far
 
 _UNIT_TARGET = ("target", "targets in [0, 1] (from labels -1 and 1: (t + 1) / 2; of several classes: cross_entropy)", 0.0, 1.0)
 _BINARY = "for labels 0 and 1 of each logit use binary_cross_entropy_with_logits"

@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fastloss import _check
+import fastloss._check as _check
 from fastloss._check import Array
 from fastloss._kernels import SUMS
 from fastloss._loss import loss
-from fastloss._plan import Plan, Rows, Summed, is_far, sizes
+from fastloss._plans.base import Plan, sizes
+from fastloss._plans.rows import Rows
+from fastloss._plans.sums import Summed
+from fastloss._plans.weights import is_far
 
 
 @loss(

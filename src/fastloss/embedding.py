@@ -13,14 +13,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastloss import _check
+import fastloss._check as _check
 from fastloss._check import Array, named, refuse
 from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
-from fastloss._plan import Plan, Pointwise, is_far, split
-from fastloss._plan_contrast import Classes, Queries, Together, like
-from fastloss._plan_pairs import BatchTriplet, pairwise
-from fastloss._plan_vectors import Vectors, bits, rows, signs
+from fastloss._plans.base import Plan, split
+from fastloss._plans.contrast import Classes, Queries, Together, like
+from fastloss._plans.mining import BatchTriplet, pairwise
+from fastloss._plans.pointwise import Pointwise
+from fastloss._plans.vectors import Vectors, bits, rows, signs
+from fastloss._plans.weights import is_far
 
 # ---- pairs and triplets of vectors --------------------------------------------------------------------------------------
 

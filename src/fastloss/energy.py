@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from fastloss import _check
+import fastloss._check as _check
+from fastloss._engines.scores import CONTRASTS, GIBBS
 from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
-from fastloss._plan import Plan, Pointwise, is_far, split
-from fastloss._plan_scores import Scores
-from fastloss._scores import CONTRASTS, GIBBS
+from fastloss._plans.base import Plan, split
+from fastloss._plans.pointwise import Pointwise
+from fastloss._plans.scores import Scores
+from fastloss._plans.weights import is_far
 
 Kind = Literal["energy", "perceptron", "hinge", "log", "lvq2", "mce", "square_square", "square_exp", "nll", "mee"]
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fastloss import _check, _rows
+import fastloss._check as _check
+import fastloss._engines.rows as engine
 from fastloss._check import FLOAT32, FLOAT64, Array, named
 from fastloss._threads import get_num_threads
 
@@ -53,7 +54,7 @@ def logsumexp(x: Any, *, axis: int = -1) -> Array:
     wide = _check.is_wide(a.dtype, a.dtype)
     values = np.empty(a.shape[:index] + a.shape[index + 1 :], FLOAT64 if wide else FLOAT32)
     if a.size:
-        _rows.rows(_rows.KINDS["logsumexp"], a, index, wide=wide, values=values, threads=get_num_threads())
+        engine.rows(engine.KINDS["logsumexp"], a, index, wide=wide, values=values, threads=get_num_threads())
     return values
 
 
@@ -145,5 +146,5 @@ def _rowwise(kind: str, x: Any, axis: int, out: Any) -> Array:
         own = isinstance(out, np.ndarray) and out.dtype == a.dtype and a.dtype.kind in "fV"
         result = _check.result("out", out, a.shape, a.dtype if own else dtype, (a,))
     if a.size:
-        _rows.rows(_rows.KINDS[kind], a, index, wide=wide, grad=result, threads=get_num_threads())
+        engine.rows(engine.KINDS[kind], a, index, wide=wide, grad=result, threads=get_num_threads())
     return result

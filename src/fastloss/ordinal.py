@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fastloss import _check
+import fastloss._check as _check
 from fastloss._check import Array
+from fastloss._engines.scores import LINKS
 from fastloss._loss import loss
-from fastloss._plan import Plan
-from fastloss._plan_scores import CumulativeLink, Scores
-from fastloss._scores import LINKS
+from fastloss._plans.base import Plan
+from fastloss._plans.scores import CumulativeLink, Scores
 
 
 def _rows(name: str, value: Any, target: Any, axis: Any) -> tuple[Array, int, Array]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fastloss import _check
+import fastloss._check as _check
 from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
-from fastloss._plan import Plan, Pointwise, split
+from fastloss._plans.base import Plan, split
+from fastloss._plans.pointwise import Pointwise
 
 _NAMES = ("prediction", "target")
 _COUNTS = ("target", "targets >= 0", 0.0, math.inf)

@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastloss import _check
+import fastloss._check as _check
 from fastloss._loss import loss
-from fastloss._plan import Plan, is_far
-from fastloss._plan_regions import Boxes, Lovasz, Overlap, Regions, generalized, overlap, regions, with_entropy
+from fastloss._plans.base import Plan
+from fastloss._plans.regions import Boxes, Lovasz, Overlap, Regions, generalized, overlap, regions, with_entropy
+from fastloss._plans.weights import is_far
 
 
 def _regions(

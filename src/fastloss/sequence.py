@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastloss import _check
+import fastloss._check as _check
 from fastloss._check import FLOAT32, FLOAT64, Array, named
 from fastloss._loss import loss
-from fastloss._plan import Plan
-from fastloss._plan_ctc import Ctc, Sequences
+from fastloss._plans.base import Plan
+from fastloss._plans.ctc import Ctc, Sequences
 
 UNITS = ("class", "state")
 

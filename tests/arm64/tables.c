@@ -7,14 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "contrast.h"
-#include "ctc.h"
-#include "digits.h"
-#include "kernels.h"
-#include "pairs.h"
-#include "regions.h"
-#include "vectors.h"
-#include "view.h"
+#include "contrast/contrast.h"
+#include "ctc/ctc.h"
+#include "digits/digits.h"
+#include "common/kernels.h"
+#include "mining/mining.h"
+#include "regions/regions.h"
+#include "vectors/vectors.h"
+#include "common/view.h"
 
 extern const fl_table fl_table_baseline;
 extern const fl_ctc_table fl_ctc_table_baseline;

@@ -1,24 +1,24 @@
 /* Every inner loop of one CPU level. setup.py compiles this file once per level with -DFL_LEVEL=<name> and the level's flags;
  * the result is one constant table, fl_table_<level>, that dispatch.c offers to the Cython side.
  */
-#include "kernels.h"
+#include "common/kernels.h"
 
 #include <math.h>
 
-#include "half.h"
-#include "transform.h"
-#include "simd.h"
-#include "vecmath.h"
-#include "view.h"
+#include "common/half.h"
+#include "rows/transform.h"
+#include "common/simd.h"
+#include "common/vecmath.h"
+#include "common/view.h"
 
-#include "exactly.h"
-#include "links.h"
+#include "common/exactly.h"
+#include "scores/links.h"
 
 static const float fl_iota_f32[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 static const double fl_iota_f64[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 
 #define FL_BODY "real.h"
-#include "twice.h"
+#include "common/twice.h"
 
 static ptrdiff_t samples(ptrdiff_t n, int64_t *label, double *weight, int64_t classes, int has_ignore, int64_t ignore) {
   int odd = 0;

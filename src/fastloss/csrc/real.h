@@ -1,7 +1,7 @@
 /* All loops of one computation type, in reading order; the body of level.c (twice.h). */
-#include "convert.h"
-#include "pointwise.h"
-#include "sums.h"
-#include "rows.h"
-#include "tiles.h"
-#include "scores.h"
+#include "common/convert.h"
+#include "pointwise/pointwise.h"
+#include "sums/sums.h"
+#include "rows/rows.h"
+#include "rows/tiles.h"
+#include "scores/scores.h"

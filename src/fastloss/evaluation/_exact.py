@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fastloss._digits import BLOCK as CUT_BLOCK
-from fastloss._digits import DIGIT, DIGITS, HUGE, OFFSET, add_digits
-from fastloss._digits import LOWEST as LOW  # the digit that holds 2**-1074
+from fastloss._engines.digits import BLOCK as CUT_BLOCK
+from fastloss._engines.digits import DIGIT, DIGITS, HUGE, OFFSET, add_digits
+from fastloss._engines.digits import LOWEST as LOW  # the digit that holds 2**-1074
 
 # Design: every float64 is an integer times 2**-1080, and that integer has at most 66 digits in
 # base 2**32. Digit k of each of n values is cut off by rounding to the grid 2**(32 k - 24), largest
@@ -22,7 +22,7 @@ from fastloss._digits import LOWEST as LOW  # the digit that holds 2**-1074
 # of 33 bits in 53. The offset -24 puts ordinary losses (below 256) into three digits. This is
 # Neal's small superaccumulator (arXiv:1505.05571) turned sideways, from one value at a time to one
 # digit at a time, because that is what vector instructions can do. A single sum is cut in C
-# (csrc/digits.c); many sums side by side, and values from HUGE on, whose digits would overflow, here.
+# (csrc/digits/digits.c); many sums side by side, and values from HUGE on, whose digits would overflow, here.
 UNIT = DIGIT * LOW + OFFSET  # exact totals are integers times 2**UNIT
 BLOCK = 1 << 16  # values cut at a time: they stay in the cache
 MAX_BLOCK = 1 << 20  # the most whose 33-bit digits add up exactly in float64

@@ -17,10 +17,11 @@ from typing import Any, get_type_hints, overload
 import numpy as np
 import numpy.typing as npt
 
-from fastloss import _check
+import fastloss._check as _check
 from fastloss._check import FLOAT32, FLOAT64, Array, refuse
 from fastloss._loss import Loss
-from fastloss._plan import REDUCTIONS, Plan, Result, Terms, unpacked, weighed, weights_of_terms
+from fastloss._plans.base import REDUCTIONS, Plan, Result, Terms, unpacked
+from fastloss._plans.weights import weighed, weights_of_terms
 
 from . import _numeric
 

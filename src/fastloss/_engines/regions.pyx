@@ -1,0 +1,886 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Overlaps of regions: predictions and targets are multiplied and added up over the positions of an image or volume, class by
+class; losses are functions of these sums. And losses of pairs of boxes.
+
+Design:
+- An item's positions are cut in blocks, and a block is C planes of P positions with the vector along the positions: that is how
+  images lie in memory (N, C, H, W), whose planes are read in place. Class-last and other layouts go through a tile.
+- Two passes: the sums; then, their slopes known, the gradient, in which each entry is a function of its own position alone. Both
+  compute the activation again: cheaper than memory of the volume's size.
+- Integer label maps are turned into numbers block by block, where they are checked; nothing is indexed by a label.
+- Sums of a block are in double; blocks depend on the shape alone and are added in order, compensated. Counts are exact to 2^53.
+- Lovasz's extension has to sort: all errors are kept, one number for each entry, and sorted class by class.
+
+Letters: N items, C classes, P positions of a block, G groups (items, or 1 if pooled).
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.math cimport INFINITY
+from libc.stdint cimport int64_t, uint32_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+from fastloss._kernels cimport (
+    FL_F32,
+    FL_F64,
+    SPAN,
+    RunningSum,
+    Workspace,
+    add_in_order,
+    block_work,
+    fl_real_table,
+    fl_view,
+    fl_view_at,
+    interrupted,
+    isa,
+    make_view,
+    real_table,
+    run_blocks,
+    sum_of,
+)
+
+cnp.import_array()
+
+cdef extern from "regions/regions.h" nogil:
+    enum:
+        FL_TP, FL_FP, FL_FN, FL_VOLUME, FL_ENTROPY, FL_COUNTED, FL_REGION_SUMS
+        FL_REGION_SLOPES
+        FL_INDEX, FL_MASKS, FL_SOFT, FL_GIVEN
+        FL_NO_ENTROPY, FL_BINARY_ENTROPY, FL_SOFTMAX_ENTROPY
+        FL_COUNT_BYTES, FL_REGION_WORK
+        FL_IOU, FL_GIOU, FL_DIOU, FL_CIOU
+
+    ctypedef struct fl_region:
+        Py_ssize_t C
+        Py_ssize_t P
+        const char *x
+        Py_ssize_t step
+        const char *p
+        Py_ssize_t p_step
+        const void *rest
+        const void *top
+        const void *spread
+        const char *t
+        Py_ssize_t t_step
+        int target
+        int squared
+        int entropy
+        const void *slopes
+        char *grad
+        Py_ssize_t grad_step
+
+    ctypedef struct fl_lovasz:
+        Py_ssize_t n
+        void *error
+        void *from_ "from"
+        void *to
+        uint32_t *count
+        int slopes
+        int pass_ "pass"
+        Py_ssize_t counted
+        Py_ssize_t own
+        double value
+
+    ctypedef struct fl_region_real:
+        Py_ssize_t (*labels)(int, const char *, Py_ssize_t, Py_ssize_t, int64_t, int, int64_t, void *,
+                             Py_ssize_t *) noexcept nogil
+        void (*softmax)(Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, void *, void *, void *, void *) noexcept nogil
+        void (*sigmoid)(Py_ssize_t, const void *, void *, void *) noexcept nogil
+        void (*hide)(Py_ssize_t, const void *, void *) noexcept nogil
+        void (*tally)(const fl_region *, Py_ssize_t, double *) noexcept nogil
+        void (*slope)(const fl_region *, Py_ssize_t) noexcept nogil
+        void (*softmax_slopes)(const fl_region *) noexcept nogil
+        int (*softmax_sums)(const fl_region *, int, void *, double *) noexcept nogil
+        void (*softmax_grad)(const fl_region *, int, void *) noexcept nogil
+        void (*sigmoid_sums)(const fl_region *, Py_ssize_t, int, double *) noexcept nogil
+        void (*sigmoid_grad)(const fl_region *, Py_ssize_t, int) noexcept nogil
+        void (*errors)(Py_ssize_t, const void *, const void *, const void *, double, void *) noexcept nogil
+        void (*lovasz_begin)(fl_lovasz *) noexcept nogil
+        void (*lovasz_read)(fl_lovasz *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        int (*lovasz_turn)(fl_lovasz *) noexcept nogil
+        void (*lovasz_move)(fl_lovasz *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*lovasz_add)(fl_lovasz *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        int passes
+        Py_ssize_t key_bytes
+        Py_ssize_t pair_bytes
+        Py_ssize_t register_bytes
+        Py_ssize_t block
+
+    ctypedef struct fl_box_pairs:
+        Py_ssize_t P
+        const double *box
+        const double *target
+        int kind
+        double eps
+        double *value
+        double *grad
+
+    ctypedef struct fl_regions_table:
+        fl_region_real f32
+        fl_region_real f64
+        void (*boxes)(const fl_box_pairs *) noexcept nogil
+
+    const fl_regions_table *fl_regions_table_at(const char *level)
+
+TP, FP, FN, VOLUME, ENTROPY, COUNTED, SUMS = FL_TP, FL_FP, FL_FN, FL_VOLUME, FL_ENTROPY, FL_COUNTED, FL_REGION_SUMS
+SLOPES = FL_REGION_SLOPES
+TARGETS = {"index": FL_INDEX, "masks": FL_MASKS, "soft": FL_SOFT}
+BOXES = {"iou": FL_IOU, "giou": FL_GIOU, "diou": FL_DIOU, "ciou": FL_CIOU}
+
+cdef enum:
+    NO_ACTIVATION, SIGMOID, SOFTMAX
+    BLOCK_WORK = 8192  # entries of a block
+    BLOCK_POSITIONS = 4096  # positions of a block at the most
+    FUSED_CLASSES = 4096  # to the power of 8 it is still a float
+    PARTIALS = 524288  # partial sums that are kept at once
+    SORTED = 2097152  # elements that are read, moved or added until a long sort looks for Ctrl-C: about 15 ms
+    BOX_BLOCK = 512
+    CORNERS, CORNER_AND_SIZE, CENTRE_AND_SIZE
+
+ACTIVATIONS = {None: NO_ACTIVATION, "sigmoid": SIGMOID, "softmax": SOFTMAX}
+
+
+cdef const fl_regions_table *regions_table() noexcept nogil:
+    return fl_regions_table_at(isa())
+
+
+# ---- planes ---------------------------------------------------------------------------------------------------------
+
+cdef struct Plane:
+    # an array with a class axis: `rows` walks the positions at class 0, `step` leads to the next class
+    fl_view rows
+    Py_ssize_t step
+    bint given
+    bint direct  # an item's positions are contiguous numbers of the computation type
+    bint turned  # evenly spaced rows of contiguous classes
+
+
+cdef int set_plane(Plane *plane, cnp.ndarray a, int axis, Py_ssize_t positions, const fl_real_table *table) except -1:
+    """axis: -1 if there is none."""
+    cdef bint native
+    plane.given = a is not None
+    if not plane.given:
+        return 0
+    make_view(&plane.rows, a, axis)
+    plane.step = cnp.PyArray_STRIDE(a, axis) if axis >= 0 else 0
+    native = plane.rows.type == (FL_F64 if table.size == 8 else FL_F32)
+    plane.direct = (
+        native and plane.rows.stride[plane.rows.ndim - 1] == table.size
+        and plane.rows.shape[plane.rows.ndim - 1] % positions == 0
+    )
+    plane.turned = native and axis >= 0 and plane.rows.ndim == 1 and plane.step == table.size
+    return 0
+
+
+cdef const char *read_planes(
+    const fl_real_table *table, const Plane *plane, Py_ssize_t classes, Py_ssize_t start, Py_ssize_t n, Py_ssize_t P,
+    char *tile, Py_ssize_t *step,
+) noexcept nogil:
+    """Where classes x P entries are, and how far it is from class to class: in place, or copied, with zeros past n."""
+    cdef fl_view view
+    cdef Py_ssize_t c, size = table.size
+    if plane.direct and n == P:
+        step[0] = plane.step
+        return fl_view_at(&plane.rows, start)
+    step[0] = P * size
+    if plane.turned:
+        table.tile_load(classes, P, n, fl_view_at(&plane.rows, start), plane.rows.stride[0], tile)
+    else:
+        view = plane.rows
+        for c in range(classes):
+            view.data = plane.rows.data + c * plane.step
+            table.gather(&view, start, n, tile + c * P * size)
+    if n < P:
+        for c in range(classes):
+            memset(tile + (c * P + n) * size, 0, (P - n) * size)
+    return tile
+
+
+cdef void write_planes(
+    const fl_real_table *table, const Plane *plane, Py_ssize_t classes, Py_ssize_t start, Py_ssize_t n, Py_ssize_t P,
+    const char *tile,
+) noexcept nogil:
+    cdef fl_view view = plane.rows
+    cdef Py_ssize_t c
+    if plane.turned:
+        table.tile_save(classes, P, n, tile, fl_view_at(&plane.rows, start), plane.rows.stride[0])
+        return
+    for c in range(classes):
+        view.data = plane.rows.data + c * plane.step
+        table.scatter(&view, start, n, tile + c * P * table.size)
+
+
+# ---- one call -------------------------------------------------------------------------------------------------------
+
+cdef struct RegionCall:
+    const fl_real_table *table
+    const fl_region_real *loops
+    fl_region job  # the template of every block's job
+    Plane x, t, grad
+    int activation
+    Py_ssize_t items, positions, block, chunks
+    Py_ssize_t base  # first block of the span: partial results count from it
+    int64_t label_count, ignore
+    bint has_ignore, pooled
+    bint fused  # the usual case: labels, and nothing special about the sums
+    const char *slopes  # of each group and class
+    char *given  # each group's and class's slopes with respect to p; where errors go if `slopes` is NULL
+    double *sums  # per block: C x FL_REGION_SUMS
+    Py_ssize_t *bad  # per block: position and class of the first label that is out of range, or -1; whether logits are far from 0
+    double *ranges  # per block: extremes of probabilities and of soft targets
+    char *scratch
+    Py_ssize_t scratch_size
+
+cdef struct Desk:
+    # one thread's workspace, in planes of `block` numbers of the computation type
+    char *x  # C: what cannot be read in place
+    char *p  # C
+    char *t  # C
+    char *grad  # C
+    char *rest
+    char *top
+    char *spread
+    char *work
+    Py_ssize_t *hidden  # C, or 1: how many entries are
+
+cdef struct Block:
+    Py_ssize_t item, start, n, P  # first position (of all items in a row), how many there are, and with padding
+    Py_ssize_t place  # of the first position within its group
+
+
+cdef Py_ssize_t lay_desk(const RegionCall *call, char *at, Desk *desk) noexcept nogil:
+    """Cut the workspace at `at`; its size."""
+    cdef Py_ssize_t plane = call.block * call.table.size, planes = call.job.C * plane, work
+    desk.x, desk.p, desk.t, desk.grad = at, at + planes, at + 2 * planes, at + 3 * planes
+    at += (4 if call.grad.given else 3) * planes
+    desk.rest, desk.top, desk.spread, desk.work = at, at + plane, at + 2 * plane, at + 3 * plane
+    work = FL_REGION_WORK * call.loops.register_bytes * call.job.C
+    desk.hidden = <Py_ssize_t *>(desk.work + work)
+    return (4 if call.grad.given else 3) * planes + 3 * plane + work + call.job.C * sizeof(Py_ssize_t)
+
+
+cdef Block block_at(const RegionCall *call, Py_ssize_t b) noexcept nogil:
+    cdef Block block
+    cdef Py_ssize_t first = b % call.chunks * call.block, unit = call.loops.block
+    block.item = b // call.chunks
+    block.start = block.item * call.positions + first
+    block.n = min(call.block, call.positions - first)
+    block.P = (block.n + unit - 1) // unit * unit
+    block.place = block.start if call.pooled else first
+    return block
+
+
+cdef Py_ssize_t read_labels(
+    const RegionCall *call, const fl_view *view, const Block *block, char *label, Py_ssize_t *bad
+) noexcept nogil:
+    """One plane of labels, -1 where hidden; how many of the block's own are. bad: the first out of range, if there was none."""
+    cdef Py_ssize_t i = 0, run, first, hidden = 0, last = view.shape[view.ndim - 1], size = call.table.size
+    cdef char *at
+    while i < block.n:
+        run = min(block.n - i, last - (block.start + i) % last)
+        at = fl_view_at(view, block.start + i)
+        hidden += call.loops.labels(
+            view.type, at, view.stride[view.ndim - 1], run, call.label_count, call.has_ignore, call.ignore, label + i * size,
+            &first,
+        )
+        if first >= 0 and bad[0] < 0:
+            bad[0] = block.start + i + first
+        i += run
+    for i in range(block.n, block.P):
+        if size == 8:
+            (<double *>label)[i] = -1
+        else:
+            (<float *>label)[i] = -1
+    return hidden
+
+
+cdef void read_targets(
+    const RegionCall *call, const Block *block, fl_region *job, Desk *desk, Py_ssize_t *bad
+) noexcept nogil:
+    """The targets of a block."""
+    cdef fl_view view
+    cdef Py_ssize_t c, plane = block.P * call.table.size, before
+    job.t, job.t_step = desk.t, plane
+    desk.hidden[0] = 0
+    if job.target == FL_INDEX:
+        job.t_step = 0
+        desk.hidden[0] = read_labels(call, &call.t.rows, block, desk.t, bad)
+    elif job.target == FL_MASKS:
+        view = call.t.rows
+        for c in range(job.C):
+            view.data = call.t.rows.data + c * call.t.step
+            before = bad[0]
+            desk.hidden[c] = read_labels(call, &view, block, desk.t + c * plane, bad)
+            if before < 0 <= bad[0]:
+                bad[1] = c
+    elif job.target == FL_SOFT:
+        job.t = read_planes(call.table, &call.t, job.C, block.start, block.n, block.P, desk.t, &job.t_step)
+    else:
+        job.t_step = call.positions * (call.items if call.pooled else 1) * call.table.size
+        job.t = call.given + (0 if call.pooled else block.item) * job.C * job.t_step + block.place * call.table.size
+        if block.n < block.P:
+            for c in range(job.C):
+                memset(desk.t + c * plane, 0, plane)
+                memcpy(desk.t + c * plane, job.t + c * job.t_step, block.n * call.table.size)
+            job.t, job.t_step = desk.t, plane
+
+
+cdef void set_logits(const RegionCall *call, const Block *block, fl_region *job, Desk *desk) noexcept nogil:
+    job.P = block.P
+    job.x = read_planes(call.table, &call.x, job.C, block.start, block.n, block.P, desk.x, &job.step)
+
+
+cdef void set_softmax(const RegionCall *call, const Block *block, fl_region *job, Desk *desk) noexcept nogil:
+    """The probabilities of a block, where they are softmax's."""
+    cdef Py_ssize_t c, plane = block.P * call.table.size, tail = block.n * call.table.size
+    if call.activation == SOFTMAX:
+        job.p, job.p_step, job.rest, job.top, job.spread = desk.p, plane, desk.rest, desk.top, desk.spread
+        call.loops.softmax(
+            job.C, job.P, job.x, job.step, desk.p, desk.rest, desk.top if job.entropy else NULL, desk.spread
+        )
+        if block.n < block.P:
+            for c in range(job.C):
+                memset(desk.p + c * plane + tail, 0, plane - tail)
+
+
+cdef void set_class(
+    const RegionCall *call, const Block *block, fl_region *job, Desk *desk, Py_ssize_t c, Py_ssize_t hidden
+) noexcept nogil:
+    """The probabilities of one class, where they are not softmax's; 0 where hidden."""
+    cdef Py_ssize_t plane = block.P * call.table.size, tail = block.n * call.table.size
+    if call.activation == SIGMOID:
+        job.p, job.p_step, job.rest = desk.p, 0, desk.rest
+        call.loops.sigmoid(block.P, job.x + c * job.step, desk.p, desk.rest)
+        memset(desk.p + tail, 0, plane - tail)
+    elif call.activation == NO_ACTIVATION:
+        job.p, job.p_step, job.rest = job.x, job.step, NULL
+        if hidden:
+            memcpy(desk.p, job.x + c * job.step, plane)
+            job.p, job.p_step = desk.p, 0
+    if hidden:
+        call.loops.hide(block.P, job.t + c * job.t_step, <void *>(job.p + c * job.p_step))
+
+
+cdef void widen(const fl_real_table *table, const char *x, Py_ssize_t n, double *low, double *high) noexcept nogil:
+    cdef double least = INFINITY, most = -INFINITY
+    table.extremes(n, x, &least, &most)
+    low[0], high[0] = min(low[0], least), max(high[0], most)
+
+
+cdef void sums_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef const RegionCall *call = <const RegionCall *>call_
+    cdef Block block = block_at(call, call.base + b)
+    cdef fl_region job = call.job
+    cdef Desk desk
+    cdef Py_ssize_t c, here
+    cdef double *sums = call.sums + b * job.C * FL_REGION_SUMS
+    cdef double *ranges = call.ranges + 4 * b
+    cdef bint fused = call.fused
+    lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
+    ranges[0] = ranges[2] = INFINITY
+    ranges[1] = ranges[3] = -INFINITY
+    read_targets(call, &block, &job, &desk, &call.bad[3 * b])
+    set_logits(call, &block, &job, &desk)
+    if fused and call.activation == SOFTMAX:
+        fused = call.loops.softmax_sums(&job, desk.hidden[0] > 0 or block.n < block.P, desk.work, sums)
+        call.bad[3 * b + 2] = not fused
+    if not fused:
+        memset(sums, 0, job.C * FL_REGION_SUMS * sizeof(double))
+        set_softmax(call, &block, &job, &desk)
+    for c in range(job.C):
+        here = desk.hidden[c if job.target == FL_MASKS else 0]
+        if not fused:
+            set_class(call, &block, &job, &desk, c, here)
+            call.loops.tally(&job, c, sums + c * FL_REGION_SUMS)
+        elif call.activation == SIGMOID:
+            call.loops.sigmoid_sums(&job, c, here > 0 or block.n < block.P, sums + c * FL_REGION_SUMS)
+        sums[c * FL_REGION_SUMS + FL_COUNTED] = <double>(block.n - here)
+        if call.activation == NO_ACTIVATION:
+            widen(call.table, job.p + c * job.p_step, block.n, &ranges[0], &ranges[1])
+        if job.target == FL_SOFT:
+            widen(call.table, job.t + c * job.t_step, block.n, &ranges[2], &ranges[3])
+
+
+cdef void slopes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef const RegionCall *call = <const RegionCall *>call_
+    cdef Block block = block_at(call, call.base + b)
+    cdef fl_region job = call.job
+    cdef Desk desk
+    cdef Py_ssize_t c, here
+    cdef Py_ssize_t bad[2]
+    cdef bint direct = call.grad.direct and block.n == block.P
+    lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
+    bad[0] = -1
+    job.slopes = call.slopes + (0 if call.pooled else block.item) * job.C * FL_REGION_SLOPES * call.table.size
+    job.grad, job.grad_step = desk.grad, block.P * call.table.size
+    if direct:
+        job.grad, job.grad_step = fl_view_at(&call.grad.rows, block.start), call.grad.step
+    read_targets(call, &block, &job, &desk, bad)
+    set_logits(call, &block, &job, &desk)
+    if call.fused and call.activation == SOFTMAX:
+        call.loops.softmax_grad(&job, desk.hidden[0] > 0 or block.n < block.P, desk.work)
+    elif call.fused:
+        for c in range(job.C):
+            here = desk.hidden[c if job.target == FL_MASKS else 0]
+            call.loops.sigmoid_grad(&job, c, here > 0 or block.n < block.P)
+    else:
+        set_softmax(call, &block, &job, &desk)
+        for c in range(job.C):
+            here = desk.hidden[c if job.target == FL_MASKS else 0]
+            set_class(call, &block, &job, &desk, c, here)
+            if call.activation != SOFTMAX:
+                call.loops.slope(&job, c)
+        if call.activation == SOFTMAX:
+            call.loops.softmax_slopes(&job)
+    if not direct:
+        write_planes(call.table, &call.grad, job.C, block.start, block.n, block.P, desk.grad)
+
+
+cdef void errors_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    """|t - p| of every entry, for Lovasz's extension."""
+    cdef const RegionCall *call = <const RegionCall *>call_
+    cdef Block block = block_at(call, call.base + b)
+    cdef fl_region job = call.job
+    cdef Desk desk
+    cdef Py_ssize_t c, here, size = call.table.size
+    cdef Py_ssize_t n = call.positions * (call.items if call.pooled else 1)
+    cdef double *ranges = call.ranges + 4 * b
+    cdef char *error
+    cdef char *to
+    lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
+    ranges[0] = ranges[2] = INFINITY
+    ranges[1] = ranges[3] = -INFINITY
+    read_targets(call, &block, &job, &desk, &call.bad[3 * b])
+    set_logits(call, &block, &job, &desk)
+    set_softmax(call, &block, &job, &desk)
+    for c in range(job.C):
+        here = desk.hidden[c if job.target == FL_MASKS else 0]
+        set_class(call, &block, &job, &desk, c, here)
+        if call.activation == NO_ACTIVATION:
+            widen(call.table, job.p + c * job.p_step, block.n, &ranges[0], &ranges[1])
+        error = call.given + (((0 if call.pooled else block.item) * job.C + c) * n + block.place) * size
+        to = error if block.n == block.P else desk.top
+        call.loops.errors(
+            block.P, job.p + c * job.p_step, job.rest, job.t + c * job.t_step,
+            <double>c if job.target == FL_INDEX else 1.0, to,
+        )
+        if to != error:
+            memcpy(error, to, block.n * size)
+
+
+cdef int set_call(
+    RegionCall *call, cnp.ndarray x, int axis, cnp.ndarray target, int kind, activation, bint squared, int entropy, bint pooled,
+    ignore_index, bint wide, cnp.ndarray grad,
+) except -1:
+    cdef int items = 0 if axis != 0 else 1
+    cdef Py_ssize_t unit
+    call.table = real_table(wide)
+    call.loops = &regions_table().f64 if wide else &regions_table().f32
+    call.job.C = cnp.PyArray_DIM(x, axis) if axis >= 0 else 1
+    call.items = cnp.PyArray_DIM(x, items)
+    call.positions = cnp.PyArray_SIZE(x) // (call.job.C * call.items)
+    set_plane(&call.x, x, axis, call.positions, call.table)
+    set_plane(&call.grad, grad, axis, call.positions, call.table)
+    set_plane(&call.t, target, axis if kind != FL_INDEX else -1, call.positions, call.table)
+    call.job.target, call.job.squared, call.job.entropy = kind, squared, entropy
+    call.activation = ACTIVATIONS[activation]
+    call.has_ignore = ignore_index is not None
+    call.ignore = ignore_index if call.has_ignore else 0
+    call.label_count = call.job.C if kind == FL_INDEX and axis >= 0 else 2
+    call.pooled = pooled
+    call.fused = (
+        (kind == FL_INDEX and call.activation == SOFTMAX and call.job.C <= FUSED_CLASSES)
+        or (kind != FL_SOFT and call.activation == SIGMOID)
+    ) and not squared
+    unit = call.loops.block
+    call.block = max(unit, min(<Py_ssize_t>BLOCK_POSITIONS, BLOCK_WORK // call.job.C) // unit * unit)
+    call.block = min(call.block, (call.positions + unit - 1) // unit * unit)
+    call.chunks = (call.positions + call.block - 1) // call.block
+    call.base = 0
+    call.given, call.slopes = NULL, NULL
+    return 0
+
+
+cdef class Findings:
+    """What the blocks of a call have found beside their sums."""
+    cdef Py_ssize_t position, of_class
+    cdef bint far
+    cdef double p_low, p_high, t_low, t_high
+
+    def __cinit__(self):
+        self.position = self.of_class = -1
+        self.far = False
+        self.p_low = self.t_low = INFINITY
+        self.p_high = self.t_high = -INFINITY
+
+    cdef void look(self, const RegionCall *call, Py_ssize_t b) noexcept:
+        if self.position < 0:
+            self.position, self.of_class = call.bad[3 * b], call.bad[3 * b + 1]
+        self.far = self.far or call.bad[3 * b + 2]
+        self.p_low, self.p_high = min(self.p_low, call.ranges[4 * b]), max(self.p_high, call.ranges[4 * b + 1])
+        self.t_low, self.t_high = min(self.t_low, call.ranges[4 * b + 2]), max(self.t_high, call.ranges[4 * b + 3])
+
+    cdef tuple told(self):
+        return self.position, self.of_class, self.p_low, self.p_high, self.t_low, self.t_high
+
+
+cdef Findings run_spans(block_work work, RegionCall *call, RunningSum *totals, int threads):
+    """Run all blocks, a span at a time; add what they leave to `totals` (group, class, sum) in block order."""
+    cdef Desk desk
+    cdef Findings findings = Findings()
+    cdef Py_ssize_t C = call.job.C, blocks = call.items * call.chunks, each = C * FL_REGION_SUMS if totals != NULL else 0
+    cdef Py_ssize_t kept, b, k, n
+    cdef Workspace workspace
+    cdef RunningSum *group
+    threads = <int>max(1, min(threads, blocks))
+    workspace = Workspace(lay_desk(call, NULL, &desk), threads)
+    call.scratch, call.scratch_size = workspace.base(), workspace.size
+    kept = min(blocks, max(<Py_ssize_t>threads, min(<Py_ssize_t>SPAN, PARTIALS // max(each, <Py_ssize_t>1))))
+    cdef double *partials = <double *>malloc(kept * (each + 7) * sizeof(double))
+    if partials == NULL:
+        raise MemoryError()
+    call.ranges, call.bad, call.sums = partials, <Py_ssize_t *>(partials + 4 * kept), partials + 7 * kept
+    try:
+        while call.base < blocks:
+            n = min(kept, blocks - call.base)
+            for b in range(n):
+                call.bad[3 * b] = call.bad[3 * b + 1] = -1
+                call.bad[3 * b + 2] = False
+                call.ranges[4 * b] = call.ranges[4 * b + 2] = INFINITY
+                call.ranges[4 * b + 1] = call.ranges[4 * b + 3] = -INFINITY
+            run_blocks(work, call, n, 200.0 + 0.7 * call.block * C, threads)
+            for b in range(n):
+                findings.look(call, b)
+                if totals != NULL:
+                    group = totals + (0 if call.pooled else (call.base + b) // call.chunks) * each
+                    for k in range(each):
+                        add_in_order(&group[k], &call.sums[b * each + k], 1)
+            call.base += n
+        return findings
+    finally:
+        free(partials)
+
+
+def sums(
+    cnp.ndarray x, int axis, cnp.ndarray target, int kind, activation, *, bint squared=False, bint entropy=False,
+    bint by_class=False, bint pooled=False, ignore_index=None, bint wide=False, int threads=1,
+):
+    """What predictions and targets add up to, for each group (item, or all if pooled) and class.
+
+    x: not empty; `axis` that of the classes, or -1; items along the first of the other axes, positions along the rest.
+    target: labels in x's shape without the axis (`kind` FL_INDEX), or in x's shape masks of integers 0 and 1 (FL_MASKS) or
+    probabilities (FL_SOFT). entropy: cross-entropy too; softmax's of each label's positions if `by_class`, else only their
+    sum is meant. `wide`: through float64.
+
+    Returns (float64 array of shape (groups, classes, SUMS); what `slopes` wants as `plain`; then position (in C order) and
+    class of the first label that is out of range, or -1; the extremes of the probabilities where there is no activation, and
+    of soft targets).
+    """
+    cdef RegionCall call
+    cdef Py_ssize_t k, groups, entries
+    cdef RunningSum *totals
+    cdef Findings findings
+    cdef double *out
+    set_call(
+        &call, x, axis, target, kind, activation, squared,
+        (FL_SOFTMAX_ENTROPY if activation == "softmax" else FL_BINARY_ENTROPY) if entropy else FL_NO_ENTROPY, pooled,
+        ignore_index, wide, None,
+    )
+    call.fused = call.fused and not (by_class and call.activation == SOFTMAX)
+    groups = 1 if pooled else call.items
+    entries = groups * call.job.C * FL_REGION_SUMS
+    result = np.empty((groups, call.job.C, FL_REGION_SUMS))
+    out = <double *>cnp.PyArray_DATA(result)
+    totals = <RunningSum *>calloc(entries, sizeof(RunningSum))
+    if totals == NULL:
+        raise MemoryError()
+    try:
+        findings = run_spans(sums_block, &call, totals, threads)
+        for k in range(entries):
+            out[k] = sum_of(&totals[k])
+    finally:
+        free(totals)
+    return result, findings.far, *findings.told()
+
+
+def slopes(
+    cnp.ndarray x, int axis, cnp.ndarray target, int kind, activation, cnp.ndarray coefficients, cnp.ndarray grad, *,
+    bint plain=False, bint squared=False, bint entropy=False, bint pooled=False, ignore_index=None, bint wide=False,
+    cnp.ndarray given=None, int threads=1,
+):
+    """Write the gradient: coefficients, of shape (groups, classes, SLOPES) and the computation type, contiguous, are the
+    loss's slopes with respect to the sums; plain: what `sums` said of these logits. Or `given`, as `lovasz` returns it:
+    slopes with respect to each p, which the first coefficient multiplies.
+    """
+    cdef RegionCall call
+    set_call(
+        &call, x, axis, target, kind, activation, squared,
+        (FL_SOFTMAX_ENTROPY if activation == "softmax" else FL_BINARY_ENTROPY) if entropy else FL_NO_ENTROPY, pooled,
+        ignore_index, wide, grad,
+    )
+    call.slopes = <const char *>cnp.PyArray_DATA(coefficients)
+    call.fused = call.fused and not plain
+    if given is not None:
+        call.job.target, call.fused = FL_GIVEN, False
+        call.given = <char *>cnp.PyArray_DATA(given)
+    run_slopes(&call, threads)
+
+
+cdef int run_slopes(RegionCall *call, int threads) except -1:
+    cdef Desk desk
+    cdef Py_ssize_t blocks = call.items * call.chunks
+    cdef Workspace workspace
+    threads = <int>max(1, min(threads, blocks))
+    workspace = Workspace(lay_desk(call, NULL, &desk), threads)
+    call.scratch, call.scratch_size = workspace.base(), workspace.size
+    return run_blocks(slopes_block, call, blocks, 200.0 + call.block * call.job.C, threads)
+
+
+# ---- Lovasz's extension ---------------------------------------------------------------------------------------------
+
+cdef struct SortCall:
+    const fl_region_real *loops
+    Py_ssize_t n, step  # positions of a group; bytes of one class's errors
+    bint slopes, only_present, stop
+    char *errors
+    double *results  # per group and class: value, volume, how many positions count
+    char *scratch
+    Py_ssize_t scratch_size, element  # element: bytes of what is sorted
+
+
+ctypedef void (*sort_step)(fl_lovasz *, Py_ssize_t, Py_ssize_t) noexcept nogil
+
+
+cdef bint in_stretches(SortCall *call, fl_lovasz *job, sort_step work, Py_ssize_t n, int thread) noexcept nogil:
+    """Do the work on n elements; whether it was finished."""
+    cdef Py_ssize_t start = 0
+    while start < n:
+        if start and interrupted(&call.stop, thread):
+            return False
+        work(job, start, min(<Py_ssize_t>SORTED, n - start))
+        start += SORTED
+    return True
+
+
+cdef bint sort_digits(SortCall *call, fl_lovasz *job, int thread) noexcept nogil:
+    """From the least significant one on; whether it was finished."""
+    cdef int k
+    cdef void *moved
+    for k in range(call.loops.passes):
+        job.pass_ = k
+        if call.loops.lovasz_turn(job):
+            if not in_stretches(call, job, call.loops.lovasz_move, job.counted, thread):
+                return False
+            moved = job.to
+            job.to, job.from_ = job.from_, moved
+    return True
+
+
+cdef void sort_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    """One class of one group."""
+    cdef SortCall *call = <SortCall *>call_
+    cdef char *scratch = call.scratch + thread * call.scratch_size
+    cdef double *result = call.results + 3 * b
+    cdef fl_lovasz job
+    job.n, job.error, job.slopes = call.n, call.errors + b * call.step, call.slopes
+    job.count, job.from_ = <uint32_t *>scratch, scratch + FL_COUNT_BYTES
+    job.to = scratch + FL_COUNT_BYTES + call.n * call.element
+    call.loops.lovasz_begin(&job)
+    if not in_stretches(call, &job, call.loops.lovasz_read, call.n, thread):
+        return
+    result[1], result[2] = <double>job.own, <double>job.counted
+    if call.only_present and job.own == 0:
+        memset(job.error, 0, call.step if call.slopes else 0)
+    elif sort_digits(call, &job, thread) and in_stretches(call, &job, call.loops.lovasz_add, job.counted, thread):
+        result[0] = job.value
+
+
+def lovasz(
+    cnp.ndarray x, int axis, cnp.ndarray target, int kind, activation, *, bint pooled=False, ignore_index=None,
+    bint only_present=False, bint with_slopes=False, bint wide=False, int threads=1,
+):
+    """The Jaccard loss's extension for each group and class; arguments as for `sums`, labels or masks only.
+
+    Returns (float64 array of shape (groups, classes, 3): value, positions that belong to the class, positions that count; slopes
+    with respect to each p, (groups, classes, positions), or None; then what `sums` returns after its sums).
+    """
+    cdef RegionCall call
+    cdef SortCall sort
+    cdef Findings findings
+    cdef Workspace workspace
+    cdef Py_ssize_t groups, most
+    set_call(&call, x, axis, target, kind, activation, False, FL_NO_ENTROPY, pooled, ignore_index, wide, None)
+    call.fused = False
+    groups = 1 if pooled else call.items
+    sort.n = call.positions * (call.items if pooled else 1)
+    errors = np.empty((groups, call.job.C, sort.n), np.float64 if wide else np.float32)
+    results = np.zeros((groups, call.job.C, 3))
+    call.given = <char *>cnp.PyArray_DATA(errors)
+    findings = run_spans(errors_block, &call, NULL, threads)
+    if findings.position < 0:
+        sort.loops, sort.errors, sort.results = call.loops, call.given, <double *>cnp.PyArray_DATA(results)
+        sort.step, sort.slopes, sort.only_present, sort.stop = sort.n * call.table.size, with_slopes, only_present, False
+        sort.element = call.loops.pair_bytes if with_slopes else call.loops.key_bytes
+        most = groups * call.job.C
+        threads = <int>max(1, min(threads, most))
+        workspace = Workspace(FL_COUNT_BYTES + 2 * sort.n * sort.element, threads)
+        sort.scratch, sort.scratch_size = workspace.base(), workspace.size
+        run_blocks(sort_block, &sort, most, 1000.0 + 10.0 * sort.n, threads)
+    return results, errors if with_slopes else None, *findings.told()
+
+
+# ---- pairs of boxes -------------------------------------------------------------------------------------------------
+
+FORMATS = {"xyxy": CORNERS, "xywh": CORNER_AND_SIZE, "cxcywh": CENTRE_AND_SIZE}
+
+cdef struct BoxCall:
+    fl_box_pairs job
+    int form
+    bint strict
+    fl_view box, target, weight, grad
+    Py_ssize_t box_step, target_step, grad_step  # from one coordinate to the next
+    bint has_weight, has_grad, wide_values
+    const fl_real_table *table  # of the gradient
+    Py_ssize_t n
+    Py_ssize_t base
+    double scale
+    char *values
+    double *sums
+    Py_ssize_t *bad  # per block: the first box without area, as 2 x position + (1 if it is the target's); or -1
+    char *scratch
+    Py_ssize_t scratch_size
+
+
+cdef void read_boxes(
+    const BoxCall *call, const fl_view *view, Py_ssize_t step, Py_ssize_t start, Py_ssize_t n, Py_ssize_t which, double *at,
+    Py_ssize_t *bad,
+) noexcept nogil:
+    """Coordinates of the corners, a plane each."""
+    cdef fl_view coordinate = view[0]
+    cdef Py_ssize_t i, k
+    cdef double *low
+    cdef double *high
+    for k in range(4):
+        coordinate.data = view.data + k * step
+        real_table(True).gather(&coordinate, start, n, at + k * n)
+    for k in range(2):
+        low, high = at + k * n, at + (k + 2) * n
+        for i in range(n):
+            if call.strict and ((high[i] <= low[i]) if call.form == CORNERS else (high[i] <= 0)):
+                if bad[0] < 0 or bad[0] > 2 * (start + i) + which:
+                    bad[0] = 2 * (start + i) + which
+            if call.form == CENTRE_AND_SIZE:
+                low[i] -= high[i] / 2
+            if call.form != CORNERS:
+                high[i] += low[i]
+
+
+cdef void turn_slopes(const BoxCall *call, double *grad, Py_ssize_t n) noexcept nogil:
+    """From slopes in the corners to those in what the caller gave."""
+    cdef Py_ssize_t i, k
+    cdef double low, high
+    for k in range(2):
+        for i in range(n):
+            low, high = grad[k * n + i], grad[(k + 2) * n + i]
+            grad[k * n + i] = low + high
+            grad[(k + 2) * n + i] = high if call.form == CORNER_AND_SIZE else (high - low) / 2
+
+
+cdef void boxes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef const BoxCall *call = <const BoxCall *>call_
+    cdef Py_ssize_t start = (call.base + b) * BOX_BLOCK, n = min(<Py_ssize_t>BOX_BLOCK, call.n - start), i, k
+    cdef double *at = <double *>(call.scratch + thread * call.scratch_size)
+    cdef double *weight = at + 13 * BOX_BLOCK
+    cdef fl_box_pairs job = call.job
+    cdef fl_view coordinate
+    cdef double total = 0, value
+    job.P, job.box, job.target, job.value = n, at, at + 4 * BOX_BLOCK, at + 12 * BOX_BLOCK
+    job.grad = at + 8 * BOX_BLOCK if call.has_grad else NULL
+    read_boxes(call, &call.box, call.box_step, start, n, 0, at, &call.bad[b])
+    read_boxes(call, &call.target, call.target_step, start, n, 1, at + 4 * BOX_BLOCK, &call.bad[b])
+    if call.has_weight:
+        real_table(True).gather(&call.weight, start, n, weight)
+    regions_table().boxes(&job)
+    for i in range(n):
+        value = job.value[i] * weight[i] if call.has_weight else job.value[i]
+        total += value
+        if call.values != NULL and call.wide_values:
+            (<double *>call.values)[start + i] = value
+        elif call.values != NULL:
+            (<float *>call.values)[start + i] = <float>value
+    call.sums[b] = total
+    if not call.has_grad:
+        return
+    if call.form != CORNERS:
+        turn_slopes(call, job.grad, n)
+    for k in range(4):
+        for i in range(n):
+            value = job.grad[k * n + i] * call.scale
+            if call.has_weight:
+                value *= weight[i]
+            if call.table.size == 8:
+                at[i] = value  # the boxes have done their duty
+            else:
+                (<float *>at)[i] = <float>value
+        coordinate = call.grad
+        coordinate.data = call.grad.data + k * call.grad_step
+        call.table.scatter(&coordinate, start, n, at)
+
+
+def boxes(
+    int kind, cnp.ndarray box, cnp.ndarray target, *, int form, double eps, cnp.ndarray weight=None, double scale=1.0,
+    cnp.ndarray values=None, cnp.ndarray grad=None, int threads=1,
+):
+    """Run one of BOXES over pairs of boxes: four numbers of one of FORMATS along the last axis; not empty. eps 0: boxes must have
+    an area. values: C-contiguous, float32 or float64.
+
+    Returns (sum of weighted losses, first pair with a box without area or -1, whether that is the target's).
+    """
+    cdef BoxCall call
+    cdef Workspace workspace
+    cdef RunningSum total = RunningSum(0, 0)
+    cdef int last = cnp.PyArray_NDIM(box) - 1
+    cdef Py_ssize_t blocks, kept, n, b, bad = -1
+    cdef double *partials
+    call.job.kind, call.job.eps, call.form, call.strict = kind, eps, form, eps == 0
+    call.n = cnp.PyArray_SIZE(box) // 4
+    make_view(&call.box, box, last)
+    make_view(&call.target, target, last)
+    call.box_step, call.target_step = cnp.PyArray_STRIDE(box, last), cnp.PyArray_STRIDE(target, last)
+    call.has_weight, call.has_grad = weight is not None, grad is not None
+    if call.has_weight:
+        make_view(&call.weight, weight)
+    call.table = real_table(True)
+    if call.has_grad:
+        make_view(&call.grad, grad, last)
+        call.grad_step = cnp.PyArray_STRIDE(grad, last)
+        call.table = real_table(call.grad.type == FL_F64)
+    call.scale = scale
+    call.values = <char *>cnp.PyArray_DATA(values) if values is not None else NULL
+    call.wide_values = values is not None and cnp.PyArray_TYPE(values) == cnp.NPY_DOUBLE
+    blocks = (call.n + BOX_BLOCK - 1) // BOX_BLOCK
+    threads = <int>max(1, min(threads, blocks))
+    workspace = Workspace(14 * BOX_BLOCK * 8, threads)
+    call.scratch, call.scratch_size = workspace.base(), workspace.size
+    kept = min(blocks, <Py_ssize_t>SPAN)
+    partials = <double *>malloc(2 * kept * sizeof(double))
+    if partials == NULL:
+        raise MemoryError()
+    call.sums, call.bad = partials, <Py_ssize_t *>(partials + kept)
+    call.base = 0
+    try:
+        while call.base < blocks:
+            n = min(kept, blocks - call.base)
+            for b in range(n):
+                call.bad[b] = -1
+            run_blocks(boxes_block, &call, n, 30.0 * BOX_BLOCK, threads)
+            add_in_order(&total, call.sums, n)
+            for b in range(n):
+                if bad < 0:
+                    bad = call.bad[b]
+            call.base += n
+        return sum_of(&total), bad // 2 if bad >= 0 else -1, bad % 2 == 1
+    finally:
+        free(partials)

@@ -1,0 +1,1037 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Softmax over a class axis: cross-entropy and its relatives, logsumexp, softmax, log-softmax, and the plain pick of NLL.
+
+Design:
+- Rows whose classes are contiguous and many are read in place, in pieces of PIECE classes that stay in the first-level cache
+  between the search for the largest and the sum. Few classes, or a class axis strided over an image, go through tiles: C x P
+  logits copied side by side, so that the vector runs over P rows at once.
+- A row's statistics are `top`, its largest logit, and `rest`, the sum over the others of e^(x - top). The loss is
+  (top - x_y) + log1p(rest), two terms >= 0: nothing cancels, so that a row won by 50 nats keeps all its digits. The gradient at
+  the label of a won row is -rest / (1 + rest) for the same reason.
+- A block of rows is finished before the next begins, so that the gradient's second reading comes from the cache.
+- Labels are read once into the workspace, checked there and used from there: nobody can change them in between.
+
+Letters: N rows (samples), C classes, P positions of a tile.
+"""
+
+cimport numpy as cnp
+from libc.math cimport INFINITY, NAN, exp, isfinite
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from fastloss._kernels cimport (
+    FL_F32,
+    FL_F64,
+    FL_FOCAL,
+    FL_GENERALIZED,
+    FL_PIECE_BYTES,
+    FL_PLAIN,
+    FL_POLY1,
+    SPAN,
+    RunningSum,
+    Workspace,
+    add_in_order,
+    block_work,
+    fl_gather_labels,
+    fl_load_one,
+    fl_merge_pieces,
+    fl_real_table,
+    fl_soft,
+    fl_tile,
+    fl_store_one,
+    fl_view,
+    fl_view_at,
+    interrupted,
+    make_view,
+    real_table,
+    run_blocks,
+    sum_of,
+)
+
+cnp.import_array()
+
+cdef enum:
+    HARD, SOFT, LOGSUMEXP, SOFTMAX, LOG_SOFTMAX, PICK, LABELS
+
+KINDS = {
+    "hard": HARD,  # cross-entropy with class indices
+    "soft": SOFT,  # cross-entropy with probabilities
+    "logsumexp": LOGSUMEXP,
+    "softmax": SOFTMAX,
+    "log_softmax": LOG_SOFTMAX,
+    "pick": PICK,  # minus the entry at the label
+    "labels": LABELS,  # nothing but the labels' check and the weights' sum
+}
+
+TRANSFORMS = {"plain": FL_PLAIN, "focal": FL_FOCAL, "poly1": FL_POLY1, "generalized": FL_GENERALIZED}  # csrc/rows/transform.h
+
+cdef enum:
+    BLOCK_WORK = 32768  # elements per block of rows
+    BLOCK_ROWS = 256  # rows per block at the most
+    LABEL_ROWS = 2048  # the same where labels alone are read
+    STRIDED_ROWS = 128  # the same for strided classes
+    STRIDED_WORK = 65536
+    TILE_WORK = 16384  # elements per tile
+    ROWS_FROM = 48  # contiguous classes from which the vector runs along the row
+    POLL_PIECES = 2048  # pieces of one row between two looks at signals: about 3 ms
+    KEEP_TO = 131072  # classes up to which a row's exponentials are kept for the gradient (they must fit the cache)
+    STRIDED_TO = 65536  # strided classes up to which tiles are used: beyond, 16 positions alone would fill the cache
+
+cdef struct Plane:
+    # an array with a class axis: `rows` walks the positions at class 0, `step` leads to the next class
+    fl_view rows
+    Py_ssize_t step
+    bint given
+    bint direct  # contiguous classes of the computation type
+    bint halves  # contiguous classes of two bytes
+    bint runs  # contiguous positions of the computation type
+
+cdef struct RowsCall:
+    const fl_real_table *table
+    int kind, size
+    Py_ssize_t n, classes, block, piece, pieces, kept_stride
+    Py_ssize_t base  # first block of the span: partial results count from it
+    bint tiled, stop
+    Plane x, t, grad, hess
+    fl_view labels, sample_weight
+    bint has_labels, has_sample_weight, has_ignore, wide_values
+    int64_t ignore
+    const double *class_weight
+    const void *class_weight_real  # the same in the computation type
+    double smoothing, scale, parameter, temperature
+    int transform  # the loss is a function of cross-entropy; `parameter` is its own
+    bint divergence, log_target  # (SOFT) less the targets' entropy; the targets are logarithms
+    char *values
+    double *weights
+    double *sums  # per block: weighted loss, weight
+    double *weight_sums
+    Py_ssize_t *bad  # per block: the first position whose label is out of range, or -1
+    double *ranges  # per block: extremes of the target probabilities
+    char *scratch
+    Py_ssize_t scratch_size
+
+cdef struct Desk:
+    # one thread's workspace, cut in arrays of `block` entries each
+    double *top
+    double *rest
+    double *log1p
+    double *unit
+    double *part
+    double *sample  # the sample's own weight
+    double *weight  # sample weight x class weight: what multiplies the loss, and (class indices) the mean's denominator
+    double *picked  # the logit at the label
+    double *factor
+    double *down
+    double *soft_loss
+    double *soft_weight
+    double *slope  # the gradient at the label
+    double *value
+    int64_t *label  # -1 where the sample is ignored
+    double *piece_top  # these four: `pieces` entries for each row of the block
+    double *piece_part
+    double *piece_unit
+    double *piece_rest
+    char *x  # a piece of logits, targets, results; or a whole tile of each
+    char *t
+    char *e
+    char *kept  # the exponentials of the whole block, `kept_stride` bytes a row
+
+
+cdef Py_ssize_t desk_size(RowsCall *call) noexcept nogil:
+    cdef Py_ssize_t bulk = call.classes * call.block if call.tiled else call.piece
+    cdef Py_ssize_t kept = call.block * call.kept_stride if keeps_exponentials(call) and not call.tiled else 0
+    return 15 * call.block * 8 + 4 * call.block * call.pieces * 8 + 3 * (bulk * call.size + 64) + kept + 2 * 64
+
+
+cdef void lay_desk(RowsCall *call, int thread, Desk *desk) noexcept nogil:
+    cdef char *at = call.scratch + thread * call.scratch_size
+    cdef Py_ssize_t row = call.block * 8, bulk
+    bulk = (call.classes * call.block if call.tiled else call.piece) * call.size
+    bulk = (bulk + 63) // 64 * 64
+    desk.x, desk.t, desk.e = at, at + bulk, at + 2 * bulk
+    at += 3 * bulk
+    desk.top, desk.rest, desk.log1p = <double *>at, <double *>(at + row), <double *>(at + 2 * row)
+    desk.unit, desk.part, desk.sample = <double *>(at + 3 * row), <double *>(at + 4 * row), <double *>(at + 5 * row)
+    desk.weight, desk.picked, desk.factor = <double *>(at + 6 * row), <double *>(at + 7 * row), <double *>(at + 8 * row)
+    desk.down, desk.soft_loss = <double *>(at + 9 * row), <double *>(at + 10 * row)
+    desk.soft_weight, desk.slope = <double *>(at + 11 * row), <double *>(at + 12 * row)
+    desk.value, desk.label = <double *>(at + 13 * row), <int64_t *>(at + 14 * row)
+    at += 15 * row
+    row = call.block * call.pieces * 8
+    desk.piece_top, desk.piece_part = <double *>at, <double *>(at + row)
+    desk.piece_unit, desk.piece_rest = <double *>(at + 2 * row), <double *>(at + 3 * row)
+    desk.kept = <char *>((<size_t>(at + 4 * row) + 63) // 64 * 64)
+
+
+# ---- samples: labels, weights, sums ---------------------------------------------------------------------------------
+
+cdef void read_samples(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, Py_ssize_t *bad) noexcept nogil:
+    """Labels, checked, and weights of samples [start, start + n). One that does not count: label -1, weight -1."""
+    cdef Py_ssize_t i, first
+    if call.has_sample_weight:
+        real_table(True).gather(&call.sample_weight, start, n, desk.sample)
+    else:
+        call.table.fill(n, 1, desk.sample)
+    memcpy(desk.weight, desk.sample, n * sizeof(double))
+    if not call.has_labels:
+        for i in range(n):
+            desk.label[i] = 0
+        return
+    fl_gather_labels(&call.labels, start, n, desk.label)
+    first = call.table.samples(n, desk.label, desk.weight, call.classes, call.has_ignore, call.ignore)
+    if first >= 0 and bad[0] < 0:
+        bad[0] = start + first
+    if call.class_weight != NULL:
+        for i in range(n):
+            if desk.label[i] >= 0:
+                desk.weight[i] *= call.class_weight[desk.label[i]]
+
+
+cdef inline bint is_spread(const RowsCall *call) noexcept nogil:
+    """Whether the target gives weight to more classes than one."""
+    return call.kind == SOFT or (call.kind == HARD and call.smoothing > 0)
+
+
+cdef double hard_part(const RowsCall *call, const Desk *desk, Py_ssize_t i) noexcept nogil:
+    """The weight that the label itself has in a smoothed target, sample weight left out."""
+    cdef double own = 1 - call.smoothing
+    return own * call.class_weight[desk.label[i]] if call.class_weight != NULL else own
+
+
+cdef double whole_weight(const RowsCall *call, const Desk *desk, Py_ssize_t i) noexcept nogil:
+    """The weight of the sample's target over all classes: what multiplies its probabilities in a derivative."""
+    if not is_spread(call):
+        return desk.weight[i]
+    return desk.sample[i] * (
+        desk.soft_weight[i] + (hard_part(call, desk, i) if call.kind == HARD and desk.label[i] >= 0 else 0)
+    )
+
+
+cdef void finish_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Losses of a block of samples from their statistics; their sum and their weights' sum."""
+    cdef Py_ssize_t i
+    call.weight_sums[b] = 0
+    if call.kind == HARD and call.smoothing == 0:
+        if call.transform == FL_PLAIN:
+            call.sums[b] = call.table.hard_values(
+                n, desk.top, desk.picked, desk.log1p, desk.weight, desk.value, &call.weight_sums[b]
+            )
+        else:
+            call.sums[b] = call.table.transformed_values(
+                n, call.transform, call.parameter, desk.top, desk.picked, desk.log1p, desk.weight, desk.value, desk.factor,
+                &call.weight_sums[b]
+            )
+    else:
+        finish_other_values(call, desk, b, n)
+    if call.values != NULL:
+        if call.wide_values:
+            memcpy(<double *>call.values + start, desk.value, n * sizeof(double))
+        else:
+            for i in range(n):
+                (<float *>call.values)[start + i] = <float>desk.value[i]
+    if call.weights != NULL:
+        memcpy(call.weights + start, desk.weight, n * sizeof(double))
+    if call.transform != FL_PLAIN and not is_spread(call):
+        for i in range(n):  # what cross-entropy's gradient is multiplied by
+            desk.weight[i] *= desk.factor[i]
+
+
+cdef void finish_other_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t n) noexcept nogil:
+    """Targets spread over the classes, and plain picks."""
+    cdef double value
+    cdef Py_ssize_t i
+    call.sums[b] = 0
+    for i in range(n):
+        if desk.label[i] < 0:
+            value = desk.weight[i] = 0
+        elif call.kind == PICK:
+            value = -desk.weight[i] * desk.picked[i]
+        elif not isfinite(desk.top[i]):
+            value = NAN  # softmax of such a row is undefined
+        elif call.transform != FL_PLAIN:
+            value = desk.sample[i] * desk.soft_loss[i]
+        else:
+            value = desk.soft_loss[i] + desk.soft_weight[i] * desk.log1p[i]
+            if call.kind == HARD:
+                value += hard_part(call, desk, i) * ((desk.top[i] - desk.picked[i]) + desk.log1p[i])
+            value *= desk.sample[i]
+        if call.kind == SOFT:
+            desk.weight[i] = desk.down[i]
+        desk.value[i] = value
+        call.sums[b] += value
+        call.weight_sums[b] += desk.weight[i]
+
+
+cdef double label_slope(RowsCall *call, Desk *desk, Py_ssize_t i, double p) noexcept nogil:
+    """d loss / d logit at the label, times scale; p is the label's probability."""
+    cdef double others = desk.rest[i] / (1 + desk.rest[i]) + (desk.top[i] - desk.top[i])  # nan for an infinite top
+    cdef bint won = desk.picked[i] == desk.top[i]
+    cdef double floor, own
+    if call.smoothing == 0:
+        return call.scale * desk.weight[i] * (-others if won else p - 1)
+    floor = call.smoothing / call.classes
+    if call.class_weight != NULL:
+        floor *= call.class_weight[desk.label[i]]
+    own = hard_part(call, desk, i)
+    if won:
+        return call.scale * desk.sample[i] * ((desk.soft_weight[i] - floor) - (desk.soft_weight[i] + own) * others)
+    return call.scale * desk.sample[i] * ((desk.soft_weight[i] + own) * p - floor - own)
+
+
+cdef void finish_logsumexp(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if call.wide_values:
+            (<double *>call.values)[start + i] = desk.top[i] + desk.log1p[i]
+        else:
+            (<float *>call.values)[start + i] = <float>(desk.top[i] + desk.log1p[i])
+
+
+# ---- contiguous rows ------------------------------------------------------------------------------------------------
+
+cdef inline char *line_at(const Plane *plane, Py_ssize_t i) noexcept nogil:
+    if plane.rows.ndim == 1:
+        return plane.rows.data + i * plane.rows.stride[0]
+    return fl_view_at(&plane.rows, i)
+
+
+cdef void pick_from_rows(const RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """The logit at each sample's label, 0 for samples that do not count."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        desk.picked[i] = 0
+        if desk.label[i] >= 0:
+            desk.picked[i] = fl_load_one(
+                line_at(&call.x, start + i) + desk.label[i] * call.x.step, call.x.rows.type
+            )
+
+
+cdef inline void describe_line(fl_view *line, const Plane *plane, char *data, Py_ssize_t n) noexcept nogil:
+    line.data, line.type, line.ndim, line.shape[0], line.stride[0] = data, plane.rows.type, 1, n, plane.step
+
+
+cdef inline const char *read_piece(
+    RowsCall *call, const Plane *plane, char *row, Py_ssize_t first, Py_ssize_t n, char *scratch
+) noexcept nogil:
+    """Classes [first, first + n) of a row in the computation type: in place, or gathered into scratch."""
+    cdef fl_view line
+    if plane.direct:
+        return row + first * call.size
+    describe_line(&line, plane, row + first * plane.step, n)
+    call.table.gather(&line, 0, n, scratch)
+    return scratch
+
+
+cdef inline char *result_piece(
+    RowsCall *call, const Plane *plane, char *row, Py_ssize_t first, char *scratch
+) noexcept nogil:
+    return row + first * call.size if plane.direct else scratch
+
+
+cdef inline void write_piece(
+    RowsCall *call, const Plane *plane, char *row, Py_ssize_t first, Py_ssize_t n, const char *result
+) noexcept nogil:
+    cdef fl_view line
+    if not plane.direct:
+        describe_line(&line, plane, row + first * plane.step, n)
+        call.table.scatter(&line, 0, n, result)
+
+
+cdef bint keeps_exponentials(const RowsCall *call) noexcept nogil:
+    """Whether the first pass leaves the exponentials in the workspace, to be rescaled instead of computed twice."""
+    return call.grad.given and call.classes <= KEEP_TO and (
+        call.kind == SOFTMAX or (call.kind == HARD and call.smoothing == 0)
+    )
+
+
+cdef inline bint give_up(RowsCall *call, int thread, Py_ssize_t piece) noexcept nogil:
+    """Between the pieces of an endless row, now and then: whether the call is to end."""
+    return piece % POLL_PIECES == POLL_PIECES - 1 and interrupted(&call.stop, thread)
+
+
+cdef inline bint walks_straight(const RowsCall *call, const Plane *plane) noexcept nogil:
+    """Whether whole rows are single pieces that can be read or written in place, a fixed stride apart."""
+    return call.pieces == 1 and plane.direct and plane.rows.ndim == 1 and call.temperature == 1
+
+
+cdef void row_statistics(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, int thread) noexcept nogil:
+    """top, rest, log1p(rest) of n rows; per piece its top and unit, and perhaps its exponentials."""
+    cdef Py_ssize_t i = 0, end, at
+    while i < n:
+        if desk.label[i] < 0:
+            for at in range(i * call.pieces, (i + 1) * call.pieces):
+                desk.piece_top[at] = desk.piece_part[at] = desk.piece_unit[at] = 0
+            i += 1
+        elif walks_straight(call, &call.x):
+            end = i + 1
+            while end < n and desk.label[end] >= 0:
+                end += 1
+            call.table.pieces(
+                end - i, call.classes, line_at(&call.x, start + i), call.x.rows.stride[0],
+                desk.kept + i * call.kept_stride if keeps_exponentials(call) else NULL, call.kept_stride,
+                &desk.piece_top[i], &desk.piece_part[i], &desk.piece_unit[i], NULL,
+            )
+            i = end
+        else:
+            if not one_row_statistics(call, desk, line_at(&call.x, start + i), i, thread):
+                return
+            i += 1
+    call.table.finish(n * call.pieces, desk.piece_part, desk.piece_unit, desk.piece_rest)
+    for i in range(n):
+        at = i * call.pieces
+        if call.pieces == 1:
+            desk.top[i], desk.rest[i], desk.unit[i] = desk.piece_top[i], desk.piece_rest[i], desk.piece_unit[i]
+        else:
+            fl_merge_pieces(call.pieces, &desk.piece_top[at], &desk.piece_rest[at], &desk.top[i], &desk.rest[i])
+    call.table.log1p(n, desk.rest, desk.log1p)
+
+
+cdef bint one_row_statistics(RowsCall *call, Desk *desk, char *row, Py_ssize_t i, int thread) noexcept nogil:
+    """The same piece by piece; False if the call is to end."""
+    cdef Py_ssize_t k, first, m, at
+    cdef char *e = NULL
+    for k in range(call.pieces):
+        if give_up(call, thread, k):
+            return False
+        first, at = k * call.piece, i * call.pieces + k
+        m = min(call.piece, call.classes - first)
+        if keeps_exponentials(call):
+            e = desk.kept + i * call.kept_stride + first * call.size
+        call.table.pieces(
+            1, m, logits_piece(call, desk, row, first, m), 0, e, 0,
+            &desk.piece_top[at], &desk.piece_part[at], &desk.piece_unit[at],
+            row + (first + m) * call.x.step if call.x.halves else NULL,
+        )
+    return True
+
+
+cdef inline const char *logits_piece(
+    RowsCall *call, Desk *desk, char *row, Py_ssize_t first, Py_ssize_t n
+) noexcept nogil:
+    """Classes [first, first + n) of a row of logits, divided by the temperature."""
+    cdef const char *x = read_piece(call, &call.x, row, first, n, desk.x)
+    cdef double reference = INFINITY  # the row's first finite logit: the difference is exact where it matters
+    cdef Py_ssize_t c = 0
+    if call.temperature == 1:
+        return x
+    while c < call.classes and not isfinite(reference):
+        reference = fl_load_one(row + c * call.x.step, call.x.rows.type)
+        c += 1
+    call.table.temper(n, x, reference if isfinite(reference) else 0, call.temperature, desk.x)
+    return desk.x
+
+
+cdef inline const char *target_piece(
+    RowsCall *call, Desk *desk, Py_ssize_t i, Py_ssize_t first, Py_ssize_t n
+) noexcept nogil:
+    """The same of the row's target probabilities."""
+    cdef const char *t = read_piece(call, &call.t, line_at(&call.t, i), first, n, desk.t)
+    if not call.log_target:
+        return t
+    call.table.exps(n, t, desk.t)
+    return desk.t
+
+
+cdef fl_soft soft_of(RowsCall *call, const char *t, Py_ssize_t first) noexcept nogil:
+    cdef fl_soft soft
+    soft.t = t
+    soft.class_weight = NULL
+    if call.class_weight_real != NULL:
+        soft.class_weight = <const char *>call.class_weight_real + first * call.size
+    soft.mix, soft.floor = 1 - call.smoothing, call.smoothing / call.classes
+    return soft
+
+
+cdef void row_soft_sums(
+    RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t start, Py_ssize_t n, int thread
+) noexcept nogil:
+    """Sums over the classes that a target spread over them needs; and (SOFT) the weight each sample has in a mean."""
+    cdef Py_ssize_t i, first, m
+    cdef fl_soft soft
+    cdef double plain, ignored
+    cdef char *row
+    cdef const char *x
+    cdef const char *t = NULL
+    for i in range(n):
+        desk.soft_loss[i] = desk.soft_weight[i] = 0
+        if desk.label[i] < 0:
+            continue
+        row, plain, first = line_at(&call.x, start + i), 0, 0
+        while first < call.classes and not give_up(call, thread, first // call.piece):
+            m = min(call.piece, call.classes - first)
+            x = logits_piece(call, desk, row, first, m)
+            if call.divergence:
+                t = read_piece(call, &call.t, line_at(&call.t, start + i), first, m, desk.t)
+                call.table.negentropy(m, t, call.log_target, &desk.soft_loss[i])
+            if call.kind == SOFT:
+                t = target_piece(call, desk, start + i, first, m)
+                if not call.log_target:
+                    call.table.extremes(m, t, &call.ranges[2 * b], &call.ranges[2 * b + 1])
+            soft = soft_of(call, t, first)
+            if call.transform == FL_PLAIN:
+                call.table.soft_sums(m, x, desk.top[i], &soft, &desk.soft_loss[i], &desk.soft_weight[i])
+            else:
+                call.table.transform_sums(
+                    m, x, desk.top[i], desk.log1p[i], &soft, call.transform, call.parameter, &desk.soft_loss[i],
+                    &desk.soft_weight[i]
+                )
+            if call.kind == SOFT and call.class_weight != NULL:
+                soft.mix, soft.floor, ignored = 1, 0, 0
+                call.table.soft_sums(m, x, desk.top[i], &soft, &ignored, &plain)
+            first += m
+        if call.kind == SOFT:
+            desk.down[i] = desk.sample[i] * (plain if call.class_weight != NULL else 1)
+        elif call.transform != FL_PLAIN:
+            add_label_transform(call, desk, i)
+
+
+cdef void add_label_transform(RowsCall *call, Desk *desk, Py_ssize_t i) noexcept nogil:
+    """The label's own share of a smoothed target; leaves its slope in desk.slope."""
+    cdef double weight = 1, ignored = 0, value, slope
+    call.table.transformed_values(
+        1, call.transform, call.parameter, &desk.top[i], &desk.picked[i], &desk.log1p[i], &weight, &value, &slope, &ignored
+    )
+    desk.soft_loss[i] += hard_part(call, desk, i) * value
+    desk.soft_weight[i] += hard_part(call, desk, i) * slope
+    desk.slope[i] = slope
+
+
+cdef double transformed_label_slope(RowsCall *call, Desk *desk, Py_ssize_t i, double p) noexcept nogil:
+    """As label_slope, for a smoothed target: soft_weight is the sum of all slopes, desk.slope the label's."""
+    cdef double floor = call.smoothing / call.classes, own, others
+    if call.class_weight != NULL:
+        floor *= call.class_weight[desk.label[i]]
+    own = (floor + hard_part(call, desk, i)) * desk.slope[i]
+    if desk.picked[i] == desk.top[i]:
+        others = desk.rest[i] / (1 + desk.rest[i])
+        return call.scale * desk.sample[i] * ((desk.soft_weight[i] - own) - desk.soft_weight[i] * others)
+    return call.scale * desk.sample[i] * (desk.soft_weight[i] * p - own)
+
+
+cdef void hard_gradients(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Gradients of n whole rows with class indices, from the exponentials kept."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        desk.value[i] = fl_load_one(
+            desk.kept + i * call.kept_stride + max(desk.label[i], 0) * call.size, FL_F64 if call.size == 8 else FL_F32
+        )
+    call.table.hard_slopes(
+        n, desk.top, desk.picked, desk.rest, desk.unit, desk.value, desk.weight, call.scale, desk.factor, desk.slope
+    )
+    call.table.hard_rows(
+        n, call.classes, desk.kept, call.kept_stride, desk.factor, desk.slope, desk.label,
+        line_at(&call.grad, start), call.grad.rows.stride[0],
+    )
+
+
+cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, int thread) noexcept nogil:
+    """Gradients, Hessians, (log-)softmax of n rows whose statistics are known."""
+    cdef Py_ssize_t i, first, m, at
+    cdef char *row
+    cdef char *grad
+    cdef char *hess
+    cdef char *out
+    cdef const char *x
+    cdef const char *t = NULL
+    cdef double weight, z, slope = 0, p
+    cdef bint spread = is_spread(call), labelled = call.kind == HARD, transformed
+    cdef bint kept = keeps_exponentials(call)
+    cdef fl_soft soft
+    for i in range(n):
+        row = line_at(&call.x, start + i)
+        grad = line_at(&call.grad, start + i) if call.grad.given else NULL
+        hess = line_at(&call.hess, start + i) if call.hess.given else NULL
+        weight, z = whole_weight(call, desk, i), 1 + desk.rest[i]
+        if labelled and desk.label[i] >= 0:
+            p = exp(desk.picked[i] - desk.top[i]) / z
+            transformed = spread and call.transform != FL_PLAIN
+            slope = transformed_label_slope(call, desk, i, p) if transformed else label_slope(call, desk, i, p)
+        first = 0
+        while first < call.classes and not give_up(call, thread, first // call.piece):
+            m = min(call.piece, call.classes - first)
+            if desk.label[i] < 0:
+                x = NULL
+            elif kept and hess == NULL:
+                x = row  # not read
+            else:
+                x = logits_piece(call, desk, row, first, m)
+            if hess != NULL:
+                out = result_piece(call, &call.hess, hess, first, desk.e)
+                if x == NULL:
+                    memset(out, 0, m * call.size)
+                else:
+                    call.table.softmax_hess(m, x, desk.top[i], desk.rest[i], call.scale * weight, out)
+                write_piece(call, &call.hess, hess, first, m, out)
+            if grad != NULL:
+                out = result_piece(call, &call.grad, grad, first, desk.e)
+                if x == NULL:
+                    memset(out, 0, m * call.size)
+                elif spread:
+                    if call.kind == SOFT:
+                        t = target_piece(call, desk, start + i, first, m)
+                    soft = soft_of(call, t, first)
+                    if call.transform == FL_PLAIN:
+                        call.table.soft_grad(
+                            m, x, desk.top[i], desk.rest[i], call.scale * weight, call.scale * desk.sample[i], &soft, out
+                        )
+                    else:
+                        call.table.transform_grad(
+                            m, x, desk.top[i], desk.log1p[i], call.scale * desk.sample[i], desk.soft_weight[i], &soft,
+                            call.transform, call.parameter, out
+                        )
+                elif call.kind == LOG_SOFTMAX:
+                    call.table.log_softmax(m, x, desk.top[i], desk.log1p[i] if isfinite(desk.top[i]) else NAN, out)
+                elif kept:
+                    at = i * call.pieces + first // call.piece
+                    call.table.rescale(
+                        m, desk.kept + i * call.kept_stride + first * call.size,
+                        call.scale * weight / z * exp(desk.piece_top[at] - desk.top[i]) * desk.piece_unit[at], out,
+                    )
+                else:
+                    call.table.softmax(m, x, desk.top[i], call.scale * weight / z, out)
+                if labelled and x != NULL and first <= desk.label[i] < first + m and isfinite(desk.top[i]):
+                    fl_store_one(
+                        out + (desk.label[i] - first) * call.size, FL_F64 if call.size == 8 else FL_F32, slope
+                    )
+                write_piece(call, &call.grad, grad, first, m, out)
+            first += m
+
+
+cdef void rows_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef RowsCall *call = <RowsCall *>call_
+    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start)
+    cdef Desk desk
+    lay_desk(call, thread, &desk)
+    read_samples(call, &desk, start, n, &call.bad[b])
+    if call.kind == HARD:
+        pick_from_rows(call, &desk, start, n)
+    row_statistics(call, &desk, start, n, thread)
+    if is_spread(call):
+        row_soft_sums(call, &desk, b, start, n, thread)
+    if call.kind == LOGSUMEXP:
+        finish_logsumexp(call, &desk, start, n)
+    elif call.kind == HARD or call.kind == SOFT:
+        finish_values(call, &desk, b, start, n)
+    if call.kind == HARD and keeps_exponentials(call) and not call.hess.given and walks_straight(call, &call.grad):
+        hard_gradients(call, &desk, start, n)
+    elif call.grad.given or call.hess.given:
+        row_results(call, &desk, start, n, thread)
+
+
+# ---- tiles ----------------------------------------------------------------------------------------------------------
+
+cdef void read_tile(
+    RowsCall *call, const Plane *plane, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes, char *tile
+) noexcept nogil:
+    cdef fl_view view
+    cdef Py_ssize_t c
+    if plane.direct and plane.rows.ndim == 1:
+        call.table.tile_load(call.classes, lanes, n, line_at(plane, start), plane.rows.stride[0], tile)
+        if n < lanes:
+            for c in range(call.classes):
+                memset(tile + (c * lanes + n) * call.size, 0, (lanes - n) * call.size)
+        return
+    view = plane.rows
+    for c in range(call.classes):
+        view.data = plane.rows.data + c * plane.step
+        call.table.gather(&view, start, n, tile)
+        if n < lanes:
+            memset(tile + n * call.size, 0, (lanes - n) * call.size)
+        tile += lanes * call.size
+
+
+cdef void write_tile(
+    RowsCall *call, const Plane *plane, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes, const char *tile
+) noexcept nogil:
+    cdef fl_view view
+    cdef Py_ssize_t c
+    if plane.direct and plane.rows.ndim == 1:
+        call.table.tile_save(call.classes, lanes, n, tile, line_at(plane, start), plane.rows.stride[0])
+        return
+    view = plane.rows
+    for c in range(call.classes):
+        view.data = plane.rows.data + c * plane.step
+        call.table.scatter(&view, start, n, tile)
+        tile += lanes * call.size
+
+
+cdef char *run_at(const RowsCall *call, const Plane *plane, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Where n positions from `start` on are straight runs of whole registers, one for each class, of the computation type; or
+    NULL."""
+    cdef Py_ssize_t last = plane.rows.ndim - 1
+    if (
+        not plane.runs or n % call.table.lanes
+        or (last > 0 and start % plane.rows.shape[last] + n > plane.rows.shape[last])
+    ):
+        return NULL
+    return line_at(plane, start)
+
+
+cdef void pick_from_tile(
+    const RowsCall *call, const Desk *desk, const char *tile, Py_ssize_t n, Py_ssize_t step, double *out
+) noexcept nogil:
+    """The entry at each sample's label; the tile's classes are `step` elements apart."""
+    cdef Py_ssize_t i
+    if call.size == 8:
+        for i in range(n):
+            out[i] = (<const double *>tile)[max(desk.label[i], 0) * step + i]
+    else:
+        for i in range(n):
+            out[i] = (<const float *>tile)[max(desk.label[i], 0) * step + i]
+
+
+cdef inline void set_tile_entry(const RowsCall *call, char *tile, Py_ssize_t i, double value) noexcept nogil:
+    if call.size == 8:
+        (<double *>tile)[i] = value
+    else:
+        (<float *>tile)[i] = <float>value
+
+
+cdef void tile_soft_sums(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+    cdef fl_soft soft = soft_of(call, desk.t if call.kind == SOFT else NULL, 0)
+    cdef Py_ssize_t i, c
+    if call.log_target:
+        call.table.fill(lanes, 0, desk.part)
+        call.table.tile_negentropy(call.classes, lanes, desk.t, True, desk.part)
+        call.table.exps(call.classes * lanes, desk.t, desk.t)
+    elif call.divergence:
+        call.table.fill(lanes, 0, desk.part)
+        call.table.tile_negentropy(call.classes, lanes, desk.t, False, desk.part)
+    call.table.tile_soft_sums(call.classes, lanes, desk.x, desk.top, &soft, desk.soft_loss, desk.soft_weight)
+    if call.kind != SOFT:
+        return
+    if call.divergence:
+        for i in range(n):
+            desk.soft_loss[i] += desk.part[i]
+    for c in range(0 if call.log_target else call.classes):
+        call.table.extremes(n, desk.t + c * lanes * call.size, &call.ranges[2 * b], &call.ranges[2 * b + 1])
+    if call.class_weight == NULL:
+        for i in range(n):
+            desk.down[i] = desk.sample[i]
+        return
+    soft.mix, soft.floor = 1, 0
+    call.table.tile_soft_sums(call.classes, lanes, desk.x, desk.top, &soft, desk.part, desk.down)
+    for i in range(n):
+        desk.down[i] *= desk.sample[i]
+
+
+cdef void tile_hessian(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+    """From the exponentials in desk.e and the logits in desk.x; the exponentials are used up."""
+    cdef Py_ssize_t i
+    for i in range(n, lanes):  # positions that are not there
+        desk.factor[i] = 0
+    call.table.tile_hess(call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit, desk.factor)
+    for i in range(n):
+        if desk.label[i] < 0:
+            blank_position(call, desk.e, i, lanes)
+    write_tile(call, &call.hess, start, n, lanes, desk.e)
+
+
+cdef void blank_position(RowsCall *call, char *tile, Py_ssize_t i, Py_ssize_t step) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(call.classes):
+        set_tile_entry(call, tile, c * step + i, 0)
+
+
+cdef void tile_gradient(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+    """From the exponentials in desk.e, which are used up."""
+    cdef Py_ssize_t i, step = call.grad.step // call.size
+    cdef bint labelled = call.kind == HARD
+    cdef char *out = run_at(call, &call.grad, start, n)
+    if labelled:
+        pick_from_tile(call, desk, desk.e, n, lanes, desk.value)
+    for i in range(n, lanes):  # positions that are not there
+        desk.factor[i] = desk.down[i] = 0
+    if labelled and call.smoothing == 0:
+        call.table.hard_slopes(
+            n, desk.top, desk.picked, desk.rest, desk.unit, desk.value, desk.weight, call.scale, desk.factor, desk.slope
+        )
+        if out == NULL:
+            out, step = desk.e, lanes
+        call.table.tile_scale(call.classes, lanes, desk.e, desk.factor, out, step)
+    else:
+        out, step = desk.e, lanes
+        spread_gradient(call, desk, n, lanes)
+    if labelled:
+        for i in range(n):
+            if desk.label[i] < 0:
+                blank_position(call, out, i, step)
+            else:
+                set_tile_entry(call, out, desk.label[i] * step + i, desk.slope[i])
+    if out == desk.e:
+        write_tile(call, &call.grad, start, n, lanes, desk.e)
+
+
+cdef void spread_gradient(RowsCall *call, Desk *desk, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+    """Softmax itself, and targets that are spread over the classes; desk.value holds the exponentials at the labels."""
+    cdef Py_ssize_t i
+    cdef fl_soft soft
+    sample_factors(call, desk, n)
+    for i in range(n):
+        if call.kind == HARD and desk.label[i] >= 0:
+            desk.slope[i] = label_slope(
+                call, desk, i, desk.value[i] * (desk.unit[i] * call.table.unbias) / (1 + desk.rest[i])
+            )
+        if call.kind == SOFTMAX:
+            desk.factor[i] *= desk.unit[i] / (1 + desk.rest[i])
+        desk.down[i] = call.scale * desk.sample[i]
+    if call.kind == SOFTMAX:
+        call.table.tile_scale(call.classes, lanes, desk.e, desk.factor, desk.e, lanes)
+    else:
+        soft = soft_of(call, desk.t if call.kind == SOFT else NULL, 0)
+        call.table.tile_soft_grad(
+            call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit, desk.factor, desk.down, &soft
+        )
+
+
+cdef void lay_tile(RowsCall *call, Desk *desk, fl_tile *tile, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Logits in place, where they are runs and nothing but their statistics is asked for; otherwise in desk.x."""
+    cdef char *there = NULL
+    cdef bint plain = call.kind == LOGSUMEXP or call.kind == SOFTMAX or (call.kind == HARD and call.smoothing == 0)
+    if plain and not call.hess.given and call.temperature == 1:
+        there = run_at(call, &call.x, start, n)
+    tile.C, tile.P, tile.room = call.classes, (n + call.table.lanes - 1) // call.table.lanes * call.table.lanes, NULL
+    if not call.grad.given and not call.hess.given:
+        desk.e = NULL
+    elif plain and not call.hess.given:
+        desk.e = desk.x  # the logits are not needed any more
+    tile.e = desk.e
+    if there != NULL:
+        tile.x, tile.x_step, tile.room = there, call.x.step // call.size, desk.x
+        return
+    read_tile(call, &call.x, start, n, tile.P, desk.x)
+    if call.temperature != 1:
+        call.table.tile_temper(call.classes, tile.P, desk.x, call.temperature)
+    tile.x, tile.x_step = desk.x, tile.P
+    # where the next tile probably lies: on along the positions, and (contiguous classes) without a gap between its runs
+    tile.next = line_at(&call.x, start) + n * call.x.rows.stride[call.x.rows.ndim - 1]
+    tile.next_step = tile.P * call.size if call.x.direct else call.x.step
+
+
+cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef RowsCall *call = <RowsCall *>call_
+    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i, lanes
+    cdef Desk desk
+    cdef fl_tile tile
+    lay_desk(call, thread, &desk)
+    lay_tile(call, &desk, &tile, start, n)
+    lanes = tile.P
+    read_samples(call, &desk, start, n, &call.bad[b])
+    if call.kind == HARD and tile.room == NULL:  # before e, which may be x, is written
+        pick_from_tile(call, &desk, <const char *>tile.x, n, tile.x_step, desk.picked)
+    call.table.tile_stats(&tile, desk.top, desk.rest, desk.unit)
+    if call.kind == HARD and tile.room != NULL:  # after the runs were read in order
+        pick_from_tile(call, &desk, <const char *>tile.x, n, tile.x_step, desk.picked)
+    call.table.log1p(n, desk.rest, desk.log1p)
+    if call.kind == SOFT:
+        read_tile(call, &call.t, start, n, lanes, desk.t)
+    if is_spread(call):
+        tile_soft_sums(call, &desk, b, n, lanes)
+    if call.kind == LOGSUMEXP:
+        finish_logsumexp(call, &desk, start, n)
+        return
+    if call.kind == LOG_SOFTMAX:
+        for i in range(n):
+            if not isfinite(desk.top[i]):
+                desk.log1p[i] = NAN
+        call.table.tile_log_softmax(call.classes, lanes, desk.x, desk.top, desk.log1p)
+        write_tile(call, &call.grad, start, n, lanes, desk.x)
+        return
+    if call.kind == HARD or call.kind == SOFT:
+        finish_values(call, &desk, b, start, n)
+    if call.hess.given:
+        sample_factors(call, &desk, n)
+        tile_hessian(call, &desk, start, n, lanes)
+        if call.grad.given:  # the exponentials are used up
+            call.table.tile_stats(&tile, desk.top, desk.rest, desk.unit)
+    if call.grad.given:
+        tile_gradient(call, &desk, start, n, lanes)
+
+
+cdef void sample_factors(RowsCall *call, Desk *desk, Py_ssize_t n) noexcept nogil:
+    """factor = scale x the whole weight of the sample's target."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        desk.factor[i] = call.scale * whole_weight(call, desk, i)
+
+
+# ---- labels alone: negative log-likelihood, and the weights a mean divides by ---------------------------------------
+
+cdef void labels_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef RowsCall *call = <RowsCall *>call_
+    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i
+    cdef double total = 0
+    cdef int bad = 0
+    cdef Desk desk
+    lay_desk(call, thread, &desk)
+    if not call.has_sample_weight and call.class_weight == NULL:
+        fl_gather_labels(&call.labels, start, n, desk.label)
+        call.weight_sums[b] = n - call.table.census(
+            n, desk.label, call.classes, call.has_ignore, call.ignore, &bad
+        )
+        if not bad:
+            return
+    read_samples(call, &desk, start, n, &call.bad[b])
+    for i in range(n):
+        total += max(desk.weight[i], 0.0)
+    call.weight_sums[b] = total
+
+
+cdef void pick_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef RowsCall *call = <RowsCall *>call_
+    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i, first, m
+    cdef Desk desk
+    cdef char *out
+    cdef char *row
+    lay_desk(call, thread, &desk)
+    read_samples(call, &desk, start, n, &call.bad[b])
+    pick_from_rows(call, &desk, start, n)
+    finish_values(call, &desk, b, start, n)
+    if not call.grad.given:
+        return
+    for i in range(n):
+        row, first = line_at(&call.grad, start + i), 0
+        while first < call.classes:
+            m = min(call.piece, call.classes - first)
+            out = result_piece(call, &call.grad, row, first, desk.e)
+            memset(out, 0, m * call.size)
+            write_piece(call, &call.grad, row, first, m, out)
+            first += m
+        if desk.label[i] >= 0:
+            fl_store_one(
+                row + desk.label[i] * call.grad.step, call.grad.rows.type,
+                -call.scale * desk.weight[i] if desk.picked[i] == desk.picked[i] else NAN,
+            )
+
+
+# ---- the door -------------------------------------------------------------------------------------------------------
+
+cdef int set_plane(Plane *plane, cnp.ndarray a, int axis, const fl_real_table *table) except -1:
+    cdef int k
+    cdef bint own  # numbers of the computation type, where they may be read as such
+    plane.given = a is not None
+    if not plane.given:
+        return 0
+    make_view(&plane.rows, a, axis)
+    plane.step = cnp.PyArray_STRIDE(a, axis)
+    own = plane.rows.type == (FL_F64 if table.size == 8 else FL_F32) and <size_t>plane.rows.data % <size_t>table.size == 0
+    for k in range(plane.rows.ndim):
+        if plane.rows.stride[k] % table.size:
+            own = False
+    plane.direct = own and (plane.step == table.size or cnp.PyArray_DIM(a, axis) == 1)
+    plane.halves = cnp.PyArray_ITEMSIZE(a) == 2 and plane.step == 2
+    plane.runs = own and plane.rows.stride[plane.rows.ndim - 1] == table.size and plane.step % table.size == 0
+    return 0
+
+
+def rows(
+    int kind, cnp.ndarray x, int axis, *, cnp.ndarray target=None, cnp.ndarray class_weight=None, ignore_index=None,
+    double smoothing=0.0, cnp.ndarray sample_weight=None, bint wide=False, double scale=1.0, cnp.ndarray values=None,
+    cnp.ndarray weights=None, cnp.ndarray grad=None, cnp.ndarray hess=None, int transform=FL_PLAIN, double parameter=0.0,
+    bint divergence=False, bint log_target=False, double temperature=1.0, int threads=1,
+):
+    """Run one of KINDS over the rows of `x` along `axis`.
+
+    target: labels of x's shape without the axis ("hard", "pick"), or probabilities of x's shape ("soft"). class_weight: float64.
+    values, weights: C-contiguous, one per row (values float32 or float64, weights float64). grad and hess have x's shape;
+    "softmax" and "log_softmax" put their result in grad. `wide` computes in float64.
+    transform, parameter: the loss is this function of the row's cross-entropy. divergence, log_target, temperature ("soft"): the
+    targets' entropy is taken off, they are given as logarithms, logits are divided first (derivatives are of the quotient).
+
+    Returns (sum of weighted losses, sum of weights, first row with a bad label or -1, extremes of the probabilities).
+    """
+    cdef RowsCall call
+    cdef Workspace workspace
+    cdef Py_ssize_t blocks, b, n, kept, bad = -1, lanes
+    cdef RunningSum total = RunningSum(0, 0), weight = RunningSum(0, 0)
+    cdef double low = INFINITY, high = -INFINITY
+    cdef double *partials
+    cdef block_work work
+    call.table = real_table(wide)
+    call.kind, call.size, call.scale, call.smoothing = kind, call.table.size, scale, smoothing
+    call.transform, call.parameter, call.temperature = transform, parameter, temperature
+    call.divergence, call.log_target = divergence, log_target
+    call.classes = cnp.PyArray_DIM(x, axis)
+    call.n = cnp.PyArray_SIZE(x) // call.classes
+    set_plane(&call.x, x, axis, call.table)
+    set_plane(&call.t, target if kind == SOFT else None, axis, call.table)
+    set_plane(&call.grad, grad, axis, call.table)
+    set_plane(&call.hess, hess, axis, call.table)
+    call.has_labels = kind == HARD or kind == PICK or kind == LABELS
+    if call.has_labels:
+        make_view(&call.labels, target)
+    call.has_sample_weight = sample_weight is not None
+    if call.has_sample_weight:
+        make_view(&call.sample_weight, sample_weight)
+    call.has_ignore = ignore_index is not None
+    call.ignore = ignore_index if call.has_ignore else 0
+    call.class_weight, call.class_weight_real = NULL, NULL
+    if class_weight is not None:
+        call.class_weight = <const double *>cnp.PyArray_DATA(class_weight)
+        real_weight = class_weight if wide else class_weight.astype("float32")
+        call.class_weight_real = cnp.PyArray_DATA(<cnp.ndarray>real_weight)
+    call.values = <char *>cnp.PyArray_DATA(values) if values is not None else NULL
+    call.wide_values = values is not None and cnp.PyArray_TYPE(values) == cnp.NPY_DOUBLE
+    call.weights = <double *>cnp.PyArray_DATA(weights) if weights is not None else NULL
+
+    call.piece = FL_PIECE_BYTES // call.size
+    call.pieces = (call.classes + call.piece - 1) // call.piece
+    call.kept_stride = (call.classes * call.size + 63) // 64 * 64
+    spread_transform = transform != FL_PLAIN and (kind == SOFT or smoothing > 0)  # row by row only
+    call.tiled = kind != PICK and kind != LABELS and not spread_transform and (
+        call.classes < ROWS_FROM or (call.x.step != cnp.PyArray_ITEMSIZE(x) and call.classes <= STRIDED_TO)
+    )
+    if call.tiled:
+        lanes = call.table.lanes
+        if call.x.step == cnp.PyArray_ITEMSIZE(x):
+            call.block = max(lanes, min(<Py_ssize_t>BLOCK_ROWS, TILE_WORK // call.classes // lanes * lanes))
+        else:
+            call.block = max(lanes, min(<Py_ssize_t>STRIDED_ROWS, STRIDED_WORK // call.classes // lanes * lanes))
+    elif kind == PICK or kind == LABELS:
+        call.block = LABEL_ROWS
+    else:
+        call.block = max(<Py_ssize_t>1, min(<Py_ssize_t>BLOCK_ROWS, BLOCK_WORK // call.classes))
+    blocks = (call.n + call.block - 1) // call.block
+    if kind == LABELS or (kind == PICK and grad is None):
+        cost = call.block * 3.0
+    else:
+        cost = call.block * (10.0 + 0.6 * call.classes)
+    threads = <int>max(1, min(threads, blocks))
+    call.scratch_size = desk_size(&call)
+    workspace = Workspace(call.scratch_size, threads)
+    call.scratch, call.scratch_size = workspace.base(), workspace.size
+
+    kept = min(blocks, <Py_ssize_t>SPAN)
+    partials = <double *>malloc(5 * kept * sizeof(double))
+    if partials == NULL:
+        raise MemoryError()
+    call.sums, call.weight_sums, call.ranges = partials, partials + kept, partials + 2 * kept
+    call.bad = <Py_ssize_t *>(partials + 4 * kept)
+    call.base, call.stop = 0, False
+    if kind == PICK:
+        work = pick_block
+    elif kind == LABELS:
+        work = labels_block
+    elif call.tiled:
+        work = tile_block
+    else:
+        work = rows_block
+    try:
+        while call.base < blocks:
+            n = min(kept, blocks - call.base)
+            for b in range(n):
+                call.sums[b] = call.weight_sums[b] = 0
+                call.ranges[2 * b], call.ranges[2 * b + 1] = INFINITY, -INFINITY
+                call.bad[b] = -1
+            run_blocks(work, &call, n, cost, threads)
+            add_in_order(&total, call.sums, n)
+            add_in_order(&weight, call.weight_sums, n)
+            for b in range(n):
+                if bad < 0:
+                    bad = call.bad[b]
+                low, high = min(low, call.ranges[2 * b]), max(high, call.ranges[2 * b + 1])
+            call.base += n
+        return sum_of(&total), sum_of(&weight), bad, low, high
+    finally:
+        free(partials)

@@ -1,0 +1,517 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Losses of a row of scores and one integer label that are not softmax cross-entropy, and the cumulative links, whose label picks
+two of a few thresholds.
+
+Design:
+- Scores go through tiles: C x P of them, rows side by side, so that the vector runs over P rows whatever the class axis's stride.
+  A tile shrinks as the classes grow, down to one register of rows. The gradient overwrites its tile.
+- One C function per loss (csrc/scores/scores.h) sees a tile, labels already checked, and a scale for each row. What all losses share is
+  here: labels and weights, ignored rows, values, sums.
+- Labels are read once into the workspace, checked there and used from there: nobody can change them in between.
+- A threshold's slope is a sum over samples: each block adds its own, and the blocks are added in order.
+
+Letters: N rows (samples), C classes, P positions of a tile, K levels.
+"""
+
+cimport numpy as cnp
+from libc.math cimport INFINITY
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
+
+from fastloss._kernels cimport (
+    FL_F32,
+    FL_F64,
+    FL_SCORES_SCRATCH,
+    SPAN,
+    FL_ENERGY,
+    FL_HINGE,
+    FL_HINGE_SQUARED,
+    FL_LINK_cloglog,
+    FL_LINK_logit,
+    FL_LINK_probit,
+    FL_LOG,
+    FL_LVQ2,
+    FL_MCE,
+    FL_MEE,
+    FL_NLL,
+    FL_SCORES_contrast,
+    FL_SCORES_gibbs,
+    FL_SCORES_squared_emd,
+    FL_SCORES_tasks,
+    FL_SCORES_weston_watkins,
+    FL_SQUARE_EXP,
+    FL_SQUARE_SQUARE,
+    RunningSum,
+    Workspace,
+    add_in_order,
+    block_work,
+    fl_gather_labels,
+    fl_link,
+    fl_real_table,
+    fl_scores,
+    fl_view,
+    fl_view_at,
+    make_view,
+    real_table,
+    run_blocks,
+    sum_of,
+)
+
+cnp.import_array()
+
+LOSSES = {
+    "contrast": FL_SCORES_contrast,  # the label's energy against its strongest rival's
+    "weston_watkins": FL_SCORES_weston_watkins,
+    "gibbs": FL_SCORES_gibbs,  # softmax of negated energies
+    "tasks": FL_SCORES_tasks,  # a binary task per level
+    "squared_emd": FL_SCORES_squared_emd,
+}
+CONTRASTS = {
+    "energy": FL_ENERGY,
+    "hinge": FL_HINGE,
+    "hinge_squared": FL_HINGE_SQUARED,
+    "log": FL_LOG,
+    "lvq2": FL_LVQ2,
+    "mce": FL_MCE,
+    "square_square": FL_SQUARE_SQUARE,
+    "square_exp": FL_SQUARE_EXP,
+}
+GIBBS = {"nll": FL_NLL, "mee": FL_MEE}
+LINKS = {"logit": FL_LINK_logit, "probit": FL_LINK_probit, "cloglog": FL_LINK_cloglog}
+
+cdef enum:
+    TILE_WORK = 8192  # scores per tile
+    BLOCK_ROWS = 256  # rows per tile at the most
+    LABEL_ROWS = 2048  # the same where labels alone are read
+    LINK_BLOCK = 512  # scores per block of a cumulative link, or as many as there are thresholds
+    LINK_BLOCK_MOST = 65536
+    LINK_PARTIALS = 1048576  # thresholds' partial sums that are kept at once
+
+# ---- samples: labels and weights ------------------------------------------------------------------------------------
+
+cdef struct Samples:
+    fl_view labels, sample_weight
+    bint has_sample_weight, has_ignore, tasks
+    int64_t ignore, levels
+    Py_ssize_t classes
+    const double *class_weight
+
+cdef struct Desk:
+    # one thread's workspace; the first six have an entry for each sample of the block
+    double *factor  # sample weight x class weight: what multiplies loss and derivatives
+    double *weight  # what the mean divides by: the factor, for conditional tasks times their number; 0 if the sample is ignored
+    double *label
+    double *value
+    double *scale  # what multiplies derivatives
+    int64_t *index  # the label, or -1 if the sample is ignored
+    double *scratch
+    char *x
+    char *hess
+
+
+cdef char *lay_samples(Py_ssize_t block, char *at, Desk *desk) noexcept nogil:
+    """Cut what each sample of a block has off the workspace at `at`; the rest."""
+    cdef Py_ssize_t row = block * 8
+    desk.factor, desk.weight, desk.label = <double *>at, <double *>(at + row), <double *>(at + 2 * row)
+    desk.value, desk.scale, desk.index = <double *>(at + 3 * row), <double *>(at + 4 * row), <int64_t *>(at + 5 * row)
+    return at + 6 * row
+
+
+cdef int set_samples(
+    Samples *samples, cnp.ndarray target, cnp.ndarray sample_weight, cnp.ndarray class_weight, ignore_index, int64_t levels,
+    Py_ssize_t classes, bint tasks,
+) except -1:
+    make_view(&samples.labels, target)
+    samples.has_sample_weight = sample_weight is not None
+    if samples.has_sample_weight:
+        make_view(&samples.sample_weight, sample_weight)
+    samples.has_ignore = ignore_index is not None
+    samples.ignore = ignore_index if samples.has_ignore else 0
+    samples.class_weight = <const double *>cnp.PyArray_DATA(class_weight) if class_weight is not None else NULL
+    samples.levels, samples.classes, samples.tasks = levels, classes, tasks
+    return 0
+
+
+cdef double read_samples(const Samples *samples, Desk *desk, Py_ssize_t start, Py_ssize_t n, Py_ssize_t *bad) noexcept nogil:
+    """Labels and weights of samples [start, start + n): the weights' sum; into bad the first whose label is out of range."""
+    cdef Py_ssize_t i
+    cdef int64_t y
+    cdef bint ignored
+    cdef double total = 0
+    if samples.has_sample_weight:
+        real_table(True).gather(&samples.sample_weight, start, n, desk.factor)
+    else:
+        for i in range(n):
+            desk.factor[i] = 1
+    fl_gather_labels(&samples.labels, start, n, desk.index)
+    for i in range(n):
+        y = desk.index[i]
+        ignored = samples.has_ignore and y == samples.ignore
+        if ignored or <uint64_t>y >= <uint64_t>samples.levels:
+            if bad[0] < 0 and not ignored:
+                bad[0] = start + i
+            desk.index[i], desk.label[i], desk.factor[i], desk.weight[i] = -1, 0, 0, 0
+            continue
+        desk.label[i] = <double>y
+        if samples.class_weight != NULL:
+            desk.factor[i] *= samples.class_weight[y]
+        desk.weight[i] = desk.factor[i]
+        if samples.tasks:
+            desk.weight[i] *= <double>min(y + 1, samples.classes)
+        total += desk.weight[i]
+    return total
+
+
+cdef double finish_values(
+    Desk *desk, Py_ssize_t start, Py_ssize_t n, char *values, bint wide, double *weights
+) noexcept nogil:
+    """Weigh and write the values of a block of samples; their sum."""
+    cdef Py_ssize_t i
+    cdef double total = 0, value
+    for i in range(n):
+        value = desk.factor[i] * desk.value[i] if desk.index[i] >= 0 else 0
+        total += value
+        if values != NULL:
+            if wide:
+                (<double *>values)[start + i] = value
+            else:
+                (<float *>values)[start + i] = <float>value
+        if weights != NULL:
+            weights[start + i] = desk.weight[i]
+    return total
+
+
+# ---- tiles ----------------------------------------------------------------------------------------------------------
+
+cdef struct Plane:
+    # an array with a class axis: `rows` walks the positions at class 0, `step` leads to the next class
+    fl_view rows
+    Py_ssize_t step
+    bint given
+    bint direct  # evenly spaced rows of contiguous classes of the computation type
+
+cdef struct ScoresCall:
+    const fl_real_table *table
+    void (*function)(fl_scores *) noexcept nogil
+    fl_scores job  # the template of every tile's job
+    Samples samples
+    Plane x, grad, hess
+    Py_ssize_t n, block
+    Py_ssize_t base  # first block of the span: partial results count from it
+    double scale
+    bint wide_values
+    char *values
+    double *weights
+    double *sums  # per block: weighted loss, weight
+    double *weight_sums
+    Py_ssize_t *bad  # per block: the first position whose label is out of range, or -1
+    char *scratch
+    Py_ssize_t scratch_size
+
+
+cdef int set_plane(Plane *plane, cnp.ndarray a, int axis, const fl_real_table *table) except -1:
+    plane.given = a is not None
+    if not plane.given:
+        return 0
+    make_view(&plane.rows, a, axis)
+    plane.step = cnp.PyArray_STRIDE(a, axis)
+    plane.direct = (
+        plane.rows.type == (FL_F64 if table.size == 8 else FL_F32) and plane.rows.ndim == 1
+        and (plane.step == table.size or cnp.PyArray_DIM(a, axis) == 1)
+    )
+    return 0
+
+
+cdef void read_tile(ScoresCall *call, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes, char *tile) noexcept nogil:
+    cdef fl_view view
+    cdef Py_ssize_t c, classes = call.job.C, size = call.table.size
+    if call.x.direct:
+        call.table.tile_load(classes, lanes, n, fl_view_at(&call.x.rows, start), call.x.rows.stride[0], tile)
+    else:
+        view = call.x.rows
+        for c in range(classes):
+            view.data = call.x.rows.data + c * call.x.step
+            call.table.gather(&view, start, n, tile + c * lanes * size)
+    if n < lanes:
+        for c in range(classes):
+            memset(tile + (c * lanes + n) * size, 0, (lanes - n) * size)
+
+
+cdef void write_tile(
+    ScoresCall *call, const Plane *plane, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes, const char *tile
+) noexcept nogil:
+    cdef fl_view view
+    cdef Py_ssize_t c
+    if plane.direct:
+        call.table.tile_save(call.job.C, lanes, n, tile, fl_view_at(&plane.rows, start), plane.rows.stride[0])
+        return
+    view = plane.rows
+    for c in range(call.job.C):
+        view.data = plane.rows.data + c * plane.step
+        call.table.scatter(&view, start, n, tile + c * lanes * call.table.size)
+
+
+cdef void clear_position(ScoresCall *call, char *tile, Py_ssize_t i, Py_ssize_t lanes) noexcept nogil:
+    """An ignored row: whatever it holds is not looked at."""
+    cdef Py_ssize_t c, size = call.table.size
+    for c in range(call.job.C):
+        memset(tile + (c * lanes + i) * size, 0, size)
+
+
+cdef Py_ssize_t lay_desk(ScoresCall *call, char *at, Desk *desk) noexcept nogil:
+    """Cut the workspace at `at`; its size."""
+    cdef Py_ssize_t tile = (call.job.C * call.block * call.table.size + 63) // 64 * 64
+    at = lay_samples(call.block, at, desk)
+    desk.x, desk.hess = at, at + tile
+    desk.scratch = <double *>(at + (2 if call.hess.given else 1) * tile)
+    return 6 * call.block * 8 + 2 * tile + FL_SCORES_SCRATCH * call.job.C * call.table.lanes * 8
+
+
+cdef void scores_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef ScoresCall *call = <ScoresCall *>call_
+    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i
+    cdef Py_ssize_t lanes = (n + call.table.lanes - 1) // call.table.lanes * call.table.lanes
+    cdef fl_scores job = call.job
+    cdef Desk desk
+    lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
+    call.weight_sums[b] = read_samples(&call.samples, &desk, start, n, &call.bad[b])
+    read_tile(call, start, n, lanes, desk.x)
+    for i in range(n):
+        desk.scale[i] = call.scale * desk.factor[i]
+        if desk.index[i] < 0:
+            clear_position(call, desk.x, i, lanes)
+    for i in range(n, lanes):
+        desk.label[i] = desk.scale[i] = 0
+    job.P, job.x, job.label, job.scale, job.value, job.scratch = (
+        lanes, desk.x, desk.label, desk.scale, desk.value, desk.scratch
+    )
+    job.grad = desk.x if call.grad.given else NULL
+    job.hess = desk.hess if call.hess.given else NULL
+    call.function(&job)
+    call.sums[b] = finish_values(&desk, start, n, call.values, call.wide_values, call.weights)
+    if call.grad.given:
+        write_tile(call, &call.grad, start, n, lanes, desk.x)
+    if call.hess.given:
+        write_tile(call, &call.hess, start, n, lanes, desk.hess)
+
+
+cdef void labels_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    """Labels and weights alone."""
+    cdef ScoresCall *call = <ScoresCall *>call_
+    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start)
+    cdef Desk desk
+    lay_samples(call.block, call.scratch + thread * call.scratch_size, &desk)
+    call.weight_sums[b] = read_samples(&call.samples, &desk, start, n, &call.bad[b])
+
+
+def scores(
+    loss, cnp.ndarray x, int axis, cnp.ndarray target, *, int64_t levels, tuple parameters=(), bint tasks=False,
+    cnp.ndarray class_weight=None, cnp.ndarray level_weight=None, ignore_index=None, cnp.ndarray sample_weight=None,
+    bint wide=False, double scale=1.0, cnp.ndarray values=None, cnp.ndarray weights=None, cnp.ndarray grad=None,
+    cnp.ndarray hess=None, int threads=1,
+):
+    """Run one of LOSSES over the rows of `x` along `axis`; None: look at labels and weights alone.
+
+    target: labels in [0, levels), of x's shape without the axis. class_weight (of each level) multiplies loss and weight; with
+    `tasks` a sample's weight is multiplied by the number of its conditional tasks. level_weight: of each class, for "tasks". Both
+    are float64. values, weights: C-contiguous, one per row (values float32 or float64, weights float64). grad and hess have x's
+    shape. `wide`: the scores are read, and derivatives written, through float64.
+
+    Returns (sum of weighted losses, sum of weights, first row with a bad label or -1).
+    """
+    cdef ScoresCall call
+    cdef Workspace workspace
+    cdef Desk desk
+    cdef int k = 0
+    cdef double cost
+    cdef block_work work = scores_block if loss is not None else labels_block
+    call.table = real_table(wide)
+    call.job.C = cnp.PyArray_DIM(x, axis)
+    call.n = cnp.PyArray_SIZE(x) // call.job.C
+    set_plane(&call.x, x, axis, call.table)
+    set_plane(&call.grad, grad, axis, call.table)
+    set_plane(&call.hess, hess, axis, call.table)
+    set_samples(&call.samples, target, sample_weight, class_weight, ignore_index, levels, call.job.C, tasks)
+    for parameter in parameters:
+        call.job.par[k] = parameter
+        k += 1
+    call.job.level_weight = <const double *>cnp.PyArray_DATA(level_weight) if level_weight is not None else NULL
+    call.scale = scale
+    call.values = <char *>cnp.PyArray_DATA(values) if values is not None else NULL
+    call.wide_values = values is not None and cnp.PyArray_TYPE(values) == cnp.NPY_DOUBLE
+    call.weights = <double *>cnp.PyArray_DATA(weights) if weights is not None else NULL
+    if loss is None:
+        call.block, cost = LABEL_ROWS, 3.0 * LABEL_ROWS
+    else:
+        call.function = call.table.scores[<int>loss]
+        call.block = max(
+            <Py_ssize_t>call.table.lanes,
+            min(<Py_ssize_t>BLOCK_ROWS, TILE_WORK // call.job.C // call.table.lanes * call.table.lanes),
+        )
+        cost = call.block * (10.0 + 2.0 * call.job.C)
+    blocks = (call.n + call.block - 1) // call.block
+    threads = <int>max(1, min(threads, blocks))
+    workspace = Workspace(lay_desk(&call, NULL, &desk) if loss is not None else 6 * LABEL_ROWS * 8, threads)
+    call.scratch, call.scratch_size = workspace.base(), workspace.size
+    return run_spans(work, &call, blocks, cost, threads)
+
+
+cdef tuple run_spans(block_work work, ScoresCall *call, Py_ssize_t blocks, double cost, int threads):
+    """Run all blocks, a span at a time, and add what they leave in block order."""
+    cdef Py_ssize_t b, n, bad = -1, kept = min(blocks, <Py_ssize_t>SPAN)
+    cdef RunningSum total = RunningSum(0, 0), weight = RunningSum(0, 0)
+    cdef double *partials = <double *>malloc(3 * kept * sizeof(double))
+    if partials == NULL:
+        raise MemoryError()
+    call.sums, call.weight_sums, call.bad = partials, partials + kept, <Py_ssize_t *>(partials + 2 * kept)
+    call.base = 0
+    try:
+        while call.base < blocks:
+            n = min(kept, blocks - call.base)
+            for b in range(n):
+                call.sums[b] = 0
+                call.bad[b] = -1
+            run_blocks(work, call, n, cost, threads)
+            add_in_order(&total, call.sums, n)
+            add_in_order(&weight, call.weight_sums, n)
+            for b in range(n):
+                if bad < 0:
+                    bad = call.bad[b]
+            call.base += n
+        return sum_of(&total), sum_of(&weight), bad
+    finally:
+        free(partials)
+
+
+# ---- cumulative links -----------------------------------------------------------------------------------------------
+
+cdef struct LinkCall:
+    void (*function)(fl_link *) noexcept nogil
+    const fl_real_table *table  # of the gradient
+    Samples samples
+    fl_view score, grad
+    bint has_grad, wide_values
+    const double *thresholds
+    Py_ssize_t n, cuts, block
+    Py_ssize_t base
+    double scale
+    char *values
+    double *weights
+    double *sums
+    double *cut_sums  # per block: the slope of each threshold
+    Py_ssize_t *bad
+    char *scratch
+    Py_ssize_t scratch_size
+
+
+cdef void link_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef LinkCall *call = <LinkCall *>call_
+    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i, whole = (n + 7) // 8 * 8
+    cdef Desk desk
+    cdef fl_link job
+    cdef double *at = <double *>lay_samples(call.block, call.scratch + thread * call.scratch_size, &desk)
+    cdef double *score = at
+    cdef double *low = at + call.block
+    cdef double *high = at + 2 * call.block
+    read_samples(&call.samples, &desk, start, n, &call.bad[b])
+    real_table(True).gather(&call.score, start, n, score)
+    for i in range(n):
+        low[i] = call.thresholds[desk.index[i] - 1] if desk.index[i] > 0 else -INFINITY
+        high[i] = call.thresholds[desk.index[i]] if 0 <= desk.index[i] < call.cuts else INFINITY
+        desk.scale[i] = call.scale * desk.factor[i]
+    for i in range(n, whole):
+        score[i] = desk.scale[i] = low[i] = 0
+        high[i] = 1
+    job.n, job.score, job.low, job.high, job.scale, job.value = n, score, low, high, desk.scale, desk.value
+    job.slopes = call.has_grad
+    job.grad, job.grad_low, job.grad_high = at + 3 * call.block, at + 4 * call.block, at + 5 * call.block
+    call.function(&job)
+    call.sums[b] = finish_values(&desk, start, n, call.values, call.wide_values, call.weights)
+    if call.has_grad:
+        add_thresholds(call, &job, &desk, call.cut_sums + b * call.cuts)
+        if call.table.size == 8:
+            call.table.scatter(&call.grad, start, n, job.grad)
+            return
+        for i in range(n):
+            (<float *>score)[i] = <float>job.grad[i]
+        call.table.scatter(&call.grad, start, n, score)  # which has done its duty
+
+
+cdef void add_thresholds(LinkCall *call, const fl_link *job, const Desk *desk, double *sums) noexcept nogil:
+    cdef Py_ssize_t i
+    memset(sums, 0, call.cuts * sizeof(double))
+    for i in range(job.n):
+        if desk.index[i] > 0:
+            sums[desk.index[i] - 1] += job.grad_low[i]
+        if 0 <= desk.index[i] < call.cuts:
+            sums[desk.index[i]] += job.grad_high[i]
+
+
+def cumulative_link(
+    int link, cnp.ndarray score, cnp.ndarray thresholds, cnp.ndarray target, *, cnp.ndarray sample_weight=None,
+    double scale=1.0, cnp.ndarray values=None, cnp.ndarray weights=None, cnp.ndarray grad=None, cnp.ndarray cut_grad=None,
+    int threads=1,
+):
+    """Run one of LINKS over the scores: minus the log-probability of the target's level.
+
+    thresholds: K - 1 of them, float64, contiguous, increasing. target: labels in [0, K), of the score's shape. values, weights:
+    as for `scores`. grad has the score's shape; cut_grad, float64 and contiguous, the thresholds'; both or neither.
+
+    Returns (sum of weighted losses, first position with a bad label or -1).
+    """
+    cdef LinkCall call
+    cdef Workspace workspace
+    cdef RunningSum total = RunningSum(0, 0)
+    cdef RunningSum *cut_totals = NULL
+    cdef Py_ssize_t b, n, c, blocks, kept, bad = -1
+    cdef double *partials
+    call.n, call.cuts = cnp.PyArray_SIZE(score), cnp.PyArray_SIZE(thresholds)
+    call.thresholds = <const double *>cnp.PyArray_DATA(thresholds)
+    make_view(&call.score, score)
+    set_samples(&call.samples, target, sample_weight, None, None, call.cuts + 1, 1, False)
+    call.has_grad = grad is not None
+    call.table = real_table(True)
+    if call.has_grad:
+        make_view(&call.grad, grad)
+        call.table = real_table(call.grad.type == FL_F64)
+    call.function = call.table.links[link]
+    call.scale = scale
+    call.values = <char *>cnp.PyArray_DATA(values) if values is not None else NULL
+    call.wide_values = values is not None and cnp.PyArray_TYPE(values) == cnp.NPY_DOUBLE
+    call.weights = <double *>cnp.PyArray_DATA(weights) if weights is not None else NULL
+    call.block = max(<Py_ssize_t>LINK_BLOCK, min(<Py_ssize_t>LINK_BLOCK_MOST, (call.cuts + 7) // 8 * 8))
+    blocks = (call.n + call.block - 1) // call.block
+    threads = <int>max(1, min(threads, blocks))
+    workspace = Workspace(12 * call.block * 8, threads)
+    call.scratch, call.scratch_size = workspace.base(), workspace.size
+    kept = min(blocks, <Py_ssize_t>SPAN)
+    if call.has_grad:
+        kept = min(kept, max(<Py_ssize_t>threads, LINK_PARTIALS // call.cuts))
+    partials = <double *>malloc(kept * (2 + (call.cuts if call.has_grad else 0)) * sizeof(double))
+    cut_totals = <RunningSum *>calloc(call.cuts, sizeof(RunningSum))
+    try:
+        if partials == NULL or cut_totals == NULL:
+            raise MemoryError()
+        call.sums, call.bad, call.cut_sums = partials, <Py_ssize_t *>(partials + kept), partials + 2 * kept
+        call.base = 0
+        while call.base < blocks:
+            n = min(kept, blocks - call.base)
+            for b in range(n):
+                call.bad[b] = -1
+            run_blocks(link_block, &call, n, call.block * 15.0, threads)
+            add_in_order(&total, call.sums, n)
+            for b in range(n):
+                if bad < 0:
+                    bad = call.bad[b]
+                if call.has_grad:
+                    for c in range(call.cuts):
+                        add_in_order(&cut_totals[c], &call.cut_sums[b * call.cuts + c], 1)
+            call.base += n
+        if call.has_grad:
+            for c in range(call.cuts):
+                (<double *>cnp.PyArray_DATA(cut_grad))[c] = sum_of(&cut_totals[c])
+        return sum_of(&total), bad
+    finally:
+        free(partials)
+        free(cut_totals)

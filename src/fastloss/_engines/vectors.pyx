@@ -1,0 +1,288 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Losses of pairs and triplets of vectors that the caller gives: one value for each row.
+
+Design:
+- A row of each operand is read once from memory: lengths or products are added up, and while the row is in the first-level
+  cache its gradient is written. Rows that lie contiguous in the computation type are read and written where they are; of others
+  a piece of some thousand elements is gathered at a time.
+- Sums are in double, or in twice that where the result is what nearly equal lengths leave (csrc/vectors/real.h); squares that
+  leave a double's range are done again with scaled elements.
+- Blocks of rows depend on the shape alone; their sums are added in order.
+
+Letters: N rows, D elements of each.
+"""
+
+cimport numpy as cnp
+from libc.stdlib cimport free, malloc
+
+from fastloss._kernels cimport (
+    FL_F32,
+    FL_F64,
+    SPAN,
+    RunningSum,
+    Workspace,
+    add_in_order,
+    fl_real_table,
+    fl_view,
+    fl_view_at,
+    isa,
+    make_view,
+    real_table,
+    run_blocks,
+    sum_of,
+)
+
+cnp.import_array()
+
+cdef extern from "vectors/vectors.h" nogil:
+    enum:
+        FL_NORM_TWO, FL_NORM_ONE, FL_NORM_MAX, FL_NORM_ANY
+        FL_VECTOR_PIECE
+
+    ctypedef struct fl_vectors:
+        Py_ssize_t D
+        Py_ssize_t piece
+        void (*load)(fl_vectors *, Py_ssize_t) noexcept nogil
+        void (*save)(fl_vectors *, Py_ssize_t) noexcept nogil
+        Py_ssize_t at
+        const void *x[3]
+        void *grad[3]
+        bint slopes
+        int norm
+        bint squared
+        bint swap
+        double p
+        double eps
+        double margin
+        double power
+        double label
+        double scale
+        double value
+
+    ctypedef struct fl_vectors_real:
+        void (*contrastive)(fl_vectors *) noexcept nogil
+        void (*triplet)(fl_vectors *) noexcept nogil
+        void (*cosine)(fl_vectors *) noexcept nogil
+
+    ctypedef struct fl_vectors_table:
+        fl_vectors_real f32
+        fl_vectors_real f64
+
+    const fl_vectors_table *fl_vectors_table_at(const char *level)
+
+cdef enum:
+    BLOCK_ELEMENTS = 16384  # of one operand in a block
+    BLOCK_ROWS = 1024
+
+cdef struct Operand:  # a row's elements are `step` bytes apart
+    bint given
+    bint direct  # its rows are read or written in place
+    fl_view view  # without the rows' axis
+    Py_ssize_t step
+
+cdef struct VectorCall:
+    const fl_real_table *table
+    void (*loss)(fl_vectors *) noexcept nogil
+    Operand part[6]  # three operands, three gradients
+    bint whole  # all of them are direct
+    bint has_label
+    bint has_weight
+    fl_view label
+    fl_view weight
+    fl_vectors job  # the template of every row's job
+    double scale
+    Py_ssize_t rows, together  # together: rows per block
+    Py_ssize_t base  # first block of the span
+    double *sums  # per block
+    char *values  # NULL if nobody wants them
+    bint wide_values
+    char *scratch
+    Py_ssize_t scratch_size
+
+cdef struct RowJob:  # begins with the job, so that its functions find the rest
+    fl_vectors job
+    VectorCall *call
+    char *row[6]  # where each operand's row begins
+    char *pieces  # room for what is gathered
+
+
+cdef int set_operand(Operand *o, cnp.ndarray a, const fl_real_table *table) except -1:
+    cdef int k, last
+    o.given = a is not None
+    if not o.given:
+        return 0
+    last = cnp.PyArray_NDIM(a) - 1
+    make_view(&o.view, a, last)
+    o.step = cnp.PyArray_STRIDE(a, last)
+    o.direct = (
+        o.view.type == (FL_F64 if table.size == 8 else FL_F32)
+        and (o.step == table.size or cnp.PyArray_DIM(a, last) == 1)
+        and <size_t>o.view.data % <size_t>table.size == 0
+    )
+    for k in range(o.view.ndim):
+        o.direct = o.direct and o.view.stride[k] % table.size == 0
+    return 0
+
+
+cdef void piece_view(fl_view *view, const RowJob *row, int k, Py_ssize_t start) noexcept nogil:
+    cdef const Operand *o = &row.call.part[k]
+    view.type, view.ndim = o.view.type, 1
+    view.data = row.row[k] + start * o.step
+    view.shape[0] = min(row.job.piece, row.job.D - start)
+    view.stride[0] = o.step
+
+
+cdef void load_piece(fl_vectors *job, Py_ssize_t start) noexcept nogil:
+    cdef RowJob *row = <RowJob *>job
+    cdef const fl_real_table *table = row.call.table
+    cdef fl_view view
+    cdef char *at
+    cdef int k
+    for k in range(6):
+        if not row.call.part[k].given:
+            continue
+        if row.call.part[k].direct:
+            at = row.row[k] + start * table.size
+        else:
+            at = row.pieces + k * job.piece * table.size
+            if k < 3:
+                piece_view(&view, row, k, start)
+                table.gather(&view, 0, view.shape[0], at)
+        if k < 3:
+            job.x[k] = at
+        else:
+            job.grad[k - 3] = at
+
+
+cdef void save_piece(fl_vectors *job, Py_ssize_t start) noexcept nogil:
+    cdef RowJob *row = <RowJob *>job
+    cdef fl_view view
+    cdef int k
+    for k in range(3, 6):
+        if row.call.part[k].given and not row.call.part[k].direct:
+            piece_view(&view, row, k, start)
+            row.call.table.scatter(&view, 0, view.shape[0], job.grad[k - 3])
+
+
+cdef inline void begin_row(RowJob *row, Py_ssize_t r) noexcept nogil:
+    """Finds the row in each operand; where all are direct, it is in its place."""
+    cdef const Operand *o
+    cdef char *at
+    cdef int k
+    row.job.at = -1
+    for k in range(6):
+        o = &row.call.part[k]
+        if not o.given:
+            continue
+        at = o.view.data + r * o.view.stride[0] if o.view.ndim == 1 else fl_view_at(&o.view, r)
+        row.row[k] = at
+        if k < 3:
+            row.job.x[k] = at
+        else:
+            row.job.grad[k - 3] = at
+
+
+cdef void vector_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef VectorCall *call = <VectorCall *>call_
+    cdef Py_ssize_t first = (call.base + b) * call.together, n = min(call.together, call.rows - first), i
+    cdef double *label = <double *>(call.scratch + thread * call.scratch_size)
+    cdef double *weight = label + call.together
+    cdef RunningSum total = RunningSum(0, 0)
+    cdef RowJob row
+    cdef double value
+    cdef int k
+    row.job, row.call = call.job, call
+    row.pieces = <char *>(weight + call.together)
+    for k in range(6):
+        row.row[k] = NULL
+    if call.has_label:
+        real_table(True).gather(&call.label, first, n, label)
+    if call.has_weight:
+        real_table(True).gather(&call.weight, first, n, weight)
+    for i in range(n):
+        begin_row(&row, first + i)
+        row.job.label = label[i] if call.has_label else 0
+        row.job.scale = call.scale * weight[i] if call.has_weight else call.scale
+        call.loss(&row.job)
+        value = row.job.value * weight[i] if call.has_weight else row.job.value
+        add_in_order(&total, &value, 1)
+        if call.values != NULL and call.wide_values:
+            (<double *>call.values)[first + i] = value
+        elif call.values != NULL:
+            (<float *>call.values)[first + i] = <float>value
+    call.sums[b] = sum_of(&total)
+
+
+cdef int norm_of(double p) noexcept:
+    if p == 2:
+        return FL_NORM_TWO
+    if p == 1:
+        return FL_NORM_ONE
+    return FL_NORM_MAX if p > 1e300 else FL_NORM_ANY
+
+
+def vectors(
+    str loss, tuple x, cnp.ndarray label, *, bint wide, double p=2, double eps=0, double margin=0, double power=1,
+    bint squared=False, bint swap=False, cnp.ndarray weight=None, double scale=1, cnp.ndarray values=None, tuple grads=(),
+    int threads=1,
+):
+    """Run "contrastive", "triplet" or "cosine" over the rows (last axis) of the arrays x; at least one row.
+
+    `label` (or None) and `weight` have an entry for each row; `values`, C-contiguous, float32 or float64, too. Returns the sum
+    of the weighted values. Gradients are multiplied by `scale` and by the weights.
+    """
+    cdef VectorCall call
+    cdef const fl_vectors_table *table = fl_vectors_table_at(isa())
+    cdef const fl_vectors_real *real = &table.f64 if wide else &table.f32
+    cdef Workspace workspace
+    cdef RunningSum total = RunningSum(0, 0)
+    cdef cnp.ndarray first = x[0]
+    cdef Py_ssize_t blocks, kept, n, room
+    cdef int k, last = cnp.PyArray_NDIM(first) - 1
+    call.table = real_table(wide)
+    call.loss = real.contrastive if loss == "contrastive" else real.triplet if loss == "triplet" else real.cosine
+    call.rows, call.whole = 1, True
+    for k in range(last):
+        call.rows *= cnp.PyArray_DIM(first, k)
+    for k in range(3):
+        set_operand(&call.part[k], x[k] if k < len(x) else None, call.table)
+        set_operand(&call.part[3 + k], grads[k] if k < len(grads) else None, call.table)
+        call.job.x[k], call.job.grad[k] = NULL, NULL
+    for k in range(6):
+        call.whole = call.whole and (call.part[k].direct or not call.part[k].given)
+    call.job.D = cnp.PyArray_DIM(first, last)
+    call.job.piece = max(<Py_ssize_t>1, call.job.D if call.whole else min(call.job.D, <Py_ssize_t>FL_VECTOR_PIECE))
+    call.job.load, call.job.save = NULL, NULL
+    if not call.whole:
+        call.job.load, call.job.save = load_piece, save_piece
+    call.job.slopes, call.job.norm, call.job.squared, call.job.swap = len(grads) > 0, norm_of(p), squared, swap
+    call.job.p, call.job.eps, call.job.margin, call.job.power = p, eps, margin, power
+    call.has_label, call.has_weight = label is not None, weight is not None
+    if call.has_label:
+        make_view(&call.label, label)
+    if call.has_weight:
+        make_view(&call.weight, weight)
+    call.scale = scale
+    call.values = <char *>cnp.PyArray_DATA(values) if values is not None else NULL
+    call.wide_values = values is not None and cnp.PyArray_TYPE(values) == cnp.NPY_DOUBLE
+    call.together = max(<Py_ssize_t>1, min(<Py_ssize_t>BLOCK_ROWS, BLOCK_ELEMENTS // max(<Py_ssize_t>1, call.job.D)))
+    call.together = min(call.together, call.rows)
+    blocks = (call.rows + call.together - 1) // call.together
+    threads = <int>max(1, min(threads, blocks))
+    room = 2 * call.together * sizeof(double) + (0 if call.whole else 6 * call.job.piece * call.table.size)
+    workspace = Workspace(room, threads)
+    call.scratch, call.scratch_size = workspace.base(), workspace.size
+    kept = min(blocks, <Py_ssize_t>SPAN)
+    call.sums = <double *>malloc(kept * sizeof(double))
+    if call.sums == NULL:
+        raise MemoryError()
+    call.base = 0
+    try:
+        while call.base < blocks:
+            n = min(kept, blocks - call.base)
+            run_blocks(vector_block, &call, n, call.together * (30 + 0.3 * len(x) * call.job.D), threads)
+            add_in_order(&total, call.sums, n)
+            call.base += n
+        return sum_of(&total)
+    finally:
+        free(call.sums)

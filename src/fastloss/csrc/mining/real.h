@@ -1,0 +1,6 @@
+/* Distances and triplets of one computation type, in reading order; the body of pairs.c (twice.h). */
+#include "common/gemm.h"
+#include "mining/distances.h"
+#include "mining/rank.h"
+#include "mining/mine.h"
+#include "mining/pull.h"

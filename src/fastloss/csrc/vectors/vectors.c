@@ -1,0 +1,32 @@
+/* The loops for losses of vectors of one CPU level. setup.py compiles this file once per level with -DFL_LEVEL=<name> and the
+ * level's flags; the result is one constant table, fl_vectors_table_<level>.
+ */
+#include "vectors/vectors.h"
+
+#include <math.h>
+
+#include "common/simd.h"
+#include "common/vecmath.h"
+
+#include "common/exactly.h"
+#include "vectors/exact.h"
+
+static const double lane_numbers[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+
+/* The piece of a row that begins at `start`; returns its length. */
+FL_INLINE ptrdiff_t turn_to(fl_vectors *job, ptrdiff_t start) {
+  if (job->load && job->at != start) job->load(job, start), job->at = start;
+  return job->D - start < job->piece ? job->D - start : job->piece;
+}
+FL_INLINE void leave(fl_vectors *job, ptrdiff_t start) {
+  if (job->save) job->save(job, start);
+}
+
+#define FL_BODY "vectors/real.h"
+#include "common/twice.h"
+
+#define FL_VECTORS_REAL(suffix)                                                                                          \
+  {.contrastive = contrastive_##suffix, .triplet = triplet_##suffix, .cosine = cosine_##suffix}
+#define FL_TABLE_OF(level) FN_JOIN(fl_vectors_table, level)
+
+const fl_vectors_table FL_TABLE_OF(FL_LEVEL) = {FL_VECTORS_REAL(f32), FL_VECTORS_REAL(f64)};
