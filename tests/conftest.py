@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
-
-sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("", "support")]  # under any import mode
-
 import matrix
+import pytest
 
 import fastloss as fl
 import fastloss._kernels as _kernels
