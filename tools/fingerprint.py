@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -229,7 +230,7 @@ def add_sequences(digest: Digest, dtype: str) -> None:
             digest.call(fl.ctc_posteriors, x, targets, **options)
 
 
-def lines(dtype: str, level: str, draws: dict[Any, cases.Call]) -> Iterator[str]:
+def lines(dtype: str, level: str, draws: dict[Any, cases.Call], only: str) -> Iterator[str]:
     jobs: dict[str, Callable[[Digest], None]] = {}
     for v in cases.VARIANTS:
         jobs[f"{v.loss.name}-{v.label}"] = lambda d, v=v: add_variant(d, v, dtype, draws)
@@ -244,19 +245,21 @@ def lines(dtype: str, level: str, draws: dict[Any, cases.Call]) -> Iterator[str]
     jobs["(functions)"] = lambda d: add_functions(d, dtype)
     jobs["(sequences)"] = lambda d: add_sequences(d, dtype)
     for name, job in jobs.items():
+        if not re.search(only, name):
+            continue
         digest = Digest()
         job(digest)
         yield f"{name} {dtype} {level} {digest.hash.hexdigest()[:32]}"
 
 
-def fingerprint() -> list[str]:
+def fingerprint(only: str) -> list[str]:
     found: list[str] = []
     draws: dict[Any, cases.Call] = {}
     before = _kernels.get_isa()
     for level in _kernels.available_isa():
         _kernels.set_isa(level)
         for dtype in DTYPES:
-            found += lines(dtype, level, draws)
+            found += lines(dtype, level, draws, only)
     _kernels.set_isa(before)
     return sorted(found)
 
@@ -265,16 +268,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("out", type=Path, help="where the lines go")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="an earlier fingerprint; exit 1 if a line differs")
+    parser.add_argument("--only", default="", metavar="REGEX", help="lines of losses whose name matches, as dice|jaccard")
     parser.add_argument("--show", type=int, default=20, metavar="N", help="how many differing lines to print")
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
     with np.errstate(all="ignore"):
-        found = fingerprint()
+        found = fingerprint(chosen.only)
     chosen.out.write_text("\n".join(found) + "\n")
     print(f"{len(found)} lines, {len({line.rsplit(' ', 1)[1] for line in found})} distinct, of {fl.__file__}")
     if chosen.compare is None:
         return 0
-    expected = chosen.compare.read_text().splitlines()
+    lines_before = chosen.compare.read_text().splitlines()
+    expected = [line for line in lines_before if re.search(chosen.only, line.rsplit(" ", 3)[0])]
     differing = sorted(set(found) ^ set(expected))
     for line in differing[: chosen.show]:
         print("-" if line in set(expected) else "+", line)
