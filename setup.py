@@ -21,15 +21,19 @@ from setuptools.modified import newer_group
 
 PACKAGE = Path("src/fastloss")
 CSRC = PACKAGE / "csrc"
-ENGINES = ("rows", "scores", "digits", "ctc", "regions", "vectors", "mining", "contrast")
+ENGINES = ("pointwise", "sums", "rows", "scores", "ctc", "regions", "vectors", "mining", "contrast", "digits")
 EXTENSIONS = ("_kernels", *(f"_engines.{name}" for name in ENGINES))
 LOOPS = {  # their inner loops: compiled once per CPU level; those that take longest come first
-    "_kernels": "level.c",
+    "_engines.pointwise": "pointwise/pointwise.c",
     "_engines.regions": "regions/regions.c",
     "_engines.vectors": "vectors/vectors.c",
     "_engines.mining": "mining/mining.c",
     "_engines.ctc": "ctc/ctc.c",
     "_engines.contrast": "contrast/contrast.c",
+    "_engines.rows": "rows/rows.c",
+    "_engines.sums": "sums/sums.c",
+    "_engines.scores": "scores/scores.c",
+    "_kernels": "common/level.c",
     "_engines.digits": "digits/digits.c",
 }
 SHARED = "common/scalar.c"  # linked into every extension

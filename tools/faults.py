@@ -49,7 +49,7 @@ FAULTS = (
     # ---- rows of logits ----
     fault(
         "rows-gradient-sign",
-        "csrc/rows/rows.h",
+        "csrc/rows/real.h",
         "the gradient at the label of a row that is won has the wrong sign",
         "vselect(won, -r * z, p - 1.0)",
         "vselect(won, r * z, p - 1.0)",
@@ -58,7 +58,7 @@ FAULTS = (
     ),
     fault(
         "rows-tail",
-        "csrc/rows/rows.h",
+        "csrc/rows/real.h",
         "a last class that stands alone after whole groups of registers is left out of the sum",
         "  if (i < n) {\n    for (ptrdiff_t line = 0;",
         "  if (i + 1 < n) {\n    for (ptrdiff_t line = 0;",
@@ -67,7 +67,7 @@ FAULTS = (
     ),
     fault(
         "rows-ties",
-        "csrc/rows/rows.h",
+        "csrc/rows/real.h",
         "of several largest logits in a long row one alone counts",
         "return ties > 0 ? part + ties * exp(-s.unit) / FL_UNBIAS : part;",
         "return part;",
@@ -97,14 +97,14 @@ FAULTS = (
         "rows-hessian-weight",
         "_engines/rows.pyx",
         "the Hessian of long rows is not weighed",
-        "call.table.softmax_hess(m, x, desk.top[i], desk.rest[i], call.scale * weight, out)",
-        "call.table.softmax_hess(m, x, desk.top[i], desk.rest[i], call.scale, out)",
+        "call.loops.softmax_hess(m, x, desk.top[i], desk.rest[i], call.scale * weight, out)",
+        "call.loops.softmax_hess(m, x, desk.top[i], desk.rest[i], call.scale, out)",
         "gradients",
         "reductions",
     ),
     fault(
         "rows-label-range",
-        "csrc/level.c",
+        "csrc/rows/rows.c",
         "a label that equals the number of classes is accepted",
         "odd |= ((uint64_t)label[i] >= (uint64_t)classes) | (label[i] == ignore);",
         "odd |= ((uint64_t)label[i] > (uint64_t)classes) | (label[i] == ignore);",
@@ -112,7 +112,7 @@ FAULTS = (
     ),
     fault(
         "rows-ignored-mean",
-        "csrc/level.c",
+        "csrc/rows/rows.c",
         "the mean's gradient is divided by ignored samples too, if the ignored label is a class",
         "  if (!has_ignore) ignored = 0;\n",
         "  ignored = 0;\n",
@@ -206,7 +206,7 @@ FAULTS = (
     ),
     fault(
         "elements-tail",
-        "csrc/pointwise/pointwise.h",
+        "csrc/pointwise/real.h",
         "what fills up the last register counts in the sum",
         "if (turn) FN(drop_beyond)(c.sum, left), FN(move_out)(out, whole, &room);",
         "if (turn) FN(move_out)(out, whole, &room);",
@@ -214,7 +214,7 @@ FAULTS = (
     ),
     fault(
         "elements-float-sum",
-        "csrc/pointwise/pointwise.h",
+        "csrc/pointwise/real.h",
         "values of float32 are added in float32",
         "c->sum[0] += low, c->sum[1] += high;",
         "const V all = vnarrow(c->sum[0] + low, c->sum[1] + high);\n  c->sum[0] = vlow(all), c->sum[1] = vhigh(all);",
@@ -265,7 +265,7 @@ FAULTS = (
     ),
     fault(
         "margin-label-zero",
-        "csrc/pointwise/pointwise.h",
+        "csrc/pointwise/real.h",
         "labels between -1 and 1 are accepted",
         "c->t_low = vmin(vabs(t), c->t_low), c->t_high = vmax(vabs(t), c->t_high);",
         "c->t_low = c->t_high = vmax(vabs(t), c->t_high);",
@@ -274,7 +274,7 @@ FAULTS = (
     # ---- sums of terms ----
     fault(
         "sums-weight",
-        "csrc/sums/sums.h",
+        "csrc/sums/real.h",
         "gradients of short rows all have the weight of the first row of their group",
         "(R)(job->scale * job->weight[r + k])",
         "(R)(job->scale * job->weight[r])",
@@ -293,7 +293,7 @@ FAULTS = (
     # ---- scores and cumulative links ----
     fault(
         "hinge-own-sign",
-        "csrc/scores/scores.h",
+        "csrc/scores/real.h",
         "the gradient of Weston and Watkins's hinge at the label has the wrong sign",
         "FN(put_own)(job, &at, q, -total);",
         "FN(put_own)(job, &at, q, total);",

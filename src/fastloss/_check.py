@@ -64,6 +64,15 @@ def is_bfloat16(dtype: np.dtype[Any]) -> bool:
 # ---- arrays ---------------------------------------------------------------------------------------------------------
 
 
+_NAMES = "numpy.unique(names, return_inverse=True)[1] makes indices of names"
+_OTHER_KINDS = {
+    "O": "astype(float) makes numbers of objects",
+    "f": "astype(np.float64) makes them shorter",
+    "U": _NAMES,
+    "S": _NAMES,
+}
+
+
 def array(name: str, value: Any) -> Array:
     """A real array: floats of 16 to 64 bits, bfloat16, integers or bools, in the machine's byte order."""
     if type(value) is np.ndarray and (value.dtype is FLOAT32 or value.dtype is FLOAT64):
@@ -71,7 +80,7 @@ def array(name: str, value: Any) -> Array:
     a = value if type(value) is np.ndarray else _as_array(name, value)
     kind = a.dtype.kind
     if (kind not in _REAL_KINDS or (kind == "f" and a.dtype.itemsize > 8)) and not is_bfloat16(a.dtype):
-        hint = {"O": "astype(float) makes numbers of objects", "f": "astype(np.float64) makes them shorter"}.get(kind, "")
+        hint = _OTHER_KINDS.get(kind, "")
         expected = "real numbers (float16, bfloat16, float32, float64, integers or bools)"
         refuse(TypeError, name, expected, _dtype_text(a), hint=hint)
     if not a.dtype.isnative:

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The door between Python and the C inner loops: CPU levels, array views, blocks of work on threads, pointwise losses.
+"""What all engines share: CPU levels, array views, blocks of work on threads, sums in a fixed order, workspaces.
 
 Design:
 - Work is cut in blocks of a size that depends only on the problem. Each block leaves its float64 partial sum in an array, and
@@ -51,7 +51,6 @@ GRAD = FL_GRAD
 HESS = FL_HESS
 
 cdef enum:
-    POINT_BLOCK = 4096  # elements per block of a pointwise loss: three float32 operands fill half of L1
     ALIGN = 64
 
 
@@ -237,7 +236,7 @@ cdef class Workspace:
         return <char *>((<size_t>self.memory + ALIGN - 1) // ALIGN * ALIGN)
 
 
-# ---- pointwise losses -----------------------------------------------------------------------------------------------
+# ---- operands of blocks ---------------------------------------------------------------------------------------------
 
 cdef dict operations(const char *(*name)(int)):
     """Loss name -> its place in the tables."""
@@ -246,27 +245,6 @@ cdef dict operations(const char *(*name)(int)):
         names[name(op).decode()] = op
         op += 1
     return names
-
-
-POINTWISE = operations(fl_pointwise_name)
-SUMS = operations(fl_sums_name)
-
-cdef struct Operand:
-    bint given
-    bint direct  # read or written in place
-    fl_view view
-
-cdef struct PointCall:
-    const fl_real_table *table
-    void (*loop)(fl_pointwise *) noexcept nogil
-    Operand part[9]  # x, t, z, w, value, grad, hess, grad2, hess2
-    fl_pointwise job  # the template of every block's job
-    Py_ssize_t n
-    Py_ssize_t base  # first block of the span: partial results count from it
-    double *sums
-    double *ranges  # per block: x_low, x_high, t_low, t_high, z_low, z_high
-    char *scratch  # the first thread's, or NULL; the next thread's is scratch_size further
-    Py_ssize_t scratch_size
 
 
 cdef int set_operand(Operand *o, cnp.ndarray a, const fl_real_table *table) except -1:
@@ -281,258 +259,37 @@ cdef int set_operand(Operand *o, cnp.ndarray a, const fl_real_table *table) exce
     return 0
 
 
-cdef inline char *block_pointer(Operand *o, Py_ssize_t start, int size, char *scratch) noexcept nogil:
-    if not o.given:
-        return NULL
-    return o.view.data + start * size if o.direct else scratch
+# ---- extremes -------------------------------------------------------------------------------------------------------
 
-
-cdef void point_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    cdef PointCall *call = <PointCall *>call_
-    cdef fl_pointwise job = call.job
-    cdef Py_ssize_t start = (call.base + b) * POINT_BLOCK
-    cdef int k, size = call.table.size
-    cdef char *scratch = call.scratch + thread * call.scratch_size
-    cdef char *at[9]
-    job.n = min(<Py_ssize_t>POINT_BLOCK, call.n - start)
-    for k in range(9):
-        at[k] = block_pointer(&call.part[k], start, size, scratch + k * POINT_BLOCK * size)
-        if k < 4 and call.part[k].given and not call.part[k].direct:
-            call.table.gather(&call.part[k].view, start, job.n, at[k])
-    job.x, job.t, job.z, job.w, job.value, job.grad, job.hess = at[0], at[1], at[2], at[3], at[4], at[5], at[6]
-    job.grad2, job.hess2 = at[7], at[8]
-    call.loop(&job)
-    call.sums[b] = job.sum
-    call.ranges[6 * b], call.ranges[6 * b + 1] = job.x_low, job.x_high
-    call.ranges[6 * b + 2], call.ranges[6 * b + 3] = job.t_low, job.t_high
-    call.ranges[6 * b + 4], call.ranges[6 * b + 5] = job.z_low, job.z_high
-    for k in range(4, 9):
-        if call.part[k].given and not call.part[k].direct:
-            call.table.scatter(&call.part[k].view, start, job.n, at[k])
-
-
-def pointwise(
-    int op, int want, cnp.ndarray x, cnp.ndarray t, cnp.ndarray z, cnp.ndarray w, tuple parameters, bint wide,
-    double scale, cnp.ndarray value, cnp.ndarray grad, cnp.ndarray hess, int threads, cnp.ndarray grad2=None,
-    cnp.ndarray hess2=None,
-):
-    """Run one pointwise loss over equal-shaped arrays (absent ones None).
-
-    `grad2` and `hess2` are given with `grad` and `hess` if the loss has two differentiable arguments, and only then.
-    Returns (sum of weighted values, x_low, x_high, t_low, t_high, z_low, z_high); the extremes pass nan over and are meant for
-    losses with a domain. `wide` computes in float64. Derivatives are multiplied by `scale` and by the weights.
-    """
-    cdef PointCall call
-    cdef Py_ssize_t blocks, b, n
-    cdef int k
-    cdef double few[7]
-    cdef double *partials = few
-    cdef RunningSum total = RunningSum(0, 0)
-    cdef double x_low = INFINITY, x_high = -INFINITY, t_low = INFINITY, t_high = -INFINITY
-    cdef double z_low = INFINITY, z_high = -INFINITY
-    cdef Workspace workspace = None
-    call.table = real_table(wide)
-    call.loop = call.table.pointwise[op]
-    call.n = cnp.PyArray_SIZE(x)
-    call.scratch, call.scratch_size = NULL, 0
-    set_operand(&call.part[0], x, call.table)
-    set_operand(&call.part[1], t, call.table)
-    set_operand(&call.part[2], z, call.table)
-    set_operand(&call.part[3], w, call.table)
-    set_operand(&call.part[4], value, call.table)
-    set_operand(&call.part[5], grad, call.table)
-    set_operand(&call.part[6], hess, call.table)
-    set_operand(&call.part[7], grad2, call.table)
-    set_operand(&call.part[8], hess2, call.table)
-    for k in range(4):
-        call.job.par[k] = 0
-    k = 0
-    for parameter in parameters:
-        call.job.par[k] = parameter
-        k += 1
-    call.job.scale, call.job.want = scale, want
-    call.job.x_low, call.job.x_high, call.job.t_low, call.job.t_high = x_low, x_high, t_low, t_high
-    call.job.z_low, call.job.z_high = z_low, z_high
-    blocks = (call.n + POINT_BLOCK - 1) // POINT_BLOCK
-    for k in range(9):
-        if call.part[k].given and not call.part[k].direct:
-            workspace = Workspace(9 * POINT_BLOCK * call.table.size, <int>max(1, min(threads, blocks)))
-            call.scratch, call.scratch_size = workspace.base(), workspace.size
-            break
-    if blocks > 1:
-        partials = <double *>malloc(7 * min(blocks, <Py_ssize_t>SPAN) * sizeof(double))
-        if partials == NULL:
-            raise MemoryError()
-    call.sums, call.ranges = partials, partials + min(blocks, <Py_ssize_t>SPAN)
-    call.base = 0
-    try:
-        while call.base < blocks:
-            n = min(<Py_ssize_t>SPAN, blocks - call.base)
-            run_blocks(point_block, &call, n, POINT_BLOCK * 0.5 if blocks > 1 else 0.0, threads)
-            add_in_order(&total, call.sums, n)
-            for b in range(n):
-                x_low, x_high = min(x_low, call.ranges[6 * b]), max(x_high, call.ranges[6 * b + 1])
-                t_low, t_high = min(t_low, call.ranges[6 * b + 2]), max(t_high, call.ranges[6 * b + 3])
-                z_low, z_high = min(z_low, call.ranges[6 * b + 4]), max(z_high, call.ranges[6 * b + 5])
-            call.base += n
-    finally:
-        if blocks > 1:
-            free(partials)
-    return sum_of(&total), x_low, x_high, t_low, t_high, z_low, z_high
-
-
-# ---- sums along rows ------------------------------------------------------------------------------------------------
-
-cdef struct SumCall:
+cdef struct ExtremesCall:
     const fl_real_table *table
-    void (*loop)(fl_sums *) noexcept nogil
-    Operand part[6]  # x, t, z, u, grad, grad2
-    fl_sums job  # the template of every block's job; its weight is that of row 0
-    Py_ssize_t rows, C
-    Py_ssize_t together  # rows per block, or 0 if rows are cut: into `pieces` blocks each
-    Py_ssize_t pieces
+    Operand x
+    Py_ssize_t n
     Py_ssize_t base  # first block of the span
-    double *totals  # per block
-    double *ranges  # per block: x_low, x_high, t_low, t_high
-    char *value  # of the rows: double if wide_values, else float; NULL if nobody wants them
-    bint wide_values
+    double *ranges  # per block: low, high
     char *scratch
     Py_ssize_t scratch_size
 
 
-cdef void store_value(SumCall *call, Py_ssize_t row, double x) noexcept nogil:
-    if call.wide_values:
-        (<double *>call.value)[row] = x
-    else:
-        (<float *>call.value)[row] = <float>x
-
-
-cdef void sum_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    cdef SumCall *call = <SumCall *>call_
-    cdef fl_sums job = call.job
-    cdef Py_ssize_t row, start, n, k
-    cdef int size = call.table.size
-    cdef char *scratch = call.scratch + thread * call.scratch_size
-    cdef char *at[6]
-    job.sum = <double *>scratch
-    scratch += max(<Py_ssize_t>8, call.together) * sizeof(double)
-    if call.together:
-        row = (call.base + b) * call.together
-        job.rows = min(call.together, call.rows - row)
-        start, n = row * call.C, job.rows * call.C
-    else:
-        row, start = (call.base + b) // call.pieces, (call.base + b) % call.pieces * POINT_BLOCK
-        n = min(<Py_ssize_t>POINT_BLOCK, call.C - start)
-        job.rows, job.C, start = 1, n, start + row * call.C
-    if job.weight != NULL:
-        job.weight += row
-    for k in range(6):
-        at[k] = block_pointer(&call.part[k], start, size, scratch + k * POINT_BLOCK * size)
-        if k < 4 and call.part[k].given and not call.part[k].direct:
-            call.table.gather(&call.part[k].view, start, n, at[k])
-    job.x, job.t, job.z, job.u, job.grad, job.grad2 = at[0], at[1], at[2], at[3], at[4], at[5]
-    call.loop(&job)
-    call.totals[b] = job.total
-    call.ranges[4 * b], call.ranges[4 * b + 1] = job.x_low, job.x_high
-    call.ranges[4 * b + 2], call.ranges[4 * b + 3] = job.t_low, job.t_high
-    if call.together and call.value != NULL:
-        for k in range(job.rows):
-            store_value(call, row + k, job.sum[k])
-    for k in range(4, 6):
-        if call.part[k].given and not call.part[k].direct:
-            call.table.scatter(&call.part[k].view, start, n, at[k])
-
-
-cdef void join_pieces(SumCall *call, Py_ssize_t n, RunningSum *one) noexcept nogil:
-    """The values of the rows that end within the n blocks of this span; `one` is the row that may go on in the next."""
-    cdef Py_ssize_t b
-    for b in range(n):
-        add_in_order(one, &call.totals[b], 1)
-        if (call.base + b + 1) % call.pieces == 0:
-            store_value(call, (call.base + b) // call.pieces, sum_of(one))
-            one.total, one.lost = 0, 0
-
-
-def sums(
-    int op, int want, cnp.ndarray x, cnp.ndarray t, cnp.ndarray z, cnp.ndarray u, cnp.ndarray weight, tuple parameters,
-    bint wide, double scale, cnp.ndarray value, cnp.ndarray grad, cnp.ndarray grad2, int threads,
-):
-    """Run one loss that sums terms along the last axis of equal-shaped arrays (absent ones None), which are not empty.
-
-    `weight` (float64) and `value` (float32 or float64) have one entry for each row, C-contiguous.
-    Returns (sum of weighted values, x_low, x_high, t_low, t_high); otherwise as `pointwise`.
-    """
-    cdef SumCall call
-    cdef Py_ssize_t blocks, span, b, n, k, room
-    cdef RunningSum total = RunningSum(0, 0), one = RunningSum(0, 0)
-    cdef double x_low = INFINITY, x_high = -INFINITY, t_low = INFINITY, t_high = -INFINITY
-    cdef Workspace workspace
-    call.table = real_table(wide)
-    call.loop = call.table.sums[op]
-    call.C = cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1)
-    call.rows, call.base = cnp.PyArray_SIZE(x) // call.C, 0
-    call.value = NULL if value is None else <char *>cnp.PyArray_DATA(value)
-    call.wide_values = value is not None and cnp.PyArray_TYPE(value) == cnp.NPY_DOUBLE
-    set_operand(&call.part[0], x, call.table)
-    set_operand(&call.part[1], t, call.table)
-    set_operand(&call.part[2], z, call.table)
-    set_operand(&call.part[3], u, call.table)
-    set_operand(&call.part[4], grad, call.table)
-    set_operand(&call.part[5], grad2, call.table)
-    for k in range(4):
-        call.job.par[k] = parameters[k] if k < len(parameters) else 0
-    call.job.C, call.job.scale, call.job.want, call.job.total = call.C, scale, want, 0
-    call.job.weight = NULL if weight is None else <double *>cnp.PyArray_DATA(weight)
-    call.job.x_low, call.job.x_high, call.job.t_low, call.job.t_high = x_low, x_high, t_low, t_high
-    call.together, call.pieces = min(POINT_BLOCK // call.C, call.rows), (call.C + POINT_BLOCK - 1) // POINT_BLOCK
-    blocks = (call.rows + call.together - 1) // call.together if call.together else call.rows * call.pieces
-    room = max(<Py_ssize_t>8, call.together) * sizeof(double)
-    for k in range(6):
-        if call.part[k].given and not call.part[k].direct:
-            room += 6 * POINT_BLOCK * call.table.size
-            break
-    workspace = Workspace(room, <int>max(1, min(threads, blocks)))
-    call.scratch, call.scratch_size = workspace.base(), workspace.size
-    span = min(<Py_ssize_t>SPAN, blocks)
-    call.totals = <double *>malloc(5 * span * sizeof(double))
-    if call.totals == NULL:
-        raise MemoryError()
-    call.ranges = call.totals + span
-    try:
-        while call.base < blocks:
-            n = min(span, blocks - call.base)
-            run_blocks(sum_block, &call, n, min(<Py_ssize_t>POINT_BLOCK, call.rows * call.C) * 0.8, threads)
-            add_in_order(&total, call.totals, n)
-            if call.value != NULL and not call.together:
-                join_pieces(&call, n, &one)
-            for b in range(n):
-                x_low, x_high = min(x_low, call.ranges[4 * b]), max(x_high, call.ranges[4 * b + 1])
-                t_low, t_high = min(t_low, call.ranges[4 * b + 2]), max(t_high, call.ranges[4 * b + 3])
-            call.base += n
-    finally:
-        free(call.totals)
-    return sum_of(&total), x_low, x_high, t_low, t_high
-
-
 cdef void extremes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    cdef PointCall *call = <PointCall *>call_
+    cdef ExtremesCall *call = <ExtremesCall *>call_
     cdef Py_ssize_t start = (call.base + b) * POINT_BLOCK, n = min(<Py_ssize_t>POINT_BLOCK, call.n - start)
-    cdef char *x = block_pointer(&call.part[0], start, call.table.size, call.scratch + thread * call.scratch_size)
-    if not call.part[0].direct:
-        call.table.gather(&call.part[0].view, start, n, x)
+    cdef char *x = block_pointer(&call.x, start, call.table.size, call.scratch + thread * call.scratch_size)
+    if not call.x.direct:
+        call.table.gather(&call.x.view, start, n, x)
     call.ranges[2 * b], call.ranges[2 * b + 1] = INFINITY, -INFINITY
     call.table.extremes(n, x, &call.ranges[2 * b], &call.ranges[2 * b + 1])
 
 
 def extremes(cnp.ndarray x, int threads):
     """Smallest and largest entry, nan passed over; (inf, -inf) if there is none."""
-    cdef PointCall call
+    cdef ExtremesCall call
     cdef Py_ssize_t blocks, b, n
     cdef double low = INFINITY, high = -INFINITY
     cdef Workspace workspace
     call.table = real_table(x.dtype.itemsize > 4 or x.dtype.kind != "f")
     call.n, call.base = cnp.PyArray_SIZE(x), 0
-    set_operand(&call.part[0], x, call.table)
+    set_operand(&call.x, x, call.table)
     blocks = (call.n + POINT_BLOCK - 1) // POINT_BLOCK
     workspace = Workspace(POINT_BLOCK * call.table.size, <int>max(1, min(threads, blocks)))
     call.scratch, call.scratch_size = workspace.base(), workspace.size

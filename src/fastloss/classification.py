@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import fastloss._check as _check
 from fastloss._check import Array, Refusal
+from fastloss._engines.pointwise import POINTWISE
 from fastloss._engines.rows import TRANSFORMS
 from fastloss._engines.scores import CONTRASTS
-from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
 from fastloss._plans.base import Plan
 from fastloss._plans.pointwise import Pointwise

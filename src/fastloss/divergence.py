@@ -11,7 +11,7 @@ from typing import Any
 
 import fastloss._check as _check
 from fastloss._check import Array
-from fastloss._kernels import SUMS
+from fastloss._engines.sums import SUMS
 from fastloss._loss import loss
 from fastloss._plans.base import Plan, sizes
 from fastloss._plans.rows import Rows

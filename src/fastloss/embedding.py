@@ -15,7 +15,7 @@ import numpy as np
 
 import fastloss._check as _check
 from fastloss._check import Array, named, refuse
-from fastloss._kernels import POINTWISE
+from fastloss._engines.pointwise import POINTWISE
 from fastloss._loss import loss
 from fastloss._plans.base import Plan, split
 from fastloss._plans.contrast import Classes, Queries, Together, like

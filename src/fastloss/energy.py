@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any, Literal, get_args
 
 import fastloss._check as _check
+from fastloss._engines.pointwise import POINTWISE
 from fastloss._engines.scores import CONTRASTS, GIBBS
-from fastloss._kernels import POINTWISE
 from fastloss._loss import loss
 from fastloss._plans.base import Plan, split
 from fastloss._plans.pointwise import Pointwise

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 import fastloss._check as _check
-from fastloss._kernels import POINTWISE
+from fastloss._engines.pointwise import POINTWISE
 from fastloss._loss import loss
 from fastloss._plans.base import Plan, split
 from fastloss._plans.pointwise import Pointwise

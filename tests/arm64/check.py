@@ -47,7 +47,7 @@ def build(compiler: list[str], folder: Path, pool: ThreadPoolExecutor) -> Path:
     chosen = settings()
     flags = [*chosen["LOOP_FLAGS"], *chosen["WARNINGS"], "-fPIC", "-fvisibility=hidden", "-DFL_LEVEL=baseline", f"-I{CSRC}"]
     sources = [CSRC / name for name in chosen["LOOPS"]]  # those that take longest come first
-    sources += [*sorted(set(CSRC.glob("*.c")) - set(sources)), Path(__file__).with_name("tables.c")]
+    sources += [*sorted(set(CSRC.glob("*/*.c")) - set(sources)), Path(__file__).with_name("tables.c")]
     folder.mkdir()
 
     def compile_one(source: Path) -> str:

@@ -7,19 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/kernels.h"
+#include "common/view.h"
 #include "contrast/contrast.h"
 #include "ctc/ctc.h"
 #include "digits/digits.h"
-#include "common/kernels.h"
 #include "mining/mining.h"
+#include "pointwise/pointwise.h"
 #include "regions/regions.h"
+#include "rows/rows.h"
+#include "scores/scores.h"
+#include "sums/sums.h"
 #include "vectors/vectors.h"
-#include "common/view.h"
 
 extern const fl_table fl_table_baseline;
 extern const fl_ctc_table fl_ctc_table_baseline;
 
 static const fl_real_table *real; /* of the computation type in use */
+static const fl_rows_real *row_loops;
 static int wide;
 
 /* ---- numbers in and out ------------------------------------------------------------------------------------------- */
@@ -97,7 +102,7 @@ static void pointwise(void) {
         job.value = want & FL_VALUE ? room(MOST) : NULL;
         job.grad = want & FL_GRAD ? room(MOST) : NULL, job.grad2 = two && job.grad ? room(MOST) : NULL;
         job.hess = want & FL_HESS ? room(MOST) : NULL, job.hess2 = two && job.hess ? room(MOST) : NULL;
-        real->pointwise[op](&job);
+        (real->size == 8 ? fl_pointwise_table_baseline.f64 : fl_pointwise_table_baseline.f32)[op](&job);
         void *const out[] = {job.value, job.grad, job.hess, job.grad2, job.hess2};
         for (int k = 0; k < 5; k++) {
           snprintf(name, sizeof name, "pointwise:%s:%d:%d", fl_pointwise_name(op), want, k);
@@ -119,7 +124,7 @@ static void sums(void) {
         job.x = random_array(n, 0.0625, 0.9375), job.t = random_array(n, 0.0625, 0.9375);
         job.weight = random_doubles(rows, 0, 2), job.sum = room(rows * 8);
         job.grad = room(n * 8), job.grad2 = sums_flags[op] & FL_TWO ? room(n * 8) : NULL;
-        real->sums[op](&job);
+        (real->size == 8 ? fl_sums_table_baseline.f64 : fl_sums_table_baseline.f32)[op](&job);
         snprintf(name, sizeof name, "sums:%s:%d:%d", fl_sums_name(op), (int)C, want);
         if (want & FL_VALUE) line_of_doubles(name, rows, job.sum);
         if (want & FL_GRAD) line(name, n, job.grad);
@@ -135,47 +140,47 @@ static void rows_of(ptrdiff_t n) {
   double top[8] = {0}, part[8] = {0}, unit[8] = {0}, rest[8] = {0}, log1p_rest[8] = {0}, weight[8] = {1, 2, 0.5};
   double picked[8], value[8] = {0}, factor[8] = {0}, slope[8] = {0}, at_label[8], total = 0;
   const int64_t label[ROWS] = {0, n / 2, n - 1};
-  real->pieces(ROWS, n, x, bytes, NULL, 0, top, part, unit, NULL);
-  real->pieces(ROWS, n, x, bytes, e, bytes, top, part, unit, NULL);
-  real->finish(ROWS, part, unit, rest);
-  real->log1p(ROWS, rest, log1p_rest);
+  row_loops->pieces(ROWS, n, x, bytes, NULL, 0, top, part, unit, NULL);
+  row_loops->pieces(ROWS, n, x, bytes, e, bytes, top, part, unit, NULL);
+  row_loops->finish(ROWS, part, unit, rest);
+  row_loops->log1p(ROWS, rest, log1p_rest);
   line_of_doubles("rows:top", ROWS, top), line_of_doubles("rows:log1p_rest", ROWS, log1p_rest);
   for (int r = 0; r < ROWS; r++) picked[r] = get(x, r * n + label[r]), at_label[r] = get(e, r * n + label[r]);
-  value[3] = real->hard_values(ROWS, top, picked, log1p_rest, weight, value, &total);
+  value[3] = row_loops->hard_values(ROWS, top, picked, log1p_rest, weight, value, &total);
   line_of_doubles("rows:hard_values", 4, value);
   for (int k = FL_FOCAL; k <= FL_GENERALIZED; k++) {
-    value[3] = real->transformed_values(ROWS, k, 0.75, top, picked, log1p_rest, weight, value, slope, &total);
+    value[3] = row_loops->transformed_values(ROWS, k, 0.75, top, picked, log1p_rest, weight, value, slope, &total);
     line_of_doubles("rows:transformed_values", 4, value), line_of_doubles("rows:transformed_slopes", ROWS, slope);
   }
-  real->hard_slopes(ROWS, top, picked, rest, unit, at_label, weight, 0.5, factor, slope);
-  real->hard_rows(ROWS, n, e, bytes, factor, slope, label, x, bytes); /* x becomes the gradient */
+  row_loops->hard_slopes(ROWS, top, picked, rest, unit, at_label, weight, 0.5, factor, slope);
+  row_loops->hard_rows(ROWS, n, e, bytes, factor, slope, label, x, bytes); /* x becomes the gradient */
   line("rows:hard_rows", ROWS * n, x);
   x = random_array(n, -6, 6);
-  real->pieces(1, n, x, bytes, e, bytes, top, part, unit, NULL);
-  real->finish(1, part, unit, rest), real->log1p(1, rest, log1p_rest);
+  row_loops->pieces(1, n, x, bytes, e, bytes, top, part, unit, NULL);
+  row_loops->finish(1, part, unit, rest), row_loops->log1p(1, rest, log1p_rest);
   const fl_soft soft = {t, class_weight, 0.875, 0.03125}, plain = {t, NULL, 1, 0};
-  real->rescale(n, e, unit[0] / (1 + rest[0]), out), line("rows:rescale", n, out);
-  real->softmax(n, x, top[0], 1 / (1 + rest[0]), out), line("rows:softmax", n, out);
-  real->log_softmax(n, x, top[0], log1p_rest[0], out), line("rows:log_softmax", n, out);
-  real->softmax_hess(n, x, top[0], rest[0], 0.5, out), line("rows:softmax_hess", n, out);
+  row_loops->rescale(n, e, unit[0] / (1 + rest[0]), out), line("rows:rescale", n, out);
+  row_loops->softmax(n, x, top[0], 1 / (1 + rest[0]), out), line("rows:softmax", n, out);
+  row_loops->log_softmax(n, x, top[0], log1p_rest[0], out), line("rows:log_softmax", n, out);
+  row_loops->softmax_hess(n, x, top[0], rest[0], 0.5, out), line("rows:softmax_hess", n, out);
   for (int k = 0; k < 2; k++) {
     double sum[2] = {0, 0}, pull[2] = {0, 0};
     const fl_soft *given = k ? &soft : &plain;
-    real->soft_sums(n, x, top[0], given, &sum[0], &sum[1]), line_of_doubles("rows:soft_sums", 2, sum);
-    real->soft_grad(n, x, top[0], rest[0], 0.5, 0.25, given, out), line("rows:soft_grad", n, out);
+    row_loops->soft_sums(n, x, top[0], given, &sum[0], &sum[1]), line_of_doubles("rows:soft_sums", 2, sum);
+    row_loops->soft_grad(n, x, top[0], rest[0], 0.5, 0.25, given, out), line("rows:soft_grad", n, out);
     for (int transform = FL_FOCAL; transform <= FL_GENERALIZED; transform++) {
       pull[0] = pull[1] = 0;
-      real->transform_sums(n, x, top[0], log1p_rest[0], given, transform, 0.75, &pull[0], &pull[1]);
+      row_loops->transform_sums(n, x, top[0], log1p_rest[0], given, transform, 0.75, &pull[0], &pull[1]);
       line_of_doubles("rows:transform_sums", 2, pull);
-      real->transform_grad(n, x, top[0], log1p_rest[0], 0.5, pull[1], given, transform, 0.75, out);
+      row_loops->transform_grad(n, x, top[0], log1p_rest[0], 0.5, pull[1], given, transform, 0.75, out);
       begin_line("rows:transform_grad"), put(n, out), put_doubles(1, &pull[1]), puts(""); /* from which entries differ */
     }
   }
   double low = INFINITY, high = -INFINITY, entropy = 0;
   real->extremes(n, x, &low, &high), line_of_doubles("rows:low", 1, &low), line_of_doubles("rows:high", 1, &high);
-  real->negentropy(n, t, 0, &entropy), real->exps(n, x, out), line("rows:exps", n, out);
+  row_loops->negentropy(n, t, 0, &entropy), row_loops->exps(n, x, out), line("rows:exps", n, out);
   line_of_doubles("rows:negentropy", 1, &entropy);
-  real->temper(n, x, 1.5, 0.75, out), line("rows:temper", n, out);
+  row_loops->temper(n, x, 1.5, 0.75, out), line("rows:temper", n, out);
 }
 
 static void tiles_of(ptrdiff_t C) {
@@ -186,18 +191,18 @@ static void tiles_of(ptrdiff_t C) {
   double *scale = random_doubles(P, 0.5, 1), *factor = room(P * 8);
   const fl_soft soft = {t, NULL, 0.875, 0.03125};
   const fl_tile tile = {.C = C, .P = P, .x_step = P, .x = x, .e = e, .next = x, .next_step = P * real->size};
-  real->tile_stats(&tile, top, rest, unit);
+  row_loops->tile_stats(&tile, top, rest, unit);
   line_of_doubles("tiles:top", P, top), line_of_doubles("tiles:rest", P, rest);
   for (ptrdiff_t q = 0; q < P; q++) factor[q] = unit[q] / (1 + rest[q]);
   void *out = room(n * 8);
-  real->tile_scale(C, P, e, factor, out, P), line("tiles:scale", n, out);
-  real->tile_soft_sums(C, P, x, top, &soft, sum, weight), line_of_doubles("tiles:soft_sums", P, sum);
-  real->tile_soft_grad(C, P, x, e, top, rest, unit, scale, scale, &soft), line("tiles:soft_grad", n, e);
-  real->tile_stats(&tile, top, rest, unit);
-  real->tile_hess(C, P, x, e, top, rest, unit, scale), line("tiles:hess", n, e);
-  real->tile_negentropy(C, P, t, 0, sum), line_of_doubles("tiles:negentropy", P, sum);
-  real->tile_log_softmax(C, P, x, top, rest), line("tiles:log_softmax", n, x);
-  real->tile_temper(C, P, x, 0.75), line("tiles:temper", n, x);
+  row_loops->tile_scale(C, P, e, factor, out, P), line("tiles:scale", n, out);
+  row_loops->tile_soft_sums(C, P, x, top, &soft, sum, weight), line_of_doubles("tiles:soft_sums", P, sum);
+  row_loops->tile_soft_grad(C, P, x, e, top, rest, unit, scale, scale, &soft), line("tiles:soft_grad", n, e);
+  row_loops->tile_stats(&tile, top, rest, unit);
+  row_loops->tile_hess(C, P, x, e, top, rest, unit, scale), line("tiles:hess", n, e);
+  row_loops->tile_negentropy(C, P, t, 0, sum), line_of_doubles("tiles:negentropy", P, sum);
+  row_loops->tile_log_softmax(C, P, x, top, rest), line("tiles:log_softmax", n, x);
+  row_loops->tile_temper(C, P, x, 0.75), line("tiles:temper", n, x);
   real->tile_load(C, P, P - 1, x, C * real->size, e), line("tiles:load", n, e);
   real->tile_save(C, P, P - 1, e, out, C * real->size), line("tiles:save", C * (P - 1), out);
 }
@@ -215,7 +220,7 @@ static void scores_of(ptrdiff_t C) {
       job.x = random_array(n, -3, 3), job.scale = random_doubles(P, 0.5, 1),
       job.level_weight = random_doubles(C + 1, 0.5, 2);
       job.value = room(P * 8), job.grad = room(n * 8), job.scratch = room(FL_SCORES_SCRATCH * C * P * 8);
-      real->scores[op](&job);
+      (real->size == 8 ? fl_scores_table_baseline.f64 : fl_scores_table_baseline.f32)[op](&job);
       snprintf(name, sizeof name, "scores:%d:%d", op, kind);
       line_of_doubles(name, P, job.value), line(name, n, job.grad);
     }
@@ -230,7 +235,7 @@ static void links(void) {
     low[0] = -INFINITY, high[1] = INFINITY;
     job.slopes = 1, job.value = room(N * 8), job.grad = room(N * 8), job.grad_low = room(N * 8),
     job.grad_high = room(N * 8);
-    real->links[kind](&job);
+    fl_scores_table_baseline.links[kind](&job);
     line_of_doubles("links:value", N, job.value), line_of_doubles("links:grad", N, job.grad);
     line_of_doubles("links:low", N, job.grad_low), line_of_doubles("links:high", N, job.grad_high);
   }
@@ -518,6 +523,7 @@ static void ctc_of(ptrdiff_t T, ptrdiff_t S, ptrdiff_t C) {
 int main(void) {
   for (wide = 0; wide < 2; wide++) {
     real = wide ? &fl_table_baseline.f64 : &fl_table_baseline.f32;
+    row_loops = wide ? &fl_rows_table_baseline.f64 : &fl_rows_table_baseline.f32;
     pointwise(), sums(), links(), views(), boxes(), digits();
     for (int k = 0; k < SIZE_COUNT; k++) rows_of(SIZES[k] + 1), vectors_of(SIZES[k]);
     rows_of(1003), vectors_of(300);

@@ -23,11 +23,6 @@ from libc.string cimport memcpy, memset
 from fastloss._kernels cimport (
     FL_F32,
     FL_F64,
-    FL_FOCAL,
-    FL_GENERALIZED,
-    FL_PIECE_BYTES,
-    FL_PLAIN,
-    FL_POLY1,
     SPAN,
     RunningSum,
     Workspace,
@@ -37,12 +32,11 @@ from fastloss._kernels cimport (
     fl_load_one,
     fl_merge_pieces,
     fl_real_table,
-    fl_soft,
-    fl_tile,
     fl_store_one,
     fl_view,
     fl_view_at,
     interrupted,
+    isa,
     make_view,
     real_table,
     run_blocks,
@@ -50,6 +44,78 @@ from fastloss._kernels cimport (
 )
 
 cnp.import_array()
+
+cdef extern from "rows/rows.h" nogil:
+    enum:
+        FL_PIECE_BYTES
+        FL_PLAIN, FL_FOCAL, FL_POLY1, FL_GENERALIZED
+
+    ctypedef struct fl_soft:
+        const void *t
+        const void *class_weight
+        double mix
+        double floor
+
+    ctypedef struct fl_tile:
+        Py_ssize_t C
+        Py_ssize_t P
+        Py_ssize_t x_step
+        const void *x
+        void *e
+        void *room
+        const char *next
+        Py_ssize_t next_step
+
+    ctypedef struct fl_rows_real:
+        void (*pieces)(Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, char *, Py_ssize_t, double *, double *,
+                       double *, const char *) noexcept nogil
+        void (*finish)(Py_ssize_t, const double *, double *, double *) noexcept nogil
+        void (*rescale)(Py_ssize_t, const void *, double, void *) noexcept nogil
+        void (*hard_rows)(Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, const double *, const double *,
+                          const int64_t *, char *, Py_ssize_t) noexcept nogil
+        Py_ssize_t (*samples)(Py_ssize_t, int64_t *, double *, int64_t, int, int64_t) noexcept nogil
+        void (*log1p)(Py_ssize_t, const double *, double *) noexcept nogil
+        double (*hard_values)(Py_ssize_t, const double *, const double *, const double *, double *, double *,
+                              double *) noexcept nogil
+        double (*transformed_values)(Py_ssize_t, int, double, const double *, const double *, const double *, double *, double *,
+                                     double *, double *) noexcept nogil
+        void (*hard_slopes)(Py_ssize_t, const double *, const double *, const double *, const double *, const double *,
+                            const double *, double, double *, double *) noexcept nogil
+        Py_ssize_t (*census)(Py_ssize_t, const int64_t *, int64_t, int, int64_t, int *) noexcept nogil
+        void (*softmax)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
+        void (*log_softmax)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
+        void (*soft_sums)(Py_ssize_t, const void *, double, const fl_soft *, double *, double *) noexcept nogil
+        void (*soft_grad)(Py_ssize_t, const void *, double, double, double, double, const fl_soft *, void *) noexcept nogil
+        void (*transform_sums)(Py_ssize_t, const void *, double, double, const fl_soft *, int, double, double *,
+                               double *) noexcept nogil
+        void (*transform_grad)(Py_ssize_t, const void *, double, double, double, double, const fl_soft *, int, double,
+                               void *) noexcept nogil
+        void (*negentropy)(Py_ssize_t, const void *, int, double *) noexcept nogil
+        void (*exps)(Py_ssize_t, const void *, void *) noexcept nogil
+        void (*temper)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
+        void (*softmax_hess)(Py_ssize_t, const void *, double, double, double, void *) noexcept nogil
+        void (*tile_stats)(const fl_tile *, double *, double *, double *) noexcept nogil
+        void (*tile_scale)(Py_ssize_t, Py_ssize_t, const void *, const double *, void *, Py_ssize_t) noexcept nogil
+        void (*tile_log_softmax)(Py_ssize_t, Py_ssize_t, void *, const double *, const double *) noexcept nogil
+        void (*tile_soft_sums)(Py_ssize_t, Py_ssize_t, const void *, const double *, const fl_soft *, double *,
+                               double *) noexcept nogil
+        void (*tile_soft_grad)(Py_ssize_t, Py_ssize_t, const void *, void *, const double *, const double *, const double *,
+                               const double *, const double *, const fl_soft *) noexcept nogil
+        void (*tile_hess)(Py_ssize_t, Py_ssize_t, const void *, void *, const double *, const double *,
+                          const double *, const double *) noexcept nogil
+        void (*tile_negentropy)(Py_ssize_t, Py_ssize_t, const void *, int, double *) noexcept nogil
+        void (*tile_temper)(Py_ssize_t, Py_ssize_t, void *, double) noexcept nogil
+        double unbias
+
+    ctypedef struct fl_rows_table:
+        fl_rows_real f32
+        fl_rows_real f64
+
+    const fl_rows_table *fl_rows_table_at(const char *level)
+
+
+cdef const fl_rows_real *row_loops(bint wide) noexcept nogil:
+    return &fl_rows_table_at(isa()).f64 if wide else &fl_rows_table_at(isa()).f32
 
 cdef enum:
     HARD, SOFT, LOGSUMEXP, SOFTMAX, LOG_SOFTMAX, PICK, LABELS
@@ -89,6 +155,7 @@ cdef struct Plane:
 
 cdef struct RowsCall:
     const fl_real_table *table
+    const fl_rows_real *loops
     int kind, size
     Py_ssize_t n, classes, block, piece, pieces, kept_stride
     Py_ssize_t base  # first block of the span: partial results count from it
@@ -179,7 +246,7 @@ cdef void read_samples(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t 
             desk.label[i] = 0
         return
     fl_gather_labels(&call.labels, start, n, desk.label)
-    first = call.table.samples(n, desk.label, desk.weight, call.classes, call.has_ignore, call.ignore)
+    first = call.loops.samples(n, desk.label, desk.weight, call.classes, call.has_ignore, call.ignore)
     if first >= 0 and bad[0] < 0:
         bad[0] = start + first
     if call.class_weight != NULL:
@@ -214,11 +281,11 @@ cdef void finish_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t sta
     call.weight_sums[b] = 0
     if call.kind == HARD and call.smoothing == 0:
         if call.transform == FL_PLAIN:
-            call.sums[b] = call.table.hard_values(
+            call.sums[b] = call.loops.hard_values(
                 n, desk.top, desk.picked, desk.log1p, desk.weight, desk.value, &call.weight_sums[b]
             )
         else:
-            call.sums[b] = call.table.transformed_values(
+            call.sums[b] = call.loops.transformed_values(
                 n, call.transform, call.parameter, desk.top, desk.picked, desk.log1p, desk.weight, desk.value, desk.factor,
                 &call.weight_sums[b]
             )
@@ -367,7 +434,7 @@ cdef void row_statistics(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_
             end = i + 1
             while end < n and desk.label[end] >= 0:
                 end += 1
-            call.table.pieces(
+            call.loops.pieces(
                 end - i, call.classes, line_at(&call.x, start + i), call.x.rows.stride[0],
                 desk.kept + i * call.kept_stride if keeps_exponentials(call) else NULL, call.kept_stride,
                 &desk.piece_top[i], &desk.piece_part[i], &desk.piece_unit[i], NULL,
@@ -377,14 +444,14 @@ cdef void row_statistics(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_
             if not one_row_statistics(call, desk, line_at(&call.x, start + i), i, thread):
                 return
             i += 1
-    call.table.finish(n * call.pieces, desk.piece_part, desk.piece_unit, desk.piece_rest)
+    call.loops.finish(n * call.pieces, desk.piece_part, desk.piece_unit, desk.piece_rest)
     for i in range(n):
         at = i * call.pieces
         if call.pieces == 1:
             desk.top[i], desk.rest[i], desk.unit[i] = desk.piece_top[i], desk.piece_rest[i], desk.piece_unit[i]
         else:
             fl_merge_pieces(call.pieces, &desk.piece_top[at], &desk.piece_rest[at], &desk.top[i], &desk.rest[i])
-    call.table.log1p(n, desk.rest, desk.log1p)
+    call.loops.log1p(n, desk.rest, desk.log1p)
 
 
 cdef bint one_row_statistics(RowsCall *call, Desk *desk, char *row, Py_ssize_t i, int thread) noexcept nogil:
@@ -398,7 +465,7 @@ cdef bint one_row_statistics(RowsCall *call, Desk *desk, char *row, Py_ssize_t i
         m = min(call.piece, call.classes - first)
         if keeps_exponentials(call):
             e = desk.kept + i * call.kept_stride + first * call.size
-        call.table.pieces(
+        call.loops.pieces(
             1, m, logits_piece(call, desk, row, first, m), 0, e, 0,
             &desk.piece_top[at], &desk.piece_part[at], &desk.piece_unit[at],
             row + (first + m) * call.x.step if call.x.halves else NULL,
@@ -418,7 +485,7 @@ cdef inline const char *logits_piece(
     while c < call.classes and not isfinite(reference):
         reference = fl_load_one(row + c * call.x.step, call.x.rows.type)
         c += 1
-    call.table.temper(n, x, reference if isfinite(reference) else 0, call.temperature, desk.x)
+    call.loops.temper(n, x, reference if isfinite(reference) else 0, call.temperature, desk.x)
     return desk.x
 
 
@@ -429,7 +496,7 @@ cdef inline const char *target_piece(
     cdef const char *t = read_piece(call, &call.t, line_at(&call.t, i), first, n, desk.t)
     if not call.log_target:
         return t
-    call.table.exps(n, t, desk.t)
+    call.loops.exps(n, t, desk.t)
     return desk.t
 
 
@@ -463,22 +530,22 @@ cdef void row_soft_sums(
             x = logits_piece(call, desk, row, first, m)
             if call.divergence:
                 t = read_piece(call, &call.t, line_at(&call.t, start + i), first, m, desk.t)
-                call.table.negentropy(m, t, call.log_target, &desk.soft_loss[i])
+                call.loops.negentropy(m, t, call.log_target, &desk.soft_loss[i])
             if call.kind == SOFT:
                 t = target_piece(call, desk, start + i, first, m)
                 if not call.log_target:
                     call.table.extremes(m, t, &call.ranges[2 * b], &call.ranges[2 * b + 1])
             soft = soft_of(call, t, first)
             if call.transform == FL_PLAIN:
-                call.table.soft_sums(m, x, desk.top[i], &soft, &desk.soft_loss[i], &desk.soft_weight[i])
+                call.loops.soft_sums(m, x, desk.top[i], &soft, &desk.soft_loss[i], &desk.soft_weight[i])
             else:
-                call.table.transform_sums(
+                call.loops.transform_sums(
                     m, x, desk.top[i], desk.log1p[i], &soft, call.transform, call.parameter, &desk.soft_loss[i],
                     &desk.soft_weight[i]
                 )
             if call.kind == SOFT and call.class_weight != NULL:
                 soft.mix, soft.floor, ignored = 1, 0, 0
-                call.table.soft_sums(m, x, desk.top[i], &soft, &ignored, &plain)
+                call.loops.soft_sums(m, x, desk.top[i], &soft, &ignored, &plain)
             first += m
         if call.kind == SOFT:
             desk.down[i] = desk.sample[i] * (plain if call.class_weight != NULL else 1)
@@ -489,7 +556,7 @@ cdef void row_soft_sums(
 cdef void add_label_transform(RowsCall *call, Desk *desk, Py_ssize_t i) noexcept nogil:
     """The label's own share of a smoothed target; leaves its slope in desk.slope."""
     cdef double weight = 1, ignored = 0, value, slope
-    call.table.transformed_values(
+    call.loops.transformed_values(
         1, call.transform, call.parameter, &desk.top[i], &desk.picked[i], &desk.log1p[i], &weight, &value, &slope, &ignored
     )
     desk.soft_loss[i] += hard_part(call, desk, i) * value
@@ -516,10 +583,10 @@ cdef void hard_gradients(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_
         desk.value[i] = fl_load_one(
             desk.kept + i * call.kept_stride + max(desk.label[i], 0) * call.size, FL_F64 if call.size == 8 else FL_F32
         )
-    call.table.hard_slopes(
+    call.loops.hard_slopes(
         n, desk.top, desk.picked, desk.rest, desk.unit, desk.value, desk.weight, call.scale, desk.factor, desk.slope
     )
-    call.table.hard_rows(
+    call.loops.hard_rows(
         n, call.classes, desk.kept, call.kept_stride, desk.factor, desk.slope, desk.label,
         line_at(&call.grad, start), call.grad.rows.stride[0],
     )
@@ -561,7 +628,7 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
                 if x == NULL:
                     memset(out, 0, m * call.size)
                 else:
-                    call.table.softmax_hess(m, x, desk.top[i], desk.rest[i], call.scale * weight, out)
+                    call.loops.softmax_hess(m, x, desk.top[i], desk.rest[i], call.scale * weight, out)
                 write_piece(call, &call.hess, hess, first, m, out)
             if grad != NULL:
                 out = result_piece(call, &call.grad, grad, first, desk.e)
@@ -572,24 +639,24 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
                         t = target_piece(call, desk, start + i, first, m)
                     soft = soft_of(call, t, first)
                     if call.transform == FL_PLAIN:
-                        call.table.soft_grad(
+                        call.loops.soft_grad(
                             m, x, desk.top[i], desk.rest[i], call.scale * weight, call.scale * desk.sample[i], &soft, out
                         )
                     else:
-                        call.table.transform_grad(
+                        call.loops.transform_grad(
                             m, x, desk.top[i], desk.log1p[i], call.scale * desk.sample[i], desk.soft_weight[i], &soft,
                             call.transform, call.parameter, out
                         )
                 elif call.kind == LOG_SOFTMAX:
-                    call.table.log_softmax(m, x, desk.top[i], desk.log1p[i] if isfinite(desk.top[i]) else NAN, out)
+                    call.loops.log_softmax(m, x, desk.top[i], desk.log1p[i] if isfinite(desk.top[i]) else NAN, out)
                 elif kept:
                     at = i * call.pieces + first // call.piece
-                    call.table.rescale(
+                    call.loops.rescale(
                         m, desk.kept + i * call.kept_stride + first * call.size,
                         call.scale * weight / z * exp(desk.piece_top[at] - desk.top[i]) * desk.piece_unit[at], out,
                     )
                 else:
-                    call.table.softmax(m, x, desk.top[i], call.scale * weight / z, out)
+                    call.loops.softmax(m, x, desk.top[i], call.scale * weight / z, out)
                 if labelled and x != NULL and first <= desk.label[i] < first + m and isfinite(desk.top[i]):
                     fl_store_one(
                         out + (desk.label[i] - first) * call.size, FL_F64 if call.size == 8 else FL_F32, slope
@@ -693,12 +760,12 @@ cdef void tile_soft_sums(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t n,
     cdef Py_ssize_t i, c
     if call.log_target:
         call.table.fill(lanes, 0, desk.part)
-        call.table.tile_negentropy(call.classes, lanes, desk.t, True, desk.part)
-        call.table.exps(call.classes * lanes, desk.t, desk.t)
+        call.loops.tile_negentropy(call.classes, lanes, desk.t, True, desk.part)
+        call.loops.exps(call.classes * lanes, desk.t, desk.t)
     elif call.divergence:
         call.table.fill(lanes, 0, desk.part)
-        call.table.tile_negentropy(call.classes, lanes, desk.t, False, desk.part)
-    call.table.tile_soft_sums(call.classes, lanes, desk.x, desk.top, &soft, desk.soft_loss, desk.soft_weight)
+        call.loops.tile_negentropy(call.classes, lanes, desk.t, False, desk.part)
+    call.loops.tile_soft_sums(call.classes, lanes, desk.x, desk.top, &soft, desk.soft_loss, desk.soft_weight)
     if call.kind != SOFT:
         return
     if call.divergence:
@@ -711,7 +778,7 @@ cdef void tile_soft_sums(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t n,
             desk.down[i] = desk.sample[i]
         return
     soft.mix, soft.floor = 1, 0
-    call.table.tile_soft_sums(call.classes, lanes, desk.x, desk.top, &soft, desk.part, desk.down)
+    call.loops.tile_soft_sums(call.classes, lanes, desk.x, desk.top, &soft, desk.part, desk.down)
     for i in range(n):
         desk.down[i] *= desk.sample[i]
 
@@ -721,7 +788,7 @@ cdef void tile_hessian(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t 
     cdef Py_ssize_t i
     for i in range(n, lanes):  # positions that are not there
         desk.factor[i] = 0
-    call.table.tile_hess(call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit, desk.factor)
+    call.loops.tile_hess(call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit, desk.factor)
     for i in range(n):
         if desk.label[i] < 0:
             blank_position(call, desk.e, i, lanes)
@@ -744,12 +811,12 @@ cdef void tile_gradient(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t
     for i in range(n, lanes):  # positions that are not there
         desk.factor[i] = desk.down[i] = 0
     if labelled and call.smoothing == 0:
-        call.table.hard_slopes(
+        call.loops.hard_slopes(
             n, desk.top, desk.picked, desk.rest, desk.unit, desk.value, desk.weight, call.scale, desk.factor, desk.slope
         )
         if out == NULL:
             out, step = desk.e, lanes
-        call.table.tile_scale(call.classes, lanes, desk.e, desk.factor, out, step)
+        call.loops.tile_scale(call.classes, lanes, desk.e, desk.factor, out, step)
     else:
         out, step = desk.e, lanes
         spread_gradient(call, desk, n, lanes)
@@ -771,16 +838,16 @@ cdef void spread_gradient(RowsCall *call, Desk *desk, Py_ssize_t n, Py_ssize_t l
     for i in range(n):
         if call.kind == HARD and desk.label[i] >= 0:
             desk.slope[i] = label_slope(
-                call, desk, i, desk.value[i] * (desk.unit[i] * call.table.unbias) / (1 + desk.rest[i])
+                call, desk, i, desk.value[i] * (desk.unit[i] * call.loops.unbias) / (1 + desk.rest[i])
             )
         if call.kind == SOFTMAX:
             desk.factor[i] *= desk.unit[i] / (1 + desk.rest[i])
         desk.down[i] = call.scale * desk.sample[i]
     if call.kind == SOFTMAX:
-        call.table.tile_scale(call.classes, lanes, desk.e, desk.factor, desk.e, lanes)
+        call.loops.tile_scale(call.classes, lanes, desk.e, desk.factor, desk.e, lanes)
     else:
         soft = soft_of(call, desk.t if call.kind == SOFT else NULL, 0)
-        call.table.tile_soft_grad(
+        call.loops.tile_soft_grad(
             call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit, desk.factor, desk.down, &soft
         )
 
@@ -802,7 +869,7 @@ cdef void lay_tile(RowsCall *call, Desk *desk, fl_tile *tile, Py_ssize_t start, 
         return
     read_tile(call, &call.x, start, n, tile.P, desk.x)
     if call.temperature != 1:
-        call.table.tile_temper(call.classes, tile.P, desk.x, call.temperature)
+        call.loops.tile_temper(call.classes, tile.P, desk.x, call.temperature)
     tile.x, tile.x_step = desk.x, tile.P
     # where the next tile probably lies: on along the positions, and (contiguous classes) without a gap between its runs
     tile.next = line_at(&call.x, start) + n * call.x.rows.stride[call.x.rows.ndim - 1]
@@ -820,10 +887,10 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     read_samples(call, &desk, start, n, &call.bad[b])
     if call.kind == HARD and tile.room == NULL:  # before e, which may be x, is written
         pick_from_tile(call, &desk, <const char *>tile.x, n, tile.x_step, desk.picked)
-    call.table.tile_stats(&tile, desk.top, desk.rest, desk.unit)
+    call.loops.tile_stats(&tile, desk.top, desk.rest, desk.unit)
     if call.kind == HARD and tile.room != NULL:  # after the runs were read in order
         pick_from_tile(call, &desk, <const char *>tile.x, n, tile.x_step, desk.picked)
-    call.table.log1p(n, desk.rest, desk.log1p)
+    call.loops.log1p(n, desk.rest, desk.log1p)
     if call.kind == SOFT:
         read_tile(call, &call.t, start, n, lanes, desk.t)
     if is_spread(call):
@@ -835,7 +902,7 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         for i in range(n):
             if not isfinite(desk.top[i]):
                 desk.log1p[i] = NAN
-        call.table.tile_log_softmax(call.classes, lanes, desk.x, desk.top, desk.log1p)
+        call.loops.tile_log_softmax(call.classes, lanes, desk.x, desk.top, desk.log1p)
         write_tile(call, &call.grad, start, n, lanes, desk.x)
         return
     if call.kind == HARD or call.kind == SOFT:
@@ -844,7 +911,7 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         sample_factors(call, &desk, n)
         tile_hessian(call, &desk, start, n, lanes)
         if call.grad.given:  # the exponentials are used up
-            call.table.tile_stats(&tile, desk.top, desk.rest, desk.unit)
+            call.loops.tile_stats(&tile, desk.top, desk.rest, desk.unit)
     if call.grad.given:
         tile_gradient(call, &desk, start, n, lanes)
 
@@ -867,7 +934,7 @@ cdef void labels_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     lay_desk(call, thread, &desk)
     if not call.has_sample_weight and call.class_weight == NULL:
         fl_gather_labels(&call.labels, start, n, desk.label)
-        call.weight_sums[b] = n - call.table.census(
+        call.weight_sums[b] = n - call.loops.census(
             n, desk.label, call.classes, call.has_ignore, call.ignore, &bad
         )
         if not bad:
@@ -948,7 +1015,7 @@ def rows(
     cdef double low = INFINITY, high = -INFINITY
     cdef double *partials
     cdef block_work work
-    call.table = real_table(wide)
+    call.table, call.loops = real_table(wide), row_loops(wide)
     call.kind, call.size, call.scale, call.smoothing = kind, call.table.size, scale, smoothing
     call.transform, call.parameter, call.temperature = transform, parameter, temperature
     call.divergence, call.log_target = divergence, log_target

@@ -5,8 +5,8 @@ two of a few thresholds.
 Design:
 - Scores go through tiles: C x P of them, rows side by side, so that the vector runs over P rows whatever the class axis's stride.
   A tile shrinks as the classes grow, down to one register of rows. The gradient overwrites its tile.
-- One C function per loss (csrc/scores/scores.h) sees a tile, labels already checked, and a scale for each row. What all losses share is
-  here: labels and weights, ignored rows, values, sums.
+- One C function per loss (csrc/scores/real.h) sees a tile, labels already checked, and a scale for each row. What all losses
+  share is here: labels and weights, ignored rows, values, sums.
 - Labels are read once into the workspace, checked there and used from there: nobody can change them in between.
 - A threshold's slope is a sum over samples: each block adds its own, and the blocks are added in order.
 
@@ -22,36 +22,16 @@ from libc.string cimport memset
 from fastloss._kernels cimport (
     FL_F32,
     FL_F64,
-    FL_SCORES_SCRATCH,
     SPAN,
-    FL_ENERGY,
-    FL_HINGE,
-    FL_HINGE_SQUARED,
-    FL_LINK_cloglog,
-    FL_LINK_logit,
-    FL_LINK_probit,
-    FL_LOG,
-    FL_LVQ2,
-    FL_MCE,
-    FL_MEE,
-    FL_NLL,
-    FL_SCORES_contrast,
-    FL_SCORES_gibbs,
-    FL_SCORES_squared_emd,
-    FL_SCORES_tasks,
-    FL_SCORES_weston_watkins,
-    FL_SQUARE_EXP,
-    FL_SQUARE_SQUARE,
     RunningSum,
     Workspace,
     add_in_order,
     block_work,
     fl_gather_labels,
-    fl_link,
     fl_real_table,
-    fl_scores,
     fl_view,
     fl_view_at,
+    isa,
     make_view,
     real_table,
     run_blocks,
@@ -59,6 +39,48 @@ from fastloss._kernels cimport (
 )
 
 cnp.import_array()
+
+cdef extern from "scores/scores.h" nogil:
+    enum:
+        FL_SCORES_contrast, FL_SCORES_weston_watkins, FL_SCORES_gibbs, FL_SCORES_tasks, FL_SCORES_squared_emd
+        FL_ENERGY, FL_HINGE, FL_HINGE_SQUARED, FL_LOG, FL_LVQ2, FL_MCE, FL_SQUARE_SQUARE, FL_SQUARE_EXP, FL_NLL, FL_MEE
+        FL_SCORES_SCRATCH
+        FL_LINK_logit, FL_LINK_probit, FL_LINK_cloglog
+
+    ctypedef struct fl_scores:
+        Py_ssize_t C
+        Py_ssize_t P
+        const void *x
+        const double *label
+        const double *scale
+        const double *level_weight
+        double par[4]
+        double *value
+        void *grad
+        void *hess
+        double *scratch
+
+    ctypedef struct fl_link:
+        Py_ssize_t n
+        const double *score
+        const double *low
+        const double *high
+        const double *scale
+        bint slopes
+        double *value
+        double *grad
+        double *grad_low
+        double *grad_high
+
+    ctypedef void (*fl_scores_loop)(fl_scores *) noexcept nogil
+    ctypedef void (*fl_links_loop)(fl_link *) noexcept nogil
+
+    ctypedef struct fl_scores_table:
+        const fl_scores_loop *f32
+        const fl_scores_loop *f64
+        const fl_links_loop *links
+
+    const fl_scores_table *fl_scores_table_at(const char *level)
 
 LOSSES = {
     "contrast": FL_SCORES_contrast,  # the label's energy against its strongest rival's
@@ -193,7 +215,7 @@ cdef struct Plane:
 
 cdef struct ScoresCall:
     const fl_real_table *table
-    void (*function)(fl_scores *) noexcept nogil
+    fl_scores_loop function
     fl_scores job  # the template of every tile's job
     Samples samples
     Plane x, grad, hess
@@ -344,7 +366,7 @@ def scores(
     if loss is None:
         call.block, cost = LABEL_ROWS, 3.0 * LABEL_ROWS
     else:
-        call.function = call.table.scores[<int>loss]
+        call.function = fl_scores_table_at(isa()).f64[<int>loss] if wide else fl_scores_table_at(isa()).f32[<int>loss]
         call.block = max(
             <Py_ssize_t>call.table.lanes,
             min(<Py_ssize_t>BLOCK_ROWS, TILE_WORK // call.job.C // call.table.lanes * call.table.lanes),
@@ -387,7 +409,7 @@ cdef tuple run_spans(block_work work, ScoresCall *call, Py_ssize_t blocks, doubl
 # ---- cumulative links -----------------------------------------------------------------------------------------------
 
 cdef struct LinkCall:
-    void (*function)(fl_link *) noexcept nogil
+    fl_links_loop function
     const fl_real_table *table  # of the gradient
     Samples samples
     fl_view score, grad
@@ -475,7 +497,7 @@ def cumulative_link(
     if call.has_grad:
         make_view(&call.grad, grad)
         call.table = real_table(call.grad.type == FL_F64)
-    call.function = call.table.links[link]
+    call.function = fl_scores_table_at(isa()).links[link]
     call.scale = scale
     call.values = <char *>cnp.PyArray_DATA(values) if values is not None else NULL
     call.wide_values = values is not None and cnp.PyArray_TYPE(values) == cnp.NPY_DOUBLE

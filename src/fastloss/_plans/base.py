@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 import fastloss._check as _check
+import fastloss._engines.pointwise as elementwise
 import fastloss._kernels as _kernels
 from fastloss._check import FLOAT32, FLOAT64, Array, Refusal, refuse
 from fastloss._plans.weights import FAR, Care, scaled
@@ -60,8 +61,8 @@ def sizes(a: Array) -> tuple[float, float]:
     """Extremes of the absolute values: what the cheapest loss that looks at them has seen."""
     if a.size == 0:
         return math.inf, -math.inf
-    _, _, _, least, most, *_ = _kernels.pointwise(
-        _kernels.POINTWISE["perceptron"], VALUE, a, a, None, None, (), a.dtype != FLOAT32, 1.0, None, None, None,
+    _, _, _, least, most, *_ = elementwise.pointwise(
+        elementwise.POINTWISE["perceptron"], VALUE, a, a, None, None, (), a.dtype != FLOAT32, 1.0, None, None, None,
         get_num_threads(),
     )  # fmt: skip
     return least, most

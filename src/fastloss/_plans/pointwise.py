@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 import fastloss._check as _check
-import fastloss._kernels as _kernels
+import fastloss._engines.pointwise as engine
 from fastloss._check import FLOAT32, FLOAT64, Array, Refusal
 from fastloss._plans.base import GRAD, HESS, NO_SLOPES, REDUCTIONS, VALUE, Domain, Plan, Result, Terms, refuse_outside, unpacked
 from fastloss._plans.weights import MANY, Care, weighed, weights_of_terms
@@ -168,7 +168,7 @@ class Pointwise(Plan):
         hess, hess2 = self._full(hesses)
         total: float = 0.0
         if self.x.size:
-            total, *extremes = _kernels.pointwise(
+            total, *extremes = engine.pointwise(
                 self.operation, want, self.x, self.t, self.third, self.sample_weight, self.parameters, wide, scale,
                 values, grad, hess, get_num_threads(), grad2, hess2,
             )  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 import fastloss._check as _check
-import fastloss._kernels as _kernels
+import fastloss._engines.sums as engine
 from fastloss._check import FLOAT64, Array
 from fastloss._plans.base import (
     GRAD,
@@ -113,7 +113,7 @@ class Summed(Plan):
         x, t, *slopes = [rows_last(a, self.axis) for a in (self.x, self.t, *gradients)]
         z, u = (None if a is None else rows_last(a, self.axis) for a in self.others)
         weight = None if self.sample_weight is None else np.require(self.sample_weight, FLOAT64, ["C_CONTIGUOUS", "ALIGNED"])
-        total, *extremes = _kernels.sums(
+        total, *extremes = engine.sums(
             self.operation, want, x, t, z, u, weight, self.parameters, self.wide, scale, values,
             slopes[0] if slopes else None, slopes[1] if self.two and slopes else None, get_num_threads(),
         )  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 import fastloss._check as _check
+import fastloss._engines.pointwise as elementwise
 import fastloss._kernels as _kernels
 from fastloss._check import FLOAT64, Array
 from fastloss._threads import get_num_threads
@@ -67,8 +68,20 @@ def total_of(weights: Array) -> float:
     if weights.size == 0:
         return 0.0
     zeros = np.broadcast_to(FLOAT64.type(0), weights.shape)
-    return _kernels.pointwise(
-        _kernels.POINTWISE["mae"], _kernels.VALUE, weights, zeros, None, None, (), True, 1.0, None, None, None, get_num_threads()
+    return elementwise.pointwise(
+        elementwise.POINTWISE["mae"],
+        _kernels.VALUE,
+        weights,
+        zeros,
+        None,
+        None,
+        (),
+        True,
+        1.0,
+        None,
+        None,
+        None,
+        get_num_threads(),
     )[0]
 
 

@@ -1,16 +1,6 @@
 /* Which CPU levels this machine can run. Compiled without CPU flags. */
 #include "common/kernels.h"
 
-#define FL_NAME(name, wide, ranged) #name,
-const char *fl_pointwise_name(int op) {
-  static const char *const names[] = {FL_POINTWISE_LOSSES(FL_NAME) NULL};
-  return names[op];
-}
-const char *fl_sums_name(int op) {
-  static const char *const names[] = {FL_DIVERGENCE_LOSSES(FL_NAME) NULL};
-  return names[op];
-}
-
 extern const fl_table fl_table_baseline;
 #if defined(FL_HAVE_V3)
 extern const fl_table fl_table_v3;

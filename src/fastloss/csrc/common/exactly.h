@@ -1,5 +1,5 @@
 /* Sums, differences and products in double with what rounding dropped, and functions that take it into account. Included by
- * level.c once. Knuth's two-sum and Dekker's product; an infinite operand has dropped nothing.
+ * scores.c and vectors.c once. Knuth's two-sum and Dekker's product; an infinite operand has dropped nothing.
  */
 
 FL_INLINE vd fl_finite(vd lost) { return vselect(veq(lost, lost), lost, vset_f64(0)); }

@@ -1,5 +1,5 @@
 /* How the exponentials of a row of logits are scaled, so that sums of them neither overflow nor round where it matters. Included
- * once per type (R, V, LANES, FN as in pointwise.h) by what adds such exponentials up: rows.h, ctc_frames.h, regions_real.h.
+ * once per type (R, V, LANES, FN as in twice.h) by what adds such exponentials up: rows, ctc, regions, contrast.
  *
  * Exponentials are not taken of x - top: that difference rounds, and for a row won by 50 nats its rounding alone costs 30 ULP.
  * Instead e^x = p 2^n (vecmath.h), and n - k + BIAS, whole numbers, is the power of two that a term keeps; k is top's own n. What

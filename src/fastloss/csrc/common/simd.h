@@ -345,4 +345,8 @@ FL_INLINE vd vscale_f64(vd p, vd n) {
 }
 #define vscale(p, n) _Generic((p), vf: vscale_f32, vd: vscale_f64)(p, n)
 
+/* The numbers of a register's lanes. */
+static const float fl_iota_f32[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+static const double fl_iota_f64[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+
 #endif

@@ -1,4 +1,4 @@
-/* Distances between all pairs of rows. Included once per type (pairs_real.h).
+/* Distances between all pairs of rows. Included once per type (real.h).
  *
  * |x - y|^2 = |x|^2 + |y|^2 - 2 x . y, where products of matrices give x . y. What that loses is a few units in the last place of
  * |x|^2 + |y|^2: nothing where rows are as far from one another as from the origin. Rows are therefore first moved so that their

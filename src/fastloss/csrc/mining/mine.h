@@ -1,5 +1,5 @@
 /* Mining of triplets: which triplets of an anchor count, their losses and the slopes in the distances. Included once per type
- * (pairs_real.h).
+ * (real.h).
  *
  * A triplet of anchor a is a positive p and a negative n, and its loss is max(0, d_p - d_n + margin). With P positives and Q
  * negatives there are P Q of them, but only the fewer side is sorted: a member of the other side finds by its rank how many

@@ -1,4 +1,4 @@
-/* From slopes in distances to slopes in rows. Included once per type (pairs_real.h). */
+/* From slopes in distances to slopes in rows. Included once per type (real.h). */
 
 static void FN(pull)(const fl_points *x, ptrdiff_t i, ptrdiff_t j, double w, double *sum) {
   const R *a = FN(row_of)(x, i), *b = FN(row_of)(x, j);

@@ -1,4 +1,4 @@
-/* Where numbers would be inserted among sorted ones. Included once per type (pairs_real.h).
+/* Where numbers would be inserted among sorted ones. Included once per type (real.h).
  *
  * Keys are sorted through buckets of equal width, and the same buckets tell a query nearly where it belongs: it has but to pass the
  * few keys of its bucket. Where the keys lie so unevenly that many share a bucket, a binary search does that; where there are

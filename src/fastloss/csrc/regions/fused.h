@@ -1,5 +1,5 @@
 /* The usual cases in one go: integer labels, sums that are not squared. Activation, sums (or gradient) stay in registers, where
- * regions_real.h goes through planes of probabilities. Included by regions.c once per type, after regions_real.h.
+ * real.h goes through planes of probabilities. Included by regions.c once per type, after real.h.
  *
  * Sums run in registers of the computation type for FL_FLUSH_EVERY positions per lane, then they are added to doubles. The product of
  * as many terms 1 + r is kept as 1 + (what is kept), a sum of positive terms, so that one logarithm does for all of them.
@@ -52,7 +52,7 @@ typedef struct {
   V top, label_x, rest; /* for the entropy; rest: the sum of the others' exponentials, relative to the largest */
 } FN(position);
 
-/* *far: the largest |top|; beyond 2 FL_RANGE the result is void, and regions_real.h's way is to be taken. */
+/* *far: the largest |top|; beyond 2 FL_RANGE the result is void, and real.h's way is to be taken. */
 FL_INLINE FN(position)
     FN(position_of)(const fl_region *b, ptrdiff_t C, ptrdiff_t q, V label, int hidden, int entropy, V *e, V *far) {
   const V zero = FN(vset)(0), one = FN(vset)(1);

@@ -1,5 +1,5 @@
 /* Lovasz's extension of the Jaccard loss: errors in descending order, each times what its position adds to the loss. Included by
- * regions.c once per type, after regions_real.h.
+ * regions.c once per type, after real.h.
  *
  * Errors lie in [0, 1], so that their bits order as they do. A key is an error's bits and, in the lowest place, whether the
  * position belongs to the class, all inverted: ascending keys are descending errors. Digits of 11 bits, the least significant first;

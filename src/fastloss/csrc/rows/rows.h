@@ -1,434 +1,105 @@
-/* Softmax statistics and gradients along contiguous rows. Included by level.c once per type (see pointwise.h). */
+/* What _engines/rows.pyx sees of the loops for rows of logits: softmax statistics, cross-entropy and functions of it.
+ * Letters: C classes, P positions of a tile (rows side by side, one per vector lane).
+ */
+#ifndef FASTLOSS_ROWS_H
+#define FASTLOSS_ROWS_H
 
-#include "common/scaling.h"
+#include "common/kernels.h"
+#include "common/levels.h"
 
-/* The largest of a piece; of every group of four registers the lanes' largest is left in `groups`, to find it again. */
-FL_INLINE R FN(largest)(ptrdiff_t n, const R *x, R *groups) {
-  const V none = FN(vset)((R)-INFINITY);
-  V best = none, rest = none;
-  ptrdiff_t i = 0;
-  for (; i + 4 * LANES <= n; i += 4 * LANES, groups += LANES) {
-    const V top =
-        vmax(vmax(vload(x + i), vload(x + i + LANES)), vmax(vload(x + i + 2 * LANES), vload(x + i + 3 * LANES)));
-    vstore(groups, top);
-    best = vmax(best, top);
-  }
-  if (i == n) return vtop(best);
-  for (; i + LANES <= n; i += LANES) rest = vmax(rest, vload(x + i));
-  if (i < n) rest = vmax(rest, vload_part(x + i, n - i, (R)-INFINITY));
-  vstore(groups, rest);
-  return vtop(vmax(best, rest));
-}
+#define FL_PIECE_BYTES 16384 /* the longest piece of a row: a third of the first-level cache */
 
-static int FN(has_nan)(ptrdiff_t n, const R *x, ptrdiff_t step) {
-  for (ptrdiff_t i = 0; i < n; i++)
-    if (x[i * step] != x[i * step]) return 1;
-  return 0;
-}
+enum {
+  FL_PLAIN,
+  FL_FOCAL,
+  FL_POLY1,
+  FL_GENERALIZED
+}; /* losses that are functions of a row's cross-entropy: transform.h */
 
-/* Terms of up to four registers of a piece: kept in e if wanted, summed. `careful` where the top may be among them: tops count
-   as 0 and are counted. Beyond `left` there is nothing. */
-FL_INLINE void FN(group_terms)(const R *x, R *e, ptrdiff_t left, int keep, int careful, V best, V shift, V low,
-                               V exponent, vd sum[2], int *ties) {
-  V term[4];
-#pragma GCC unroll 4
-  for (int k = 0; k < 4; k++) {
-    const ptrdiff_t here = left - k * LANES;
-    term[k] = FN(vset)(0);
-    if (here <= 0) continue;
-    const V v = FN(read)(x + k * LANES, 0, here, here >= LANES, (R)-INFINITY);
-    term[k] = FN(term)(v, shift, low, exponent);
-    if (keep) FN(write)(e + k * LANES, 0, here, here >= LANES, term[k]);
-    if (careful) {
-      const M is_top = veq(v, best);
-      *ties += FN(vcount)(is_top);
-      term[k] = vdrop(is_top, term[k]);
-    }
-  }
-  FN(sum_terms)(sum, term);
-}
+/* A stretch of one row for the soft kernels: weights a_j = class_weight_j (mix t_j + floor), t and class_weight may be null. */
+typedef struct {
+  const void *t, *class_weight;
+  double mix, floor;
+} fl_soft;
 
-enum { FN(FL_GROUP) = 4 * LANES }; /* elements of a group */
+/* A tile of C x P logits, P a multiple of `lanes`, positions along the vector. Its classes are x_step elements apart. With `room`, for C x P
+   elements, they lie in the caller's array; otherwise x_step is P, and meanwhile what is read next is fetched: C runs of P
+   elements, next_step bytes apart; a wrong guess does no harm. */
+typedef struct {
+  ptrdiff_t C, P, x_step;
+  const void *x;
+  void *e; /* out: e^(x - top) 2^bias / unit, C x P; may be x; null if nobody wants it */
+  void *room;
+  const char *next;
+  ptrdiff_t next_step;
+} fl_tile;
 
-/* One piece whose top is known and finite: sum of the other terms, kept in e if wanted. Meanwhile fetches what is read next:
-   n elements of `size` bytes. */
-FL_INLINE double FN(piece_terms)(ptrdiff_t n, const R *x, R *e, int keep, R top, const R *groups, double *unit,
-                                 const char *next, int size) {
-  const FN(scaling) s = FN(scaling_of)(top);
-  const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent), best = FN(vset)(top);
-  vd sum[2] = {vset_f64(0), vset_f64(0)};
-  int ties = -1;
-  ptrdiff_t i = 0;
-#define FL_TERMS(left, careful)                                                                                          \
-  FN(group_terms)(x + i, keep ? e + i : NULL, left, keep, careful, best, shift, low, exponent, sum, &ties)
-  for (; i + FN(FL_GROUP) <= n; i += FN(FL_GROUP), groups += LANES, next += FN(FL_GROUP) *size) {
-    for (int line = 0; line < FN(FL_GROUP) *size; line += 64) __builtin_prefetch(next + line);
-    if (__builtin_expect(FN(vany)(veq(vload(groups), best)), 0))
-      FL_TERMS(FN(FL_GROUP), 1);
-    else
-      FL_TERMS(FN(FL_GROUP), 0);
-  }
-  if (i < n) {
-    for (ptrdiff_t line = 0; line < (n - i) * size; line += 64) __builtin_prefetch(next + line);
-    if (FN(vany)(veq(vload(groups), best)))
-      FL_TERMS(n - i, 1);
-    else
-      FL_TERMS(n - i, 0);
-  }
-#undef FL_TERMS
-  const double part = vsum_f64(sum[0] + sum[1]);
-  *unit = s.unit;
-  return ties > 0 ? part + ties * exp(-s.unit) / FL_UNBIAS : part;
-}
+typedef struct { /* the loops of one computation type */
+  /* Softmax statistics. A piece (a row, or a stretch of a long one) has top = its largest logit and
+     rest = sum over the others of e^(x - top): log sum e^x = top + log1p(rest), without cancellation. `pieces` does one of n
+     elements in each of some rows, `stride` bytes apart, and leaves scaled exponentials in `e` (null if nobody wants them).
+     Meanwhile it fetches what follows, or `next`, if not null: elements of two bytes that are to be converted next.
+     `finish` makes rest of part, and unit into the factor by which e becomes e^(x - top) 2^bias; `rescale` multiplies. */
+  void (*pieces)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride, double *top,
+                 double *part, double *unit, const char *next);
+  void (*finish)(ptrdiff_t pieces, const double *part, double *unit, double *rest);
+  void (*rescale)(ptrdiff_t n, const void *e, double factor, void *out);
+  void (*hard_rows)(ptrdiff_t rows, ptrdiff_t n, const char *e, ptrdiff_t e_stride, const double *factor,
+                    const double *slope, const int64_t *label, char *out, ptrdiff_t stride);
+  void (*log1p)(ptrdiff_t n, const double *x, double *out);
+  /* out = weight ((top - picked) + log1p_rest), 0 where weight < 0 (a sample that does not count; its weight becomes 0), nan
+     where top is not finite. Returns the sum; adds the weights to *weights. */
+  double (*hard_values)(ptrdiff_t n, const double *top, const double *picked, const double *log1p_rest, double *weight,
+                        double *out, double *weights);
+  /* The same for weight F(l), l the row's cross-entropy (transform.h); also slope = F'(l). */
+  double (*transformed_values)(ptrdiff_t n, int transform, double parameter, const double *top, const double *picked,
+                               const double *log1p_rest, double *weight, double *out, double *slope, double *weights);
+  /* What the gradient needs of samples with class indices: factor = scale weight unit / (1 + rest) for all classes, and the
+     slope at the label itself, from e there: -rest / (1 + rest) where the label won, else p - 1. */
+  void (*hard_slopes)(ptrdiff_t n, const double *top, const double *picked, const double *rest, const double *unit,
+                      const double *e, const double *weight, double scale, double *factor, double *slope);
+  /* Of n labels (weight: the samples' own), those that do not count, ignored or outside [0, classes), become -1 with weight -1.
+     Returns the first outside that is not ignored, or -1. */
+  ptrdiff_t (*samples)(ptrdiff_t n, int64_t *label, double *weight, int64_t classes, int has_ignore, int64_t ignore);
+  /* How many of n labels are `ignore` (if has_ignore); *bad if any other lies outside [0, classes). */
+  ptrdiff_t (*census)(ptrdiff_t n, const int64_t *label, int64_t classes, int has_ignore, int64_t ignore, int *bad);
+  void (*softmax)(ptrdiff_t n, const void *x, double top, double scale, void *out);
+  void (*log_softmax)(ptrdiff_t n, const void *x, double top, double log1p_rest, void *out);
+  void (*soft_sums)(ptrdiff_t n, const void *x, double top, const fl_soft *soft, double *weighted, double *weight);
+  void (*soft_grad)(ptrdiff_t n, const void *x, double top, double rest, double scale, double target_scale,
+                    const fl_soft *soft, void *out);
+  /* Of targets spread over the classes, with l_j the cross-entropy of class j: adds sum a_j F(l_j) and sum a_j F'(l_j); and
+     the gradient scale (p_j pull - a_j F'(l_j)), pull being the second sum. */
+  void (*transform_sums)(ptrdiff_t n, const void *x, double top, double log1p_rest, const fl_soft *soft, int transform,
+                         double parameter, double *value, double *pull);
+  void (*transform_grad)(ptrdiff_t n, const void *x, double top, double log1p_rest, double scale, double pull,
+                         const fl_soft *soft, int transform, double parameter, void *out);
+  /* Kullback-Leibler: *sum += t log t, of probabilities or their logarithms; e^x; and (x - reference) / temperature. */
+  void (*negentropy)(ptrdiff_t n, const void *t, int is_log, double *sum);
+  void (*exps)(ptrdiff_t n, const void *x, void *out);
+  void (*temper)(ptrdiff_t n, const void *x, double reference, double temperature, void *out);
+  void (*softmax_hess)(ptrdiff_t n, const void *x, double top, double rest, double scale, void *out);
 
-/* Rows in turns of a few, so that the end of one search for a top overlaps with the next. */
-FL_INLINE void FN(pieces_loop)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride,
-                               int keep, double *top, double *part, double *unit, const char *next, int size) {
-  const ptrdiff_t bytes = n * (ptrdiff_t)sizeof(R), ahead = bytes < FL_AHEAD ? FL_AHEAD : bytes;
-  enum { ROOM = FL_PIECE_BYTES / sizeof(R) / 4, TURN = 16 };
-  R groups[ROOM], tops[TURN];
-  const ptrdiff_t each = (n + FN(FL_GROUP) - 1) / FN(FL_GROUP) *(ptrdiff_t)LANES;
-  const ptrdiff_t turn = each * TURN <= ROOM ? TURN : ROOM / each;
-  for (ptrdiff_t first = 0; first < rows; first += turn) {
-    const ptrdiff_t some = rows - first < turn ? rows - first : turn;
-    for (ptrdiff_t i = 0; i < some; i++)
-      tops[i] = FN(largest)(n, (const R *)(const void *)(x + (first + i) * stride), groups + i * each);
-    for (ptrdiff_t i = 0; i < some; i++) {
-      const ptrdiff_t at = first + i;
-      const R *row = (const R *)(const void *)(x + at * stride);
-      R *kept = keep ? (R *)(void *)(e + at * e_stride) : NULL;
-      top[at] = tops[i], part[at] = unit[at] = 0;
-      if (tops[i] - tops[i] == 0) {
-        const char *fetched = next ? next + at * n * size : (const char *)row + ahead;
-        part[at] = FN(piece_terms)(n, row, kept, keep, tops[i], groups + i * each, &unit[at], fetched, size);
-        continue;
-      }
-      if (FN(has_nan)(n, row, 1)) part[at] = NAN; /* an infinite top, or nan: then the answer is nan if there is a nan */
-      if (keep) memset(kept, 0, (size_t)n * sizeof(R));
-    }
-  }
-}
+  /* The same for a tile; every per-position array has P entries. */
+  void (*tile_stats)(const fl_tile *tile, double *top, double *rest, double *unit);
+  void (*tile_scale)(ptrdiff_t C, ptrdiff_t P, const void *e, const double *factor, void *out, ptrdiff_t out_step);
+  void (*tile_log_softmax)(ptrdiff_t C, ptrdiff_t P, void *x, const double *top, const double *log1p_rest);
+  void (*tile_soft_sums)(ptrdiff_t C, ptrdiff_t P, const void *x, const double *top, const fl_soft *soft,
+                         double *weighted, double *weight);
+  void (*tile_soft_grad)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, const double *top, const double *rest,
+                         const double *unit, const double *scale, const double *target_scale, const fl_soft *soft);
+  void (*tile_hess)(ptrdiff_t C, ptrdiff_t P, const void *x, void *e, const double *top, const double *rest,
+                    const double *unit, const double *scale);
+  void (*tile_negentropy)(ptrdiff_t C, ptrdiff_t P, const void *t, int is_log, double *sum);
+  void (*tile_temper)(ptrdiff_t C, ptrdiff_t P, void *x, double temperature);
 
-static void FN(pieces)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride,
-                       double *top, double *part, double *unit, const char *next) {
-#define FL_PIECES(e, e_stride, keep, next, size)                                                                         \
-  FN(pieces_loop)(rows, n, x, stride, e, e_stride, keep, top, part, unit, next, size)
-  if (next) {
-    if (e)
-      FL_PIECES(e, e_stride, 1, next, 2);
-    else
-      FL_PIECES(NULL, 0, 0, next, 2);
-  } else {
-    if (e)
-      FL_PIECES(e, e_stride, 1, NULL, sizeof(R));
-    else
-      FL_PIECES(NULL, 0, 0, NULL, sizeof(R));
-  }
-#undef FL_PIECES
-}
+  double unbias; /* 2^-bias */
+} fl_rows_real;
 
-static void FN(finish)(ptrdiff_t pieces, const double *part, double *unit, double *rest) {
-  for (ptrdiff_t i = 0; i < pieces; i += LANES_F64) {
-    const ptrdiff_t left = pieces - i;
-    const vd u = FL_EXP_UNIT(vload_up_to(unit + i, left, 0.0)), r = vload_up_to(part + i, left, 0.0) * (u * FL_UNBIAS);
-    vstore_up_to(unit + i, left, u);
-    vstore_up_to(rest + i, left, vdrop(vlt(r, vset_f64(FL_FLUSH)), r));
-  }
-}
+typedef struct {
+  fl_rows_real f32, f64;
+} fl_rows_table;
 
-static void FN(log1p_many)(ptrdiff_t n, const double *x, double *out) {
-  for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
-    const ptrdiff_t left = n - i;
-    vstore_up_to(out + i, left, FL_LOG1P_ROW(vload_up_to(x + i, left, 0.0)));
-  }
-}
+FL_TABLES(fl_rows_table, fl_rows_table)
 
-static double FN(hard_values)(ptrdiff_t n, const double *top, const double *picked, const double *log1p_rest,
-                              double *weight, double *out, double *weights) {
-  vd sum = vset_f64(0), total = vset_f64(0);
-  const vd zero = vset_f64(0);
-  for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
-    const ptrdiff_t left = n - i;
-    const vd t = vload_up_to(top + i, left, 0.0), w = vload_up_to(weight + i, left, -1.0);
-    const vd v = (t - vload_up_to(picked + i, left, 0.0)) + vload_up_to(log1p_rest + i, left, 0.0);
-    const vd value = vdrop(vlt(w, zero), w * (v + (t - t))); /* t - t: 0, or nan for an infinite top */
-    const vd counted = vdrop(vlt(w, zero), w);
-    sum += value, total += counted;
-    vstore_up_to(out + i, left, value);
-    vstore_up_to(weight + i, left, counted);
-  }
-  *weights += vsum_f64(total);
-  return vsum_f64(sum);
-}
-
-static void FN(hard_slopes)(ptrdiff_t n, const double *top, const double *picked, const double *rest, const double *unit,
-                            const double *e, const double *weight, double scale, double *factor, double *slope) {
-  for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
-    const ptrdiff_t left = n - i;
-    const vd t = vload_up_to(top + i, left, 0.0), r = vload_up_to(rest + i, left, 0.0);
-    const vd w = vload_up_to(weight + i, left, 0.0) * scale, z = 1.0 / (r + 1.0);
-    const vd u = vload_up_to(unit + i, left, 0.0) * z;
-    const vd p = vload_up_to(e + i, left, 0.0) * (u * FL_UNBIAS);
-    const md won = veq(t, vload_up_to(picked + i, left, 0.0));
-    vstore_up_to(factor + i, left, w * u);
-    vstore_up_to(slope + i, left, w * (vselect(won, -r * z, p - 1.0) + (t - t)));
-  }
-}
-
-/* Runs `expression` in `x` (a V) over a row, whole registers first; `i` and `left` tell where. In place is fine. */
-#define FL_ROW_MAP(n, x, out, expression)                                                                                \
-  do {                                                                                                                   \
-    ptrdiff_t i = 0, left = LANES;                                                                                       \
-    for (; i + LANES <= (n); i += LANES) {                                                                               \
-      V v = vload((x) + i);                                                                                              \
-      FN(fetch_out)(out, i);                                                                                             \
-      vstore((out) + i, (expression));                                                                                   \
-    }                                                                                                                    \
-    left = (n) - i;                                                                                                      \
-    if (left) {                                                                                                          \
-      V v = vload_part((x) + i, left, (R)0);                                                                             \
-      vstore_part((out) + i, left, (expression));                                                                        \
-    }                                                                                                                    \
-  } while (0)
-
-/* out = e factor / 2^bias. A factor that would lose bits itself goes in two steps. */
-static void FN(rescale)(ptrdiff_t n, const void *e_, double factor, void *out_) {
-  const R *e = e_;
-  R *out = out_;
-  if (fabs(factor * FL_UNBIAS) < FL_SMALL) {
-    const V f = FN(vset)((R)factor), down = FN(vset)((R)FL_UNBIAS);
-    FL_ROW_MAP(n, e, out, v * down * f);
-  } else {
-    const V f = FN(vset)((R)(factor * FL_UNBIAS));
-    FL_ROW_MAP(n, e, out, v * f);
-  }
-}
-
-/* Gradients of whole rows with class indices: rescaled exponentials, but the slope at the label; 0 where the label is -1. */
-static void FN(hard_rows)(ptrdiff_t rows, ptrdiff_t n, const char *e, ptrdiff_t e_stride, const double *factor,
-                          const double *slope, const int64_t *label, char *out, ptrdiff_t stride) {
-  for (ptrdiff_t i = 0; i < rows; i++, e += e_stride, out += stride) {
-    if (label[i] < 0) {
-      memset(out, 0, (size_t)n * sizeof(R));
-      continue;
-    }
-    FN(rescale)(n, e, factor[i], out);
-    ((R *)(void *)out)[label[i]] = (R)slope[i];
-  }
-}
-
-static void FN(softmax)(ptrdiff_t n, const void *x_, double top, double scale, void *out_) {
-  const R *x = x_;
-  R *out = out_;
-  const FN(scaling) s = FN(scaling_of)((R)top);
-  const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent);
-  const V factor = FN(vset)((R)(scale * exp(s.unit) * FL_UNBIAS)); /* nan if top is infinite */
-  FL_ROW_MAP(n, x, out, FN(term)(v, shift, low, exponent) * factor);
-}
-
-static void FN(log_softmax)(ptrdiff_t n, const void *x_, double top, double log1p_rest, void *out_) {
-  const R *x = x_;
-  R *out = out_;
-  const V m = FN(vset)((R)top), l = FN(vset)((R)log1p_rest);
-  FL_ROW_MAP(n, x, out, (v - m) - l);
-}
-
-/* a_j for the register at i: class_weight_j (mix t_j + floor). */
-FL_INLINE V FN(soft_weight)(const fl_soft *soft, ptrdiff_t i, ptrdiff_t left, V mix, V floor) {
-  V a = floor;
-  if (soft->t) a = vfma(mix, FN(read)(soft->t, i, left, left >= LANES, 0), floor);
-  if (soft->class_weight) a = a * FN(read)(soft->class_weight, i, left, left >= LANES, 0);
-  return a;
-}
-
-/* *sum += v; in double, where nothing wider stands behind, what rounding loses is kept in *lost (Knuth's two-sum). */
-FL_INLINE void FN(add_up)(vd *sum, vd *lost, vd v) {
-  const vd s = *sum + v;
-#if FL_REAL_BITS == 64
-  const vd back = s - *sum;
-  *lost += (*sum - (s - back)) + (v - back);
-#else
-  (void)lost;
 #endif
-  *sum = s;
-}
-
-#if FL_REAL_BITS == 32
-/* Terms are made in float, from halves of the logits, whose difference cannot overflow, and are never negative. */
-static void FN(soft_sums)(ptrdiff_t n, const void *x_, double top, const fl_soft *soft, double *weighted,
-                          double *weight) {
-  const R *x = x_;
-  const V m = FN(vset)((R)(0.5 * top)), half = FN(vset)((R)0.5), zero = FN(vset)(0);
-  const V mix = FN(vset)((R)soft->mix), floor = FN(vset)((R)soft->floor);
-  vd sum[2] = {vset_f64(0), vset_f64(0)}, total[2] = {vset_f64(0), vset_f64(0)};
-  for (ptrdiff_t i = 0; i < n; i += FN(FL_GROUP)) {
-    V term[4], amount[4];
-#pragma GCC unroll 4
-    for (int k = 0; k < 4; k++) {
-      const ptrdiff_t at = i + k * LANES, left = n - at;
-      term[k] = amount[k] = zero;
-      if (left <= 0) continue;
-      V a = FN(soft_weight)(soft, at, left, mix, floor);
-      if (left < LANES) a = vdrop(vle(FN(vset)((R)left), vload(FN(fl_iota))), a);
-      amount[k] = a;
-      term[k] = vdrop(veq(a, zero), a * (m - half * FN(read)(x, at, left, left >= LANES, 0))); /* 0 log 0 = 0 */
-    }
-    FN(sum_terms)(sum, term);
-    FN(sum_terms)(total, amount);
-  }
-  *weighted += 2 * vsum_f64(sum[0] + sum[1]);
-  *weight += vsum_f64(total[0] + total[1]);
-}
-#else
-static void FN(soft_sums)(ptrdiff_t n, const void *x_, double top, const fl_soft *soft, double *weighted,
-                          double *weight) {
-  const R *x = x_;
-  vd sum = vset_f64(0), total = sum, sum_lost = sum, total_lost = sum;
-  const vd m = vset_f64(top), zero = vset_f64(0), mix = vset_f64(soft->mix), floor = vset_f64(soft->floor);
-  for (ptrdiff_t i = 0; i < n; i += LANES) {
-    const ptrdiff_t left = n - i;
-    vd a = FN(soft_weight)(soft, i, left, mix, floor);
-    if (left < LANES) a = vdrop(vle(vset_f64((double)left), vload(fl_iota_f64)), a);
-    const vd gap = m - FN(read)(x, i, left, left >= LANES, 0);
-    FN(add_up)(&sum, &sum_lost, vdrop(veq(a, zero), a * gap)); /* 0 log 0 = 0 */
-    FN(add_up)(&total, &total_lost, a);
-  }
-  sum_lost = vselect(veq(sum_lost, sum_lost), sum_lost, zero); /* inf - inf is not the sum's */
-  *weighted += vsum_f64(sum + sum_lost);
-  *weight += vsum_f64(total + total_lost);
-}
-#endif
-
-/* scale p - aim, with aim = target_scale a. At the top entries both are nearly alike if the row is won: there it is
-   p (scale - aim) - (1 - p) aim, with 1 - p = rest / (1 + rest); for a one-hot target the first term is 0 to the bit. */
-static void FN(soft_grad)(ptrdiff_t n, const void *x_, double top, double rest, double scale, double target_scale,
-                          const fl_soft *soft, void *out_) {
-  const R *x = x_;
-  R *out = out_;
-  const FN(scaling) s = FN(scaling_of)((R)top);
-  const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent), best = FN(vset)((R)top);
-  const V factor = FN(vset)((R)(scale / (1 + rest) * exp(s.unit) * FL_UNBIAS)), down = FN(vset)((R)target_scale);
-  const V whole = FN(vset)((R)scale), won = FN(vset)((R)(1 / (1 + rest)));
-  const V lost = FN(vset)((R)(rest / (1 + rest) + (top - top))); /* nan for an infinite top */
-  const V mix = FN(vset)((R)soft->mix), floor = FN(vset)((R)soft->floor);
-#define FL_AIM (down * FN(soft_weight)(soft, i, left, mix, floor))
-  FL_ROW_MAP(
-      n, x, out,
-      vselect(veq(v, best), won * (whole - FL_AIM) - lost * FL_AIM, FN(term)(v, shift, low, exponent) * factor - FL_AIM));
-#undef FL_AIM
-}
-
-/* a_j of one half register in double; 0 beyond the row's end. */
-FL_INLINE vd FN(wide_weight)(const fl_soft *soft, ptrdiff_t i, ptrdiff_t left, int half) {
-  vd a = vset_f64(soft->floor);
-  if (soft->t) {
-    const V t = FN(read)(soft->t, i, left, left >= LANES, 0);
-    a = vfma(vset_f64(soft->mix), FL_HALF(t, half), a);
-  }
-  if (soft->class_weight) {
-    const V w = FN(read)(soft->class_weight, i, left, left >= LANES, 0);
-    a *= FL_HALF(w, half);
-  }
-  return vdrop(vle(vset_f64((double)(left - half * LANES_F64)), vload_f64(fl_iota_f64)), a);
-}
-
-static void FN(transform_sums)(ptrdiff_t n, const void *x, double top, double log1p_rest, const fl_soft *soft,
-                               int transform, double parameter, double *value, double *pull) {
-  const vd zero = vset_f64(0), tail = vset_f64(log1p_rest + (top - top));
-  vd sum = zero, slopes = zero;
-  for (ptrdiff_t i = 0; i < n; i += LANES) {
-    const V v = FN(read)(x, i, n - i, n - i >= LANES, 0);
-    for (int h = 0; h < FL_HALVES; h++) {
-      const vd a = FN(wide_weight)(soft, i, n - i, h);
-      vd f, s;
-      vtransform(transform, parameter, (vset_f64(top) - FL_HALF(v, h)) + tail, &f, &s);
-      sum += vselect(veq(a, zero), tail - tail, a * f); /* 0 log 0 = 0; nan for an infinite top */
-      slopes += vselect(veq(a, zero), zero, a * s);
-    }
-  }
-  *value += vsum_f64(sum), *pull += vsum_f64(slopes);
-}
-
-static void FN(transform_grad)(ptrdiff_t n, const void *x, double top, double log1p_rest, double scale, double pull,
-                               const fl_soft *soft, int transform, double parameter, void *out) {
-  const vd all = vset_f64(pull), tail = vset_f64(log1p_rest + (top - top));
-  for (ptrdiff_t i = 0; i < n; i += LANES) {
-    const V v = FN(read)(x, i, n - i, n - i >= LANES, 0);
-    vd g[2];
-    for (int h = 0; h < FL_HALVES; h++) {
-      const vd l = (vset_f64(top) - FL_HALF(v, h)) + tail;
-      vd f, s, grow;
-      vtransform(transform, parameter, l, &f, &s);
-      const vd own = FN(wide_weight)(soft, i, n - i, h) * s, p = vexp_both(-l, &grow);
-      g[h] = scale * vselect(vlt(vset_f64(0.5), p), (all - own) + grow * all, p * all - own);
-    }
-#if FL_REAL_BITS == 32
-    FN(write)(out, i, n - i, n - i >= LANES, vnarrow(g[0], g[1]));
-#else
-    FN(write)(out, i, n - i, n - i >= LANES, g[0]);
-#endif
-  }
-}
-
-/* t log t, of t or of log t. */
-FL_INLINE V FN(t_log_t)(V t, int is_log) {
-  const V log = is_log ? t : vlog(t), p = is_log ? vexp(t) : t;
-  return vdrop(veq(p, FN(vset)(0)), p * log);
-}
-
-/* *sum += t log t. Terms of probabilities have one sign: floats of four registers are added in float. */
-static void FN(negentropy)(ptrdiff_t n, const void *t, int is_log, double *sum) {
-  vd part[2] = {vset_f64(0), vset_f64(0)};
-  const R nothing = is_log ? (R)-INFINITY : 0;
-  for (ptrdiff_t i = 0; i < n; i += FN(FL_GROUP)) {
-    V term[4];
-#pragma GCC unroll 4
-    for (int k = 0; k < 4; k++) {
-      const ptrdiff_t at = i + k * LANES, left = n - at;
-      term[k] = FN(vset)(0);
-      if (left <= 0) continue;
-      FN(fetch)(t, at);
-      term[k] = FN(t_log_t)(FN(read)(t, at, left, left >= LANES, nothing), is_log);
-    }
-    FN(sum_terms)(part, term);
-  }
-  *sum += vsum_f64(part[0] + part[1]);
-}
-
-static void FN(exps)(ptrdiff_t n, const void *x_, void *out_) {
-  const R *x = x_;
-  R *out = out_;
-  FL_ROW_MAP(n, x, out, vexp(v));
-}
-
-static void FN(temper)(ptrdiff_t n, const void *x_, double reference, double temperature, void *out_) {
-  const R *x = x_;
-  R *out = out_;
-  const V from = FN(vset)((R)reference), by = FN(vset)((R)temperature);
-  FL_ROW_MAP(n, x, out, (v - from) / by);
-}
-
-/* scale p (1 - p); for the top entry 1 - p is rest / (1 + rest), which keeps its digits. */
-static void FN(softmax_hess)(ptrdiff_t n, const void *x_, double top, double rest, double scale, void *out_) {
-  const R *x = x_;
-  R *out = out_;
-  const FN(scaling) s = FN(scaling_of)((R)top);
-  const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent);
-  const V factor = FN(vset)((R)(exp(s.unit) * FL_UNBIAS / (1 + rest))), best = FN(vset)((R)top);
-  const V others = FN(vset)((R)(rest / (1 + rest))), w = FN(vset)((R)scale), one = FN(vset)(1);
-#define FL_P (FN(term)(v, shift, low, exponent) * factor)
-  FL_ROW_MAP(n, x, out, w * FL_P * vselect(veq(v, best), others, one - FL_P));
-#undef FL_P
-}
-
-static void FN(extremes)(ptrdiff_t n, const void *x_, double *low, double *high) {
-  const R *x = x_;
-  V least = FN(vset)((R)INFINITY), most = -least;
-  for (ptrdiff_t i = 0; i < n; i += LANES) {
-    const V v = FN(read)(x, i, n - i, n - i >= LANES, (R)NAN); /* which is passed over */
-    FN(fetch)(x, i);
-    least = vmin(v, least), most = vmax(v, most);
-  }
-  const double l = -(double)vtop(-least), h = (double)vtop(most);
-  *low = l < *low ? l : *low, *high = h > *high ? h : *high;
-}

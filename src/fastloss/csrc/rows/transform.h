@@ -1,6 +1,6 @@
 /* Losses that are a function F of a row's cross-entropy l = -log p alone, with p the label's probability: value F(l), slope F'(l).
  * The gradient of such a loss is cross-entropy's times F'(l). All in double, a register of rows (or classes) at a time; included
- * once by level.c. l keeps its digits near 0, and so 1 - p = -(e^-l - 1) does.
+ * once by rows.c. l keeps its digits near 0, and so 1 - p = -(e^-l - 1) does.
  *
  *   FL_FOCAL        (1 - p)^gamma l              slope (1 - p)^gamma (1 + gamma p l / (1 - p))
  *   FL_POLY1        l + epsilon (1 - p)                1 + epsilon p

@@ -1,5 +1,5 @@
 /* Cumulative links: minus the log-probability that a level's interval (a, b) = (low - score, high - score) has under a link's
- * distribution F, and its slopes in score, low and high. Included by level.c once: everything is double. low is -inf at the
+ * distribution F, and its slopes in score, low and high. Included by scores.c once: everything is double. low is -inf at the
  * lowest level, high +inf at the highest. w = high - low does not depend on the score.
  */
 

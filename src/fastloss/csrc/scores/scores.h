@@ -1,264 +1,61 @@
-/* Losses of rows of scores with one label each: tiles of C x P scores, positions along the vector, as in tiles.h. Included by
- * level.c once per type (R, FN as in pointwise.h). Everything is computed in double, two-byte and float scores too: what the
- * type decides is how scores are read and slopes written.
- *
- * A value is nan if any score of its row is, and then so is the whole row's gradient.
+/* What _engines/scores.pyx sees of the loops for rows of scores with a label, and for cumulative links.
+ * Letters: C classes, P positions of a tile (rows side by side, one per vector lane).
  */
+#ifndef FASTLOSS_SCORES_H
+#define FASTLOSS_SCORES_H
 
-#if FL_REAL_BITS == 32
-FL_INLINE vd FN(score_at)(const R *p) { return vwiden(p); }
-FL_INLINE void FN(slope_to)(R *p, vd v) {
-  const vf f = vnarrow(v, v);
-  memcpy(p, &f, LANES_F64 * sizeof(R));
-}
-#else
-FL_INLINE vd FN(score_at)(const R *p) { return vload(p); }
-FL_INLINE void FN(slope_to)(R *p, vd v) { vstore(p, v); }
-#endif
+#include "common/kernels.h"
+#include "common/levels.h"
 
-/* The column of LANES_F64 positions at q; `mark` is 0, or nan where a score is nan. */
+/* A tile of a loss of rows of scores with one label each (scores.h): C x P scores, P a multiple of `lanes`, positions along the
+   vector. Null pointers are not wanted or not given. Values are not weighted; derivatives are multiplied by the position's scale. */
 typedef struct {
-  const R *x;
-  R *grad;
-  vd label, own, scale, mark;
-} FN(column);
+  ptrdiff_t C, P;
+  const void *x;
+  const double *label, *scale; /* of each position; labels are whole numbers in range */
+  const double *level_weight;  /* of each class */
+  double par[4];
+  double *value;
+  void *grad, *hess; /* C x P; may be x */
+  double *scratch;   /* FL_SCORES_SCRATCH entries for each class and lane */
+} fl_scores;
+#define FL_SCORES_SCRATCH 2
+#define FL_SCORE_LOSSES(LOSS) LOSS(contrast) LOSS(weston_watkins) LOSS(gibbs) LOSS(tasks) LOSS(squared_emd)
+#define FL_SCORES_NUMBER(name) FL_SCORES_##name,
+enum fl_score_loss { FL_SCORE_LOSSES(FL_SCORES_NUMBER) FL_SCORES_COUNT };
+enum fl_score_kind { /* what `contrast` (the first eight) and `gibbs` make of the energies */
+                     FL_ENERGY,
+                     FL_HINGE,
+                     FL_HINGE_SQUARED,
+                     FL_LOG,
+                     FL_LVQ2,
+                     FL_MCE,
+                     FL_SQUARE_SQUARE,
+                     FL_SQUARE_EXP,
+                     FL_NLL,
+                     FL_MEE
+};
 
-FL_INLINE FN(column) FN(column_at)(const fl_scores *job, ptrdiff_t q) {
-  FN(column) at = {(const R *)job->x + q, job->grad ? (R *)job->grad + q : NULL};
-  double own[LANES_F64];
-  for (int j = 0; j < LANES_F64; j++) own[j] = at.x[(ptrdiff_t)job->label[q + j] * job->P + j];
-  at.label = vload(job->label + q), at.scale = vload(job->scale + q), at.own = vload(own), at.mark = vset_f64(0);
-  for (ptrdiff_t c = 0; c < job->C; c++) {
-    const vd v = FN(score_at)(at.x + c * job->P);
-    at.mark = vselect(veq(v, v), at.mark, v);
-  }
-  return at;
-}
+/* A block of a cumulative link loss (links.h), all in double: each score's interval is (low, high) - score. The arrays reach to
+   the next multiple of 8. `slopes`: whether the last three are wanted. */
+typedef struct {
+  ptrdiff_t n;
+  const double *score, *low, *high, *scale;
+  int slopes;
+  double *value, *grad, *grad_low, *grad_high;
+} fl_link;
+#define FL_LINKS(LINK) LINK(logit) LINK(probit) LINK(cloglog)
+#define FL_LINK_NUMBER(name) FL_LINK_##name,
+enum fl_link_kind { FL_LINKS(FL_LINK_NUMBER) FL_LINK_COUNT };
 
-FL_INLINE void FN(put_slope)(const FN(column) *at, ptrdiff_t offset, vd slope) {
-  FN(slope_to)(at->grad + offset, at->scale * slope + at->mark);
-}
+typedef void (*fl_scores_loop)(fl_scores *job);
+typedef void (*fl_links_loop)(fl_link *job);
 
-/* The value; where it is undefined (inf - inf) the whole row's slopes are too. */
-FL_INLINE void FN(put_value)(const fl_scores *job, FN(column) *at, ptrdiff_t q, vd value) {
-  at->mark = vselect(veq(value, value), at->mark, value);
-  vstore(job->value + q, value + at->mark);
-}
+typedef struct {
+  const fl_scores_loop *f32, *f64; /* indexed by enum fl_score_loss */
+  const fl_links_loop *links;      /* indexed by enum fl_link_kind */
+} fl_scores_table;
 
-/* The slope at the labels themselves, after all others are written. */
-FL_INLINE void FN(put_own)(const fl_scores *job, const FN(column) *at, ptrdiff_t q, vd slope) {
-  const vd own = at->scale * slope + at->mark;
-  for (int j = 0; j < LANES_F64; j++) at->grad[(ptrdiff_t)job->label[q + j] * job->P + j] = (R)own[j];
-}
+FL_TABLES(fl_scores_table, fl_scores_table)
 
-/* ---- the label against its strongest rival ------------------------------------------------------------------------ */
-
-/* Energies E (or scores, as E = -score): the label's own against the lowest of the others, the first of equals. gap = E - rival
-   with the digits `lost` that its rounding dropped. par: the kind, margin, beta, sign (-1: scores). */
-static void FN(contrast)(fl_scores *job) {
-  const vd zero = vset_f64(0), one = vset_f64(1), two = vset_f64(2), top = vset_f64(INFINITY);
-  const vd margin = vset_f64(job->par[1]), beta = vset_f64(job->par[2]), sign = vset_f64(job->par[3]);
-  const int kind = (int)job->par[0];
-  for (ptrdiff_t q = 0; q < job->P; q += LANES_F64) {
-    FN(column) at = FN(column_at)(job, q);
-    const vd own = sign * at.own;
-    vd rival = top, who = -one;
-    for (ptrdiff_t c = 0; c < job->C; c++) {
-      const vd index = vset_f64((double)c);
-      const vd v = vselect(veq(index, at.label), top, sign * FN(score_at)(at.x + c * job->P));
-      const md lower = vlt(v, rival);
-      rival = vselect(lower, v, rival), who = vselect(lower, index, who);
-    }
-    vd lost, value, up = zero, down = zero; /* slopes: d value / d E and - d value / d rival */
-    const vd gap = fl_minus(own, rival, &lost);
-    switch (kind) {
-      case FL_ENERGY: value = own, up = one; break;
-      case FL_HINGE:
-      case FL_HINGE_SQUARED:
-        value = vmax(zero, fl_plus(gap, margin, lost));
-        up = vselect(vlt(zero, value), one, zero);
-        if (kind == FL_HINGE_SQUARED) up = two * value, value *= value;
-        down = up;
-        break;
-      case FL_LOG: value = fl_softplus(gap, lost, &up, &down), down = up; break;
-      case FL_LVQ2:
-        value = vmin(margin, vmax(zero, gap));
-        up = down = vselect(vlt(zero, gap), vselect(vlt(gap, margin), one, zero), zero);
-        break;
-      case FL_MCE:
-        fl_softplus(gap, lost, &value, &down);
-        up = down = value * down;
-        break;
-      case FL_SQUARE_SQUARE:
-        down = vmax(zero, margin - rival);
-        value = own * own + down * down, up = two * own, down *= two;
-        break;
-      default: /* FL_SQUARE_EXP */ down = beta * fl_exp(-rival); value = own * own + down, up = two * own;
-    }
-    FN(put_value)(job, &at, q, value);
-    if (!at.grad) continue;
-    for (ptrdiff_t c = 0; c < job->C; c++)
-      FN(put_slope)(&at, c * job->P, vselect(veq(vset_f64((double)c), who), -sign * down, zero));
-    FN(put_own)(job, &at, q, sign * up);
-  }
-}
-
-/* max(0, margin + s_c - s_y) for one class, 0 at the label. */
-FL_INLINE vd FN(excess)(const fl_scores *job, const FN(column) *at, ptrdiff_t c) {
-  const vd zero = vset_f64(0);
-  vd lost;
-  const vd gap = fl_minus(FN(score_at)(at->x + c * job->P), at->own, &lost);
-  return vselect(veq(vset_f64((double)c), at->label), zero, vmax(zero, fl_plus(gap, vset_f64(job->par[1]), lost)));
-}
-
-/* Weston and Watkins: the mean over the classes of the excess, or of its square. par: -, margin, p. */
-static void FN(weston_watkins)(fl_scores *job) {
-  const vd zero = vset_f64(0), one = vset_f64(1);
-  const double classes = (double)job->C;
-  const int squared = job->par[2] == 2;
-  for (ptrdiff_t q = 0; q < job->P; q += LANES_F64) {
-    FN(column) at = FN(column_at)(job, q);
-    vd sum = zero, sum_lost = zero, total = zero;
-    for (ptrdiff_t c = 0; c < job->C; c++) {
-      const vd h = FN(excess)(job, &at, c);
-      fl_add(&sum, &sum_lost, squared ? h * h : h);
-    }
-    FN(put_value)(job, &at, q, fl_sum(sum, sum_lost) / classes);
-    if (!at.grad) continue;
-    for (ptrdiff_t c = 0; c < job->C; c++) {
-      const vd h = FN(excess)(job, &at, c), slope = (squared ? h * 2.0 : vselect(vlt(zero, h), one, zero)) / classes;
-      total += slope;
-      FN(put_slope)(&at, c * job->P, slope);
-    }
-    FN(put_own)(job, &at, q, -total);
-  }
-}
-
-/* ---- softmax of the negated energies ------------------------------------------------------------------------------ */
-
-/* e^(-beta (E - least)) for each class in scratch; others is their sum without the label's, rest without the least one's: what
-   stands beside it in log sum = log1p(rest), beside the label's in 1 - p = others / (1 + rest). par: the kind, -, beta. */
-static void FN(gibbs)(fl_scores *job) {
-  const vd zero = vset_f64(0), one = vset_f64(1), beta = vset_f64(job->par[2]);
-  const int mee = (int)job->par[0] == FL_MEE;
-  for (ptrdiff_t q = 0; q < job->P; q += LANES_F64) {
-    FN(column) at = FN(column_at)(job, q);
-    vd least = vset_f64(INFINITY), lost, others = zero, others_lost = zero, rest = zero, rest_lost = zero, ties = -one;
-    for (ptrdiff_t c = 0; c < job->C; c++) least = vmin(FN(score_at)(at.x + c * job->P), least);
-    for (ptrdiff_t c = 0; c < job->C; c++) {
-      const vd v = FN(score_at)(at.x + c * job->P), gap = fl_minus(v, least, &lost), x = beta * gap;
-      const vd e = fl_exp_exact(-x, -fl_sum(beta * lost, fl_product_lost(beta, gap, x)));
-      const md is_least = veq(v, least);
-      ties = vtally(ties, is_least);
-      fl_add(&rest, &rest_lost, vdrop(is_least, e));
-      fl_add(&others, &others_lost, vdrop(veq(vset_f64((double)c), at.label), e));
-      vstore(job->scratch + c * LANES_F64, e);
-    }
-    rest = fl_sum(rest, rest_lost) + ties, others = fl_sum(others, others_lost);
-    const vd part = one / (one + rest), missed = others * part; /* 1 - p at the label */
-    double own[LANES_F64];
-    for (int j = 0; j < LANES_F64; j++) own[j] = job->scratch[(ptrdiff_t)job->label[q + j] * LANES_F64 + j];
-    const vd p = vload(own) * part;
-    vd value, up, down;
-    if (mee)
-      value = missed, down = -beta * p * part, up = beta * p * missed;
-    else
-      value = (at.own - least) + vlog1p(rest) / beta, down = -part, up = missed;
-    FN(put_value)(job, &at, q, value + (least - least)); /* nan where the least is infinite */
-    if (!at.grad) continue;
-    for (ptrdiff_t c = 0; c < job->C; c++) FN(put_slope)(&at, c * job->P, down * vload(job->scratch + c * LANES_F64));
-    FN(put_own)(job, &at, q, up);
-  }
-}
-
-/* ---- ordinal levels ----------------------------------------------------------------------------------------------- */
-
-/* Binary tasks "is the level above c?", each with its logistic loss: all of them (CORAL, perhaps weighted), or (par[0] = 1, CORN)
-   those up to the label. Labels go to C, one further than the tasks. */
-static void FN(tasks)(fl_scores *job) {
-  const vd zero = vset_f64(0), one = vset_f64(1);
-  const int conditional = job->par[0] != 0;
-  for (ptrdiff_t q = 0; q < job->P; q += LANES_F64) {
-    const vd label = vload(job->label + q), scale = vload(job->scale + q);
-    vd sum = zero, sum_lost = zero, mark = zero;
-    for (int pass = 0; pass < (job->grad || job->hess ? 2 : 1); pass++)
-      for (ptrdiff_t c = 0; c < job->C; c++) {
-        const ptrdiff_t here = c * job->P + q;
-        const vd x = FN(score_at)((const R *)job->x + here), index = vset_f64((double)c);
-        const md above = vlt(index, label);
-        const vd z = vselect(above, -x, x);
-        const double w = job->level_weight ? job->level_weight[c] : 1.0;
-        vd present = w ? one : zero, slope, rest;
-        if (conditional) present = vselect(vle(index, label), present, zero);
-        const md absent = veq(present, zero);
-        if (pass == 0) {
-          mark = vselect(veq(x, x), mark, x);
-          fl_add(&sum, &sum_lost, vdrop(absent, w * fl_softplus(z, zero, &slope, &rest)));
-          continue;
-        }
-        fl_softplus(z, zero, &slope, &rest);
-        const vd s = scale * w;
-        if (job->grad) FN(slope_to)((R *)job->grad + here, vdrop(absent, s * vselect(above, -slope, slope)) + mark);
-        if (job->hess) FN(slope_to)((R *)job->hess + here, vdrop(absent, s * slope * rest) + mark);
-      }
-    vstore(job->value + q, fl_sum(sum, sum_lost) + mark);
-  }
-}
-
-/* The squared differences of two distribution functions. Below the label's level the prediction's F_k = sum of p_i, i <= k, counts,
-   from there on S_k = 1 - F_k, which is summed from the other end: neither is a difference. The slope is
-   2 p_i (D_i - sum_j p_j D_j) with D_i = H_i - H_top, H_i the sum of the F_k or S_k between i and the label. Measured from the
-   likeliest level the sum is small where p is near 1, right or wrong. */
-static void FN(squared_emd)(fl_scores *job) {
-  const ptrdiff_t C = job->C;
-  const vd zero = vset_f64(0);
-  double *e = job->scratch, *h = e + C * LANES_F64;
-  for (ptrdiff_t q = 0; q < job->P; q += LANES_F64) {
-    FN(column) at = FN(column_at)(job, q);
-    vd top = vset_f64(-INFINITY), lost, total = zero, total_lost = zero, value = zero, value_lost = zero;
-    for (ptrdiff_t c = 0; c < C; c++) top = vmax(FN(score_at)(at.x + c * job->P), top);
-    for (ptrdiff_t c = 0; c < C; c++) {
-      const vd gap = fl_minus(FN(score_at)(at.x + c * job->P), top, &lost), p = fl_exp_exact(gap, lost);
-      fl_add(&total, &total_lost, p);
-      vstore(e + c * LANES_F64, p);
-    }
-    const vd unit = 1.0 / fl_sum(total, total_lost);
-    vd run = zero, run_lost = zero, reach = zero, pivot = zero, mean = zero;
-    for (ptrdiff_t c = C - 1; c >= 0; c--) { /* S_c of the levels from the label on */
-      const vd s = vdrop(vlt(vset_f64((double)c), at.label), fl_sum(run, run_lost) * unit);
-      fl_add(&value, &value_lost, s * s);
-      vstore(h + c * LANES_F64, s);
-      fl_add(&run, &run_lost, vload(e + c * LANES_F64));
-    }
-    run = run_lost = zero;
-    for (ptrdiff_t c = 0; c < C; c++) { /* H above the label; F_c below it is put by for the way back */
-      const md below = vlt(vset_f64((double)c), at.label);
-      const vd s = vload(h + c * LANES_F64);
-      fl_add(&run, &run_lost, vload(e + c * LANES_F64));
-      const vd f = vdrop(vle(at.label, vset_f64((double)c)), fl_sum(run, run_lost) * unit);
-      fl_add(&value, &value_lost, f * f);
-      vstore(h + c * LANES_F64, vselect(below, f, reach));
-      reach += s;
-    }
-    FN(put_value)(job, &at, q, fl_sum(value, value_lost) + (top - top)); /* nan where the top is infinite */
-    if (!at.grad) continue;
-    reach = zero;
-    for (ptrdiff_t c = C - 1; c >= 0; c--) { /* H below the label */
-      const md below = vlt(vset_f64((double)c), at.label);
-      const vd f = vload(h + c * LANES_F64);
-      reach += vdrop(vle(at.label, vset_f64((double)c)), f);
-      const vd whole = vselect(below, reach, f);
-      pivot = vselect(veq(FN(score_at)(at.x + c * job->P), top), whole, pivot);
-      vstore(h + c * LANES_F64, whole);
-    }
-    for (ptrdiff_t c = 0; c < C; c++) mean += vload(e + c * LANES_F64) * unit * (vload(h + c * LANES_F64) - pivot);
-    for (ptrdiff_t c = 0; c < C; c++) {
-      const vd p = vload(e + c * LANES_F64) * unit, away = vload(h + c * LANES_F64) - pivot;
-      FN(put_slope)(&at, c * job->P, 2.0 * p * (away - mean));
-    }
-  }
-}
-
-#define FL_SCORES_ENTRY(name) FN(name),
-static void (*const FN(scores_table)[])(fl_scores *) = {FL_SCORE_LOSSES(FL_SCORES_ENTRY)};
-#undef FL_SCORES_ENTRY
+#endif

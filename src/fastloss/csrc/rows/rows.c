@@ -1,23 +1,15 @@
-/* Every inner loop of one CPU level. setup.py compiles this file once per level with -DFL_LEVEL=<name> and the level's flags;
- * the result is one constant table, fl_table_<level>, that dispatch.c offers to the Cython side.
+/* The loops for rows of logits of one CPU level. setup.py compiles this file once per level with -DFL_LEVEL=<name> and the level's flags; the result is one
+ * constant table, fl_rows_table_<level>.
  */
-#include "common/kernels.h"
+#include "rows/rows.h"
 
 #include <math.h>
 
-#include "common/half.h"
-#include "rows/transform.h"
 #include "common/simd.h"
 #include "common/vecmath.h"
-#include "common/view.h"
+#include "rows/transform.h"
 
-#include "common/exactly.h"
-#include "scores/links.h"
-
-static const float fl_iota_f32[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-static const double fl_iota_f64[8] = {0, 1, 2, 3, 4, 5, 6, 7};
-
-#define FL_BODY "real.h"
+#define FL_BODY "rows/body.h"
 #include "common/twice.h"
 
 static ptrdiff_t samples(ptrdiff_t n, int64_t *label, double *weight, int64_t classes, int has_ignore, int64_t ignore) {
@@ -37,10 +29,6 @@ static ptrdiff_t samples(ptrdiff_t n, int64_t *label, double *weight, int64_t cl
   return first;
 }
 
-static void fill(ptrdiff_t n, double x, double *out) {
-  for (ptrdiff_t i = 0; i < n; i++) out[i] = x;
-}
-
 static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int has_ignore, int64_t ignore, int *bad) {
   int64_t ignored = 0, outside = 0;
   for (ptrdiff_t i = 0; i < n; i++) {
@@ -53,17 +41,12 @@ static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int 
   return (ptrdiff_t)ignored;
 }
 
-#define FL_REAL_TABLE(suffix, register_lanes, bytes)                                                                     \
+#define FL_ROWS_REAL(suffix)                                                                                             \
   {                                                                                                                      \
-      .gather = gather_##suffix,                                                                                         \
-      .scatter = scatter_##suffix,                                                                                       \
-      .pointwise = pointwise_table_##suffix,                                                                             \
       .pieces = pieces_##suffix,                                                                                         \
-      .sums = sums_table_##suffix,                                                                                       \
       .rescale = rescale_##suffix,                                                                                       \
       .hard_rows = hard_rows_##suffix,                                                                                   \
       .samples = samples,                                                                                                \
-      .fill = fill,                                                                                                      \
       .finish = finish_##suffix,                                                                                         \
       .log1p = log1p_many_##suffix,                                                                                      \
       .hard_values = hard_values_##suffix,                                                                               \
@@ -74,9 +57,6 @@ static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int 
       .softmax_hess = softmax_hess_##suffix,                                                                             \
       .hard_slopes = hard_slopes_##suffix,                                                                               \
       .census = census,                                                                                                  \
-      .extremes = extremes_##suffix,                                                                                     \
-      .tile_load = tile_load_##suffix,                                                                                   \
-      .tile_save = tile_save_##suffix,                                                                                   \
       .tile_stats = tile_stats_##suffix,                                                                                 \
       .tile_scale = tile_scale_##suffix,                                                                                 \
       .tile_log_softmax = tile_log_softmax_##suffix,                                                                     \
@@ -91,16 +71,8 @@ static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int 
       .tile_negentropy = tile_negentropy_##suffix,                                                                       \
       .tile_temper = tile_temper_##suffix,                                                                               \
       .transformed_values = transformed_values,                                                                          \
-      .scores = scores_table_##suffix,                                                                                   \
-      .links = link_table,                                                                                               \
       .unbias = FL_UNBIAS_##suffix,                                                                                      \
-      .lanes = register_lanes,                                                                                           \
-      .size = bytes,                                                                                                     \
   }
+#define FL_TABLE_OF(level) FN_JOIN(fl_rows_table, level)
 
-#define FL_QUOTE(x) #x
-#define FL_STRING(x) FL_QUOTE(x)
-#define FL_TABLE_OF(level) FN_JOIN(fl_table, level)
-
-const fl_table FL_TABLE_OF(FL_LEVEL) = {FL_STRING(FL_LEVEL), FL_REAL_TABLE(f32, LANES_F32, 4),
-                                        FL_REAL_TABLE(f64, LANES_F64, 8)};
+const fl_rows_table FL_TABLE_OF(FL_LEVEL) = {FL_ROWS_REAL(f32), FL_ROWS_REAL(f64)};

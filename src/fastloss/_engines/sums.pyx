@@ -1,0 +1,190 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Losses whose value is a sum of elementwise terms along a row: the divergences.
+
+A block is some whole rows, or a piece of 4096 elements of a long one; the pieces' sums are added in order.
+"""
+
+cimport numpy as cnp
+from libc.math cimport INFINITY
+from libc.stdlib cimport free, malloc
+
+from fastloss._kernels cimport (
+    POINT_BLOCK,
+    SPAN,
+    Operand,
+    RunningSum,
+    Workspace,
+    add_in_order,
+    block_pointer,
+    fl_real_table,
+    isa,
+    operations,
+    real_table,
+    run_blocks,
+    set_operand,
+    sum_of,
+)
+
+cnp.import_array()
+
+cdef extern from "sums/sums.h" nogil:
+    ctypedef struct fl_sums:
+        Py_ssize_t rows
+        Py_ssize_t C
+        const void *x
+        const void *t
+        const void *z
+        const void *u
+        const double *weight
+        double *sum
+        void *grad
+        void *grad2
+        double par[4]
+        double scale
+        int want
+        double total
+        double x_low
+        double x_high
+        double t_low
+        double t_high
+
+    ctypedef void (*fl_sums_loop)(fl_sums *) noexcept nogil
+
+    ctypedef struct fl_sums_table:
+        const fl_sums_loop *f32
+        const fl_sums_loop *f64
+
+    const fl_sums_table *fl_sums_table_at(const char *level)
+    const char *fl_sums_name(int op)
+
+SUMS = operations(fl_sums_name)
+
+cdef struct SumCall:
+    const fl_real_table *table
+    fl_sums_loop loop
+    Operand part[6]  # x, t, z, u, grad, grad2
+    fl_sums job  # the template of every block's job; its weight is that of row 0
+    Py_ssize_t rows, C
+    Py_ssize_t together  # rows per block, or 0 if rows are cut: into `pieces` blocks each
+    Py_ssize_t pieces
+    Py_ssize_t base  # first block of the span
+    double *totals  # per block
+    double *ranges  # per block: x_low, x_high, t_low, t_high
+    char *value  # of the rows: double if wide_values, else float; NULL if nobody wants them
+    bint wide_values
+    char *scratch
+    Py_ssize_t scratch_size
+
+
+cdef void store_value(SumCall *call, Py_ssize_t row, double x) noexcept nogil:
+    if call.wide_values:
+        (<double *>call.value)[row] = x
+    else:
+        (<float *>call.value)[row] = <float>x
+
+
+cdef void sum_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef SumCall *call = <SumCall *>call_
+    cdef fl_sums job = call.job
+    cdef Py_ssize_t row, start, n, k
+    cdef int size = call.table.size
+    cdef char *scratch = call.scratch + thread * call.scratch_size
+    cdef char *at[6]
+    job.sum = <double *>scratch
+    scratch += max(<Py_ssize_t>8, call.together) * sizeof(double)
+    if call.together:
+        row = (call.base + b) * call.together
+        job.rows = min(call.together, call.rows - row)
+        start, n = row * call.C, job.rows * call.C
+    else:
+        row, start = (call.base + b) // call.pieces, (call.base + b) % call.pieces * POINT_BLOCK
+        n = min(<Py_ssize_t>POINT_BLOCK, call.C - start)
+        job.rows, job.C, start = 1, n, start + row * call.C
+    if job.weight != NULL:
+        job.weight += row
+    for k in range(6):
+        at[k] = block_pointer(&call.part[k], start, size, scratch + k * POINT_BLOCK * size)
+        if k < 4 and call.part[k].given and not call.part[k].direct:
+            call.table.gather(&call.part[k].view, start, n, at[k])
+    job.x, job.t, job.z, job.u, job.grad, job.grad2 = at[0], at[1], at[2], at[3], at[4], at[5]
+    call.loop(&job)
+    call.totals[b] = job.total
+    call.ranges[4 * b], call.ranges[4 * b + 1] = job.x_low, job.x_high
+    call.ranges[4 * b + 2], call.ranges[4 * b + 3] = job.t_low, job.t_high
+    if call.together and call.value != NULL:
+        for k in range(job.rows):
+            store_value(call, row + k, job.sum[k])
+    for k in range(4, 6):
+        if call.part[k].given and not call.part[k].direct:
+            call.table.scatter(&call.part[k].view, start, n, at[k])
+
+
+cdef void join_pieces(SumCall *call, Py_ssize_t n, RunningSum *one) noexcept nogil:
+    """The values of the rows that end within the n blocks of this span; `one` is the row that may go on in the next."""
+    cdef Py_ssize_t b
+    for b in range(n):
+        add_in_order(one, &call.totals[b], 1)
+        if (call.base + b + 1) % call.pieces == 0:
+            store_value(call, (call.base + b) // call.pieces, sum_of(one))
+            one.total, one.lost = 0, 0
+
+
+def sums(
+    int op, int want, cnp.ndarray x, cnp.ndarray t, cnp.ndarray z, cnp.ndarray u, cnp.ndarray weight, tuple parameters,
+    bint wide, double scale, cnp.ndarray value, cnp.ndarray grad, cnp.ndarray grad2, int threads,
+):
+    """Run one loss that sums terms along the last axis of equal-shaped arrays (absent ones None), which are not empty.
+
+    `weight` (float64) and `value` (float32 or float64) have one entry for each row, C-contiguous.
+    Returns (sum of weighted values, x_low, x_high, t_low, t_high); otherwise as `pointwise`.
+    """
+    cdef SumCall call
+    cdef Py_ssize_t blocks, span, b, n, k, room
+    cdef RunningSum total = RunningSum(0, 0), one = RunningSum(0, 0)
+    cdef double x_low = INFINITY, x_high = -INFINITY, t_low = INFINITY, t_high = -INFINITY
+    cdef Workspace workspace
+    call.table = real_table(wide)
+    call.loop = fl_sums_table_at(isa()).f64[op] if wide else fl_sums_table_at(isa()).f32[op]
+    call.C = cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1)
+    call.rows, call.base = cnp.PyArray_SIZE(x) // call.C, 0
+    call.value = NULL if value is None else <char *>cnp.PyArray_DATA(value)
+    call.wide_values = value is not None and cnp.PyArray_TYPE(value) == cnp.NPY_DOUBLE
+    set_operand(&call.part[0], x, call.table)
+    set_operand(&call.part[1], t, call.table)
+    set_operand(&call.part[2], z, call.table)
+    set_operand(&call.part[3], u, call.table)
+    set_operand(&call.part[4], grad, call.table)
+    set_operand(&call.part[5], grad2, call.table)
+    for k in range(4):
+        call.job.par[k] = parameters[k] if k < len(parameters) else 0
+    call.job.C, call.job.scale, call.job.want, call.job.total = call.C, scale, want, 0
+    call.job.weight = NULL if weight is None else <double *>cnp.PyArray_DATA(weight)
+    call.job.x_low, call.job.x_high, call.job.t_low, call.job.t_high = x_low, x_high, t_low, t_high
+    call.together, call.pieces = min(POINT_BLOCK // call.C, call.rows), (call.C + POINT_BLOCK - 1) // POINT_BLOCK
+    blocks = (call.rows + call.together - 1) // call.together if call.together else call.rows * call.pieces
+    room = max(<Py_ssize_t>8, call.together) * sizeof(double)
+    for k in range(6):
+        if call.part[k].given and not call.part[k].direct:
+            room += 6 * POINT_BLOCK * call.table.size
+            break
+    workspace = Workspace(room, <int>max(1, min(threads, blocks)))
+    call.scratch, call.scratch_size = workspace.base(), workspace.size
+    span = min(<Py_ssize_t>SPAN, blocks)
+    call.totals = <double *>malloc(5 * span * sizeof(double))
+    if call.totals == NULL:
+        raise MemoryError()
+    call.ranges = call.totals + span
+    try:
+        while call.base < blocks:
+            n = min(span, blocks - call.base)
+            run_blocks(sum_block, &call, n, min(<Py_ssize_t>POINT_BLOCK, call.rows * call.C) * 0.8, threads)
+            add_in_order(&total, call.totals, n)
+            if call.value != NULL and not call.together:
+                join_pieces(&call, n, &one)
+            for b in range(n):
+                x_low, x_high = min(x_low, call.ranges[4 * b]), max(x_high, call.ranges[4 * b + 1])
+                t_low, t_high = min(t_low, call.ranges[4 * b + 2]), max(t_high, call.ranges[4 * b + 3])
+            call.base += n
+    finally:
+        free(call.totals)
+    return sum_of(&total), x_low, x_high, t_low, t_high
