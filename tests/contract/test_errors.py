@@ -713,6 +713,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "levels from 1": (lambda: fl.cumulative_link(Z(3), [0.0, 1.0], [1, 2, 3]), "subtract 1"),
     "labels from 1 of a map": (lambda: fl.dice(Z(IMAGES), np.full((2, 5, 5), 3)), "subtract 1"),
     "padding": (lambda: fl.squared_emd(Z(ROWS), np.array([0, 1, -1, -1])), "ignore_index"),
+    "names": (lambda: fl.cross_entropy(Z(ROWS), np.array(["cat", "dog", "cat", "cow"])), "return_inverse=True"),
     "a column against a vector": (lambda: fl.mse(Z(4), Z((4, 1))), r"nothing is broadcast: target\.reshape\(\(4,\)\)"),
     "class indices of a binary loss": (lambda: fl.binary_cross_entropy_with_logits(Z(ROWS), Z(4, int)), "for cross_entropy"),
     "class indices of a divergence": (lambda: fl.kl_div(Z(ROWS), Z(4, int)), "class indices are for nll"),
