@@ -3,7 +3,8 @@
 
 Design:
 - Distances come from products of matrices (csrc/common/gemm.h), tile by tile. The rows of one batch are packed once; then a block
-  of anchors meets all rows, and nothing larger than the block's distances is kept. What cancels is computed again from differences.
+  of anchors meets all rows, and nothing larger than the block's distances is kept. What cancels is computed again from
+  differences.
 - Mining is a matter of one anchor and its row of distances: csrc/mining/mine.h.
 - The hardest triplets are two rows for each anchor, so their gradient is a sum over lists of neighbours. Of the other minings the
   slopes of a slab of anchors are kept, as a matrix, and the gradient is two products with it: one for the anchors, one for the
