@@ -338,6 +338,28 @@ def test_sums_of_scaled_weights_are_scaled(loss: fl.Loss, dtype: str) -> None:
         np.testing.assert_allclose(loss(*args, **scaled, reduction="none"), expected, rtol=CLOSE[dtype])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_weight_of_one_sample(dtype: str) -> None:
+    """A number as the weight, of whatever size."""
+    x, t = np.array(3, dtype), np.array(1, dtype)
+    for w in (1e-300, 1e-30, np.uint16(65535), 1e30, 1e300):
+        value, slope = fl.mse.value_and_grad(x, t, sample_weight=w)
+        assert value == pytest.approx(4.0, rel=1e-7)
+        assert slope == pytest.approx(4.0, rel=1e-7)
+        assert fl.cross_entropy(np.zeros(3, dtype), 1, sample_weight=w) == pytest.approx(math.log(3), rel=1e-6)
+        assert fl.triplet(np.ones(2, dtype), np.ones(2, dtype), np.ones(2, dtype), sample_weight=w) == pytest.approx(1.0)
+
+
+def test_regions_without_classes() -> None:
+    p, mask = np.random.default_rng(0).uniform(size=(8, 5)), np.random.default_rng(1).integers(0, 2, (8, 5))
+    w = np.array([0, 1, 1, 1, 0, 1, 2, 1])
+    for loss in (fl.dice, fl.jaccard, fl.tversky, fl.focal_tversky):
+        few = loss(p[w > 0], mask[w > 0], axis=None, activation=None, sample_weight=w[w > 0])
+        assert loss(p, mask, axis=None, activation=None, sample_weight=w) == pytest.approx(few, rel=1e-14)
+        assert math.isnan(loss(p, mask, axis=None, activation=None, sample_weight=0))
+        assert loss.grad(p[:, :0], mask[:, :0], axis=None, activation=None, sample_weight=w).shape == (8, 0)
+
+
 def test_weights_beyond_float32() -> None:
     one, zero = np.array([1, 2], "float32"), np.zeros(2, "float32")
     for w in (1e-50, 1e39, 1e-310, 1e300, 1.7e308, 5e-324):

@@ -338,7 +338,8 @@ class Overlap(Plan):
 
     def _entries(self, keep: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Which items and classes are kept, (G, K) or (G, 1)."""
-        kept = keep.reshape(self.r.groups, keep.shape[-1] if self.per_class else 1)
+        with_classes = keep.ndim == (1 if self.r.pooled else 2)
+        kept = keep.reshape(self.r.groups, keep.shape[-1] if with_classes else 1)
         if self.per_class and self.class_weight is not None:
             kept = kept & (self.class_weight[self.r.first :] > 0)
         return kept

@@ -59,8 +59,7 @@ def _care(weights: Array, low: float, high: float, *, mean: bool, native: bool) 
 
 def scaled(weights: Array, exponent: int) -> npt.NDArray[np.float64]:
     """weights / 2**exponent."""
-    by: npt.NDArray[np.float64] = np.ldexp(weights.astype(FLOAT64), -exponent)
-    return by
+    return np.asarray(np.ldexp(weights.astype(FLOAT64), -exponent))  # an array though it be of one number
 
 
 def total_of(weights: Array) -> float:
