@@ -366,7 +366,7 @@ def truth(name: str, x: np.ndarray, t: np.ndarray, options: dict[str, Any], orde
 
 @cache
 def _truth(name: str, x: bytes, t: bytes, dtype: str, options: tuple[Any, ...], order: int) -> oracle.Exact:
-    return oracle.pointwise(name, (np.frombuffer(x, dtype), np.frombuffer(t, dtype)), dict(options), 0, order)
+    return oracle.pointwise_truth(name, (np.frombuffer(x, dtype), np.frombuffer(t, dtype)), dict(options), 0, order)
 
 
 @every_dtype

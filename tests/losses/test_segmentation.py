@@ -198,7 +198,7 @@ def test_the_80_bit_oracle_agrees_with_mpmath() -> None:
     x, y = volume((2, 3, 4))
     for loss in REGIONS:
         for options in ({}, {"activation": "sigmoid"}, {"ignore_index": 1}):
-            a, b = (oracle.regions(loss.name, (x, y), options, 1, field) for field in (oracle.MP, oracle.LONG))
+            a, b = (oracle.region_truth(loss.name, (x, y), options, 1, field) for field in (oracle.MP, oracle.LONG))
             for exact, near in ((a.value, b.value), (a.derivatives[0][0], b.derivatives[0][0])):
                 np.testing.assert_allclose((exact.hi - near.hi) + (exact.lo - near.lo), 0, atol=1e-17)
 
@@ -208,7 +208,7 @@ def test_the_oracle_is_the_slope_of_the_reference() -> None:
     x, y = volume((2, 3, 4))
     for loss in REGIONS:
         options = pooling(loss, False)
-        grad = oracle.regions(loss.name, (x, y), options, 1).derivatives[0][0].hi
+        grad = oracle.region_truth(loss.name, (x, y), options, 1).derivatives[0][0].hi
         for at in np.ndindex(x.shape):
             ahead, behind = x.copy(), x.copy()
             ahead[at] += 1e-6
@@ -285,7 +285,7 @@ def test_a_loss_near_0_keeps_its_digits(loss: fl.Loss, dtype: str, isa: str) -> 
     x = (30.0 * one_hot(y, 3)).astype(dtype)
     for activation in ("softmax", "sigmoid"):
         options = {"activation": activation, **pooling(loss, False)}
-        truth = oracle.regions(loss.name, (x, y), options, 1)
+        truth = oracle.region_truth(loss.name, (x, y), options, 1)
         oracle.assert_ulps(loss(x, y, **options, reduction="none"), truth.value, dtype, {"float32": 6, "float64": 12}[dtype])
         exact = truth.derivatives[0][0]
         scale = oracle.region_scale(loss.name, (x, y), options)
