@@ -16,7 +16,8 @@ SANITIZED := build/sanitized
 TEST_ARGS ?=
 MUTANTS_ARGS ?=
 BENCH_ARGS ?=
-FUZZ_ARGS ?= --seconds 180 --seed $(shell date +%s)
+# The same random calls all week, so that a finding can be repeated.
+FUZZ_ARGS ?= --seconds 180 --seed $(shell date +%G%V)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all mutants sanitize peers bench bench-readme accuracy arm64 lint format docs docs-check build dist clean distclean
