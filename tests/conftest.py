@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import matrix
@@ -136,3 +138,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         cells = (worst.get((loss, dtype, level)) for level in levels)
         row = "".join(f"{'' if ulps is None else format(ulps, '.2f'):>10}" for ulps in cells)
         terminalreporter.line(f"{loss:36}{dtype:10}{row}")
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[ProcessPoolExecutor]:
+    """Two processes, for what is computed or sent elsewhere."""
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
+        yield executor

@@ -82,7 +82,7 @@ FAULTS = (
         "blocks = max(<Py_ssize_t>1, call.n // call.block)\n    if kind == LABELS",
         "accuracy",
         "layouts",
-        "errors",
+        "labels",
     ),
     fault(
         "rows-class-weight",
@@ -108,7 +108,7 @@ FAULTS = (
         "a label that equals the number of classes is accepted",
         "odd |= ((uint64_t)label[i] >= (uint64_t)classes) | (label[i] == ignore);",
         "odd |= ((uint64_t)label[i] > (uint64_t)classes) | (label[i] == ignore);",
-        "errors",
+        "labels",
     ),
     fault(
         "rows-ignored-mean",
@@ -555,7 +555,7 @@ FAULTS = (
         "merged states forget how many values were nan",
         "        self.nans[where] += other.nans\n",
         "",
-        "evaluation",
+        "evaluation_groups",
     ),
     fault(
         "state-ties",
@@ -563,7 +563,7 @@ FAULTS = (
         "of equally hard samples those that come later are not considered, nor nan",
         "hard = ~(values < self.value[-1])",
         "hard = values > self.value[-1]",
-        "evaluation",
+        "evaluation_groups",
     ),
     # ---- how arrays lie, and their types ----
     fault(
@@ -650,7 +650,7 @@ FAULTS = (
         "an element outside the domain is refused after out has been overwritten",
         "                if out is not None:\n                    self._check_domain()",
         "                if out is None:\n                    self._check_domain()",
-        "errors",
+        "out",
     ),
     fault(
         "overlap-check",
@@ -658,7 +658,7 @@ FAULTS = (
         "out may overlap an input",
         "        if _overlap(value, a):\n",
         "        if False:\n",
-        "errors",
+        "out",
     ),
     fault(
         "shape-check",

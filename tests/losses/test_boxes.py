@@ -11,7 +11,7 @@ import pytest
 from cases import THREADS, every_dtype
 from matrix import every
 from mpmath import mpf
-from test_errors import refused
+from refusals import refused
 
 import fastloss as fl
 

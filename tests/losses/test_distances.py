@@ -10,9 +10,9 @@ import numpy as np
 import oracle
 import pytest
 from cases import THREADS, every_dtype, need
+from layouts import LAYOUTS
 from matrix import every
 from mpmath import mp, mpf
-from test_layouts import LAYOUTS
 
 import fastloss as fl
 import fastloss._definitions.reference as _reference

@@ -15,7 +15,7 @@ from cases import THREADS, as_tuple, every_dtype
 from conftest import at_each_level
 from matrix import every
 from mpmath import mp, mpf
-from test_errors import methods, refused
+from refusals import methods, refused
 
 import fastloss as fl
 

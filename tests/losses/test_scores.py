@@ -14,7 +14,7 @@ import pytest
 from cases import ENERGY_KINDS, THREADS, every_dtype
 from conftest import Note, at_each_level
 from matrix import every
-from test_errors import refused
+from refusals import refused
 
 import fastloss as fl
 

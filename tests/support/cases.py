@@ -81,7 +81,7 @@ OPTIONS: dict[str, dict[str, Make]] = {
     "normalize": {"False": constant(False)},
     "symmetric": {"True": constant(True)},
     "alpha": {"0.8": constant(0.8)},
-    "batch": {},  # test_segmentation
+    "batch": {},  # test_region_conventions
     "box_iou.kind": {k: constant(k) for k in ("ciou", "iou", "diou")},
     "ce_weight": {"0.3": constant(0.3)},
     "dice_weight": {"0.3": constant(0.3)},
@@ -128,7 +128,7 @@ OPTIONS: dict[str, dict[str, Make]] = {
     "target_lengths": {"ragged": _label_counts},
     "tau": {"0.1": constant(0.1), "0.75": constant(0.75)},
     "temperature": {"2.5": constant(2.5), "0.5": constant(0.5)},
-    "time_major": {},  # in test_ctc
+    "time_major": {},  # in test_ctc_forms
     "zero_infinity": {"True": constant(True)},
     "contrastive.margin": {"0.25": constant(0.25), "3": constant(3.0), "0": constant(0.0)},
     "contrastive.power": {"1": constant(1), "1.5": constant(1.5), "3": constant(3.0)},

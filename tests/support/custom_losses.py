@@ -1,4 +1,4 @@
-"""The registry's losses once more, in NumPy, as custom losses: what tests/system/test_lab.py compares and pickles."""
+"""The registry's losses once more, in NumPy, as custom losses: what tests/system/test_custom.py compares and pickles."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import fastloss as fl
+from fastloss.lab import CustomLoss
 
 
 @fl.custom(grad=lambda p, t: 2 * (p - t), hess=lambda p, t: np.full_like(p, 2), name="mse")
@@ -65,3 +66,11 @@ def plain(prediction: Any, target: Any, *, power: float = 2.0) -> Any:
 
 under_another_name = fl.custom(plain, name="renamed")
 not_callable = 3.0
+
+
+def draw(loss: fl.Loss, dtype: str = "float64", size: int = 23, seed: int = 0) -> tuple[Any, ...]:
+    return loss.sample(np.random.default_rng(seed), dtype, size)[0]
+
+
+def times() -> CustomLoss:
+    return fl.custom(lambda p, q: p * q, lambda p, q: (q, p), lambda p, q: (0 * p, 0 * q), name="product", wrt=("p", "q"))
