@@ -393,10 +393,10 @@ FAULTS = (
     ),
     fault(
         "regions-span",
-        "_engines/regions.pyx",
+        "_kernels.pyx",
         "where blocks are too many to be summed at once, the later ones count for the first items",
-        "group = totals + (0 if call.pooled else (call.base + b) // call.chunks) * each",
-        "group = totals + (0 if call.pooled else b // call.chunks) * each",
+        "add(&spans.totals[(spans.base + b) // spans.group * spans.width + k]",
+        "add(&spans.totals[b // spans.group * spans.width + k]",
         "segmentation",
         "threads",
     ),

@@ -20,6 +20,8 @@ cdef extern from "common/kernels.h" nogil:
         void (*gather)(const fl_view *, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
         void (*scatter)(const fl_view *, Py_ssize_t, Py_ssize_t, const void *) noexcept nogil
         void (*extremes)(Py_ssize_t, const void *, double *, double *) noexcept nogil
+        void (*size_extremes)(Py_ssize_t, const void *, double *, double *) noexcept nogil
+        double (*sum)(Py_ssize_t, const double *) noexcept nogil
         void (*tile_load)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, void *) noexcept nogil
         void (*tile_save)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const void *, char *, Py_ssize_t) noexcept nogil
         void (*fill)(Py_ssize_t, double, double *) noexcept nogil
@@ -51,10 +53,29 @@ ctypedef struct RunningSum:
 
 cdef enum:
     POINT_BLOCK = 4096  # elements of a block of elementwise work: three float32 operands fill half of L1
-    SPAN = 65536  # blocks whose partial sums are kept at once
 
-cdef void add_in_order(RunningSum *sum, const double *x, Py_ssize_t n) noexcept nogil
+cdef void add(RunningSum *sum, double x) noexcept nogil
 cdef double sum_of(const RunningSum *sum) noexcept nogil
+
+cdef struct Partial:  # what a block leaves; and, added up and merged in block order, what all blocks of a call do
+    double sum  # of weighted values
+    double weight  # of the weights
+    double low[3]  # extremes of up to three operands; (inf, -inf) if nobody looked
+    double high[3]
+    Py_ssize_t bad  # the first position that must be refused, or -1
+    bint flag  # whether any block has raised it
+
+cdef struct Spans:  # the blocks of a call; their partial results are kept a span at a time
+    Py_ssize_t base  # number of the span's first block
+    Partial *partials  # one for each block of the span
+    Partial result  # of all blocks
+    # more sums than one, perhaps: each block adds `width` of them to those of its group of so many blocks
+    double *sums  # `width` for each block of the span
+    Py_ssize_t width, group
+    RunningSum *totals  # `width` for each group
+
+cdef void set_spans(Spans *spans, Py_ssize_t width=*, Py_ssize_t group=*, RunningSum *totals=*) noexcept
+cdef int run_spans(block_work work, void *call, Spans *spans, Py_ssize_t blocks, double cost, int threads) except -1
 cdef int type_code(cnp.ndarray a) except -1
 cdef int make_view(fl_view *view, cnp.ndarray a, int without_axis=*) except -1
 

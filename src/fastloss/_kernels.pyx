@@ -52,6 +52,8 @@ HESS = FL_HESS
 
 cdef enum:
     ALIGN = 64
+    SPAN = 65536  # blocks of a span at the most
+    SPAN_SUMS = 524288  # the same of its blocks' sums, where there is more than one for each
 
 
 # ---- CPU levels -----------------------------------------------------------------------------------------------------
@@ -203,21 +205,79 @@ cdef int run_blocks(block_work work, void *call, Py_ssize_t blocks, double cost,
     return 0
 
 
-cdef void add_in_order(RunningSum *sum, const double *x, Py_ssize_t n) noexcept nogil:
-    """Neumaier's compensated sum, first to last."""
-    cdef double new
-    cdef Py_ssize_t i
-    for i in range(n):
-        new = sum.total + x[i]
-        if fabs(sum.total) >= fabs(x[i]):
-            sum.lost += (sum.total - new) + x[i]
-        else:
-            sum.lost += (x[i] - new) + sum.total
-        sum.total = new
+cdef void add(RunningSum *sum, double x) noexcept nogil:
+    """One step of Neumaier's compensated sum."""
+    cdef double new = sum.total + x
+    if fabs(sum.total) >= fabs(x):
+        sum.lost += (sum.total - new) + x
+    else:
+        sum.lost += (x - new) + sum.total
+    sum.total = new
 
 
 cdef double sum_of(const RunningSum *sum) noexcept nogil:
     return sum.total + sum.lost if sum.lost == sum.lost else sum.total  # inf - inf in `lost` is not the sum's
+
+
+cdef void clear(Partial *partial) noexcept nogil:
+    cdef int k
+    partial.sum = partial.weight = 0
+    for k in range(3):
+        partial.low[k], partial.high[k] = INFINITY, -INFINITY
+    partial.bad, partial.flag = -1, False
+
+
+cdef void merge(Partial *into, const Partial *partial) noexcept nogil:
+    """All but the sums."""
+    cdef int k
+    for k in range(3):
+        into.low[k], into.high[k] = min(into.low[k], partial.low[k]), max(into.high[k], partial.high[k])
+    if into.bad < 0:
+        into.bad = partial.bad
+    into.flag = into.flag or partial.flag
+
+
+cdef void set_spans(Spans *spans, Py_ssize_t width=0, Py_ssize_t group=1, RunningSum *totals=NULL) noexcept:
+    spans.width, spans.group, spans.totals = width, group, totals
+
+
+cdef int run_spans(block_work work, void *call, Spans *spans, Py_ssize_t blocks, double cost, int threads) except -1:
+    """Run all blocks, a span at a time, and add what they leave in block order: the same bits for any number of threads.
+
+    The caller has set `spans`, which lies in `call`; block b of a span is block spans.base + b of the call.
+    """
+    cdef Partial one
+    cdef RunningSum total = RunningSum(0, 0), weight = RunningSum(0, 0)
+    cdef Py_ssize_t b, n, k, kept = min(blocks, <Py_ssize_t>SPAN)
+    if spans.width:
+        kept = min(kept, max(<Py_ssize_t>threads, SPAN_SUMS // spans.width))
+    spans.base, spans.partials, spans.sums = 0, &one, NULL
+    clear(&spans.result)
+    try:
+        if kept > 1:
+            spans.partials = <Partial *>malloc(kept * sizeof(Partial))
+        if spans.width and kept:
+            spans.sums = <double *>malloc(kept * spans.width * sizeof(double))
+        if spans.partials == NULL or (spans.width and kept and spans.sums == NULL):
+            raise MemoryError()
+        while spans.base < blocks:
+            n = min(kept, blocks - spans.base)
+            for b in range(n):
+                clear(&spans.partials[b])
+            run_blocks(work, call, n, cost, threads)
+            for b in range(n):
+                add(&total, spans.partials[b].sum)
+                add(&weight, spans.partials[b].weight)
+                merge(&spans.result, &spans.partials[b])
+                for k in range(spans.width):
+                    add(&spans.totals[(spans.base + b) // spans.group * spans.width + k], spans.sums[b * spans.width + k])
+            spans.base += n
+        spans.result.sum, spans.result.weight = sum_of(&total), sum_of(&weight)
+    finally:
+        if spans.partials != &one:
+            free(spans.partials)
+        free(spans.sums)
+    return 0
 
 
 cdef class Workspace:
@@ -259,53 +319,70 @@ cdef int set_operand(Operand *o, cnp.ndarray a, const fl_real_table *table) exce
     return 0
 
 
-# ---- extremes -------------------------------------------------------------------------------------------------------
+# ---- extremes and sum of an array -------------------------------------------------------------------------------------
 
-cdef struct ExtremesCall:
+cdef struct LookCall:
+    Spans spans
     const fl_real_table *table
     Operand x
+    bint size
     Py_ssize_t n
-    Py_ssize_t base  # first block of the span
-    double *ranges  # per block: low, high
     char *scratch
     Py_ssize_t scratch_size
 
 
-cdef void extremes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    cdef ExtremesCall *call = <ExtremesCall *>call_
-    cdef Py_ssize_t start = (call.base + b) * POINT_BLOCK, n = min(<Py_ssize_t>POINT_BLOCK, call.n - start)
+cdef char *block_of(LookCall *call, Py_ssize_t b, int thread, Py_ssize_t *n) noexcept nogil:
+    """The elements of a block, and their number."""
+    cdef Py_ssize_t start = (call.spans.base + b) * POINT_BLOCK
     cdef char *x = block_pointer(&call.x, start, call.table.size, call.scratch + thread * call.scratch_size)
+    n[0] = min(<Py_ssize_t>POINT_BLOCK, call.n - start)
     if not call.x.direct:
-        call.table.gather(&call.x.view, start, n, x)
-    call.ranges[2 * b], call.ranges[2 * b + 1] = INFINITY, -INFINITY
-    call.table.extremes(n, x, &call.ranges[2 * b], &call.ranges[2 * b + 1])
+        call.table.gather(&call.x.view, start, n[0], x)
+    return x
 
 
-def extremes(cnp.ndarray x, int threads):
-    """Smallest and largest entry, nan passed over; (inf, -inf) if there is none."""
-    cdef ExtremesCall call
-    cdef Py_ssize_t blocks, b, n
-    cdef double low = INFINITY, high = -INFINITY
+cdef void extremes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef LookCall *call = <LookCall *>call_
+    cdef Partial *partial = &call.spans.partials[b]
+    cdef Py_ssize_t n
+    cdef char *x = block_of(call, b, thread, &n)
+    (call.table.size_extremes if call.size else call.table.extremes)(n, x, &partial.low[0], &partial.high[0])
+
+
+cdef void total_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    cdef LookCall *call = <LookCall *>call_
+    cdef Py_ssize_t n
+    cdef char *x = block_of(call, b, thread, &n)
+    call.spans.partials[b].sum = call.table.sum(n, <const double *>x)
+
+
+cdef int look(block_work work, LookCall *call, cnp.ndarray x, bint wide, double cost, int threads) except -1:
+    cdef Py_ssize_t blocks
     cdef Workspace workspace
-    call.table = real_table(x.dtype.itemsize > 4 or x.dtype.kind != "f")
-    call.n, call.base = cnp.PyArray_SIZE(x), 0
+    call.table, call.n = real_table(wide), cnp.PyArray_SIZE(x)
     set_operand(&call.x, x, call.table)
+    set_spans(&call.spans)
     blocks = (call.n + POINT_BLOCK - 1) // POINT_BLOCK
-    workspace = Workspace(POINT_BLOCK * call.table.size, <int>max(1, min(threads, blocks)))
-    call.scratch, call.scratch_size = workspace.base(), workspace.size
-    call.ranges = <double *>malloc(2 * SPAN * sizeof(double))
-    if call.ranges == NULL:
-        raise MemoryError()
-    try:
-        while call.base < blocks:
-            n = min(<Py_ssize_t>SPAN, blocks - call.base)
-            run_blocks(extremes_block, &call, n, POINT_BLOCK * 0.15, threads)
-            for b in range(n):
-                low, high = min(low, call.ranges[2 * b]), max(high, call.ranges[2 * b + 1])
-            call.base += n
-    finally:
-        free(call.ranges)
-    return low, high
+    call.scratch, call.scratch_size = NULL, 0
+    if not call.x.direct:
+        workspace = Workspace(POINT_BLOCK * call.table.size, <int>max(1, min(threads, blocks)))
+        call.scratch, call.scratch_size = workspace.base(), workspace.size
+    return run_spans(work, call, &call.spans, blocks, POINT_BLOCK * cost, threads)
+
+
+def extremes(cnp.ndarray x, int threads, bint size=False):
+    """Smallest and largest entry (`size`: absolute value), nan passed over; (inf, -inf) if there is none."""
+    cdef LookCall call
+    call.size = size
+    look(extremes_block, &call, x, x.dtype.itemsize > 4 or x.dtype.kind != "f", 0.15, threads)
+    return call.spans.result.low[0], call.spans.result.high[0]
+
+
+def total(cnp.ndarray x, int threads):
+    """The sum of all entries in float64; its bits depend on neither layout nor threads."""
+    cdef LookCall call
+    look(total_block, &call, x, True, 0.25, threads)
+    return call.spans.result.sum
 
 
 def cpu_name():

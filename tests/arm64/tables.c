@@ -178,6 +178,10 @@ static void rows_of(ptrdiff_t n) {
   }
   double low = INFINITY, high = -INFINITY, entropy = 0;
   real->extremes(n, x, &low, &high), line_of_doubles("rows:low", 1, &low), line_of_doubles("rows:high", 1, &high);
+  low = INFINITY, high = -INFINITY;
+  real->size_extremes(n, x, &low, &high), line_of_doubles("common:least", 1, &low),
+      line_of_doubles("common:most", 1, &high);
+  if (wide) entropy = real->sum(n, (const double *)x), line_of_doubles("common:sum", 1, &entropy), entropy = 0;
   row_loops->negentropy(n, t, 0, &entropy), row_loops->exps(n, x, out), line("rows:exps", n, out);
   line_of_doubles("rows:negentropy", 1, &entropy);
   row_loops->temper(n, x, 1.5, 0.75, out), line("rows:temper", n, out);

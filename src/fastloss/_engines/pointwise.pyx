@@ -7,23 +7,21 @@ loop for each loss and each combination of value, gradient and Hessian.
 
 cimport numpy as cnp
 from libc.math cimport INFINITY
-from libc.stdlib cimport free, malloc
 
 from fastloss._kernels cimport (
     POINT_BLOCK,
-    SPAN,
     Operand,
-    RunningSum,
+    Partial,
+    Spans,
     Workspace,
-    add_in_order,
     block_pointer,
     fl_real_table,
     isa,
     operations,
     real_table,
-    run_blocks,
+    run_spans,
     set_operand,
-    sum_of,
+    set_spans,
 )
 
 cnp.import_array()
@@ -63,14 +61,12 @@ cdef extern from "pointwise/pointwise.h" nogil:
 POINTWISE = operations(fl_pointwise_name)
 
 cdef struct PointCall:
+    Spans spans
     const fl_real_table *table
     fl_pointwise_loop loop
     Operand part[9]  # x, t, z, w, value, grad, hess, grad2, hess2
     fl_pointwise job  # the template of every block's job
     Py_ssize_t n
-    Py_ssize_t base  # first block of the span: partial results count from it
-    double *sums
-    double *ranges  # per block: x_low, x_high, t_low, t_high, z_low, z_high
     char *scratch  # the first thread's, or NULL; the next thread's is scratch_size further
     Py_ssize_t scratch_size
 
@@ -78,7 +74,8 @@ cdef struct PointCall:
 cdef void point_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef PointCall *call = <PointCall *>call_
     cdef fl_pointwise job = call.job
-    cdef Py_ssize_t start = (call.base + b) * POINT_BLOCK
+    cdef Partial *partial = &call.spans.partials[b]
+    cdef Py_ssize_t start = (call.spans.base + b) * POINT_BLOCK
     cdef int k, size = call.table.size
     cdef char *scratch = call.scratch + thread * call.scratch_size
     cdef char *at[9]
@@ -90,10 +87,9 @@ cdef void point_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     job.x, job.t, job.z, job.w, job.value, job.grad, job.hess = at[0], at[1], at[2], at[3], at[4], at[5], at[6]
     job.grad2, job.hess2 = at[7], at[8]
     call.loop(&job)
-    call.sums[b] = job.sum
-    call.ranges[6 * b], call.ranges[6 * b + 1] = job.x_low, job.x_high
-    call.ranges[6 * b + 2], call.ranges[6 * b + 3] = job.t_low, job.t_high
-    call.ranges[6 * b + 4], call.ranges[6 * b + 5] = job.z_low, job.z_high
+    partial.sum = job.sum
+    partial.low[0], partial.low[1], partial.low[2] = job.x_low, job.t_low, job.z_low
+    partial.high[0], partial.high[1], partial.high[2] = job.x_high, job.t_high, job.z_high
     for k in range(4, 9):
         if call.part[k].given and not call.part[k].direct:
             call.table.scatter(&call.part[k].view, start, job.n, at[k])
@@ -111,13 +107,9 @@ def pointwise(
     losses with a domain. `wide` computes in float64. Derivatives are multiplied by `scale` and by the weights.
     """
     cdef PointCall call
-    cdef Py_ssize_t blocks, b, n
+    cdef Partial *result = &call.spans.result
+    cdef Py_ssize_t blocks
     cdef int k
-    cdef double few[7]
-    cdef double *partials = few
-    cdef RunningSum total = RunningSum(0, 0)
-    cdef double x_low = INFINITY, x_high = -INFINITY, t_low = INFINITY, t_high = -INFINITY
-    cdef double z_low = INFINITY, z_high = -INFINITY
     cdef Workspace workspace = None
     call.table = real_table(wide)
     call.loop = fl_pointwise_table_at(isa()).f64[op] if wide else fl_pointwise_table_at(isa()).f32[op]
@@ -139,31 +131,14 @@ def pointwise(
         call.job.par[k] = parameter
         k += 1
     call.job.scale, call.job.want = scale, want
-    call.job.x_low, call.job.x_high, call.job.t_low, call.job.t_high = x_low, x_high, t_low, t_high
-    call.job.z_low, call.job.z_high = z_low, z_high
+    call.job.x_low = call.job.t_low = call.job.z_low = INFINITY
+    call.job.x_high = call.job.t_high = call.job.z_high = -INFINITY
     blocks = (call.n + POINT_BLOCK - 1) // POINT_BLOCK
     for k in range(9):
         if call.part[k].given and not call.part[k].direct:
             workspace = Workspace(9 * POINT_BLOCK * call.table.size, <int>max(1, min(threads, blocks)))
             call.scratch, call.scratch_size = workspace.base(), workspace.size
             break
-    if blocks > 1:
-        partials = <double *>malloc(7 * min(blocks, <Py_ssize_t>SPAN) * sizeof(double))
-        if partials == NULL:
-            raise MemoryError()
-    call.sums, call.ranges = partials, partials + min(blocks, <Py_ssize_t>SPAN)
-    call.base = 0
-    try:
-        while call.base < blocks:
-            n = min(<Py_ssize_t>SPAN, blocks - call.base)
-            run_blocks(point_block, &call, n, POINT_BLOCK * 0.5 if blocks > 1 else 0.0, threads)
-            add_in_order(&total, call.sums, n)
-            for b in range(n):
-                x_low, x_high = min(x_low, call.ranges[6 * b]), max(x_high, call.ranges[6 * b + 1])
-                t_low, t_high = min(t_low, call.ranges[6 * b + 2]), max(t_high, call.ranges[6 * b + 3])
-                z_low, z_high = min(z_low, call.ranges[6 * b + 4]), max(z_high, call.ranges[6 * b + 5])
-            call.base += n
-    finally:
-        if blocks > 1:
-            free(partials)
-    return sum_of(&total), x_low, x_high, t_low, t_high, z_low, z_high
+    set_spans(&call.spans)
+    run_spans(point_block, &call, &call.spans, blocks, POINT_BLOCK * 0.5 if blocks > 1 else 0.0, threads)
+    return result.sum, result.low[0], result.high[0], result.low[1], result.high[1], result.low[2], result.high[2]

@@ -17,18 +17,17 @@ Letters: N items, C classes, P positions of a block, G groups (items, or 1 if po
 import numpy as np
 
 cimport numpy as cnp
-from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint32_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fastloss._kernels cimport (
     FL_F32,
     FL_F64,
-    SPAN,
+    Partial,
     RunningSum,
+    Spans,
     Workspace,
-    add_in_order,
     block_work,
     fl_real_table,
     fl_view,
@@ -38,6 +37,8 @@ from fastloss._kernels cimport (
     make_view,
     real_table,
     run_blocks,
+    run_spans,
+    set_spans,
     sum_of,
 )
 
@@ -134,7 +135,6 @@ cdef enum:
     BLOCK_WORK = 8192  # entries of a block
     BLOCK_POSITIONS = 4096  # positions of a block at the most
     FUSED_CLASSES = 4096  # to the power of 8 it is still a float
-    PARTIALS = 524288  # partial sums that are kept at once
     SORTED = 2097152  # elements that are read, moved or added until a long sort looks for Ctrl-C: about 15 ms
     BOX_BLOCK = 512
     CORNERS, CORNER_AND_SIZE, CENTRE_AND_SIZE
@@ -215,21 +215,18 @@ cdef void write_planes(
 # ---- one call -------------------------------------------------------------------------------------------------------
 
 cdef struct RegionCall:
+    Spans spans  # of each block C x FL_REGION_SUMS sums, which are added group by group
     const fl_real_table *table
     const fl_region_real *loops
     fl_region job  # the template of every block's job
     Plane x, t, grad
     int activation
     Py_ssize_t items, positions, block, chunks
-    Py_ssize_t base  # first block of the span: partial results count from it
     int64_t label_count, ignore
     bint has_ignore, pooled
     bint fused  # the usual case: labels, and nothing special about the sums
     const char *slopes  # of each group and class
     char *given  # each group's and class's slopes with respect to p; where errors go if `slopes` is NULL
-    double *sums  # per block: C x FL_REGION_SUMS
-    Py_ssize_t *bad  # per block: position and class of the first label that is out of range, or -1; whether logits are far from 0
-    double *ranges  # per block: extremes of probabilities and of soft targets
     char *scratch
     Py_ssize_t scratch_size
 
@@ -299,22 +296,22 @@ cdef Py_ssize_t read_labels(
 cdef void read_targets(
     const RegionCall *call, const Block *block, fl_region *job, Desk *desk, Py_ssize_t *bad
 ) noexcept nogil:
-    """The targets of a block."""
+    """The targets of a block. bad: position x C + class of the first label that is out of range; class 0 if there is one map."""
     cdef fl_view view
-    cdef Py_ssize_t c, plane = block.P * call.table.size, before
+    cdef Py_ssize_t c, plane = block.P * call.table.size, first = -1
     job.t, job.t_step = desk.t, plane
     desk.hidden[0] = 0
     if job.target == FL_INDEX:
         job.t_step = 0
-        desk.hidden[0] = read_labels(call, &call.t.rows, block, desk.t, bad)
+        desk.hidden[0] = read_labels(call, &call.t.rows, block, desk.t, &first)
+        bad[0] = first * job.C if first >= 0 else -1
     elif job.target == FL_MASKS:
         view = call.t.rows
         for c in range(job.C):
             view.data = call.t.rows.data + c * call.t.step
-            before = bad[0]
-            desk.hidden[c] = read_labels(call, &view, block, desk.t + c * plane, bad)
-            if before < 0 <= bad[0]:
-                bad[1] = c
+            desk.hidden[c] = read_labels(call, &view, block, desk.t + c * plane, &first)
+            if first >= 0 and bad[0] < 0:
+                bad[0] = first * job.C + c
     elif job.target == FL_SOFT:
         job.t = read_planes(call.table, &call.t, job.C, block.start, block.n, block.P, desk.t, &job.t_step)
     else:
@@ -363,29 +360,21 @@ cdef void set_class(
         call.loops.hide(block.P, job.t + c * job.t_step, <void *>(job.p + c * job.p_step))
 
 
-cdef void widen(const fl_real_table *table, const char *x, Py_ssize_t n, double *low, double *high) noexcept nogil:
-    cdef double least = INFINITY, most = -INFINITY
-    table.extremes(n, x, &least, &most)
-    low[0], high[0] = min(low[0], least), max(high[0], most)
-
-
 cdef void sums_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef const RegionCall *call = <const RegionCall *>call_
-    cdef Block block = block_at(call, call.base + b)
+    cdef Block block = block_at(call, call.spans.base + b)
     cdef fl_region job = call.job
     cdef Desk desk
+    cdef Partial *partial = &call.spans.partials[b]
     cdef Py_ssize_t c, here
-    cdef double *sums = call.sums + b * job.C * FL_REGION_SUMS
-    cdef double *ranges = call.ranges + 4 * b
+    cdef double *sums = call.spans.sums + b * call.spans.width
     cdef bint fused = call.fused
     lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
-    ranges[0] = ranges[2] = INFINITY
-    ranges[1] = ranges[3] = -INFINITY
-    read_targets(call, &block, &job, &desk, &call.bad[3 * b])
+    read_targets(call, &block, &job, &desk, &partial.bad)
     set_logits(call, &block, &job, &desk)
     if fused and call.activation == SOFTMAX:
         fused = call.loops.softmax_sums(&job, desk.hidden[0] > 0 or block.n < block.P, desk.work, sums)
-        call.bad[3 * b + 2] = not fused
+        partial.flag = not fused
     if not fused:
         memset(sums, 0, job.C * FL_REGION_SUMS * sizeof(double))
         set_softmax(call, &block, &job, &desk)
@@ -398,26 +387,24 @@ cdef void sums_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
             call.loops.sigmoid_sums(&job, c, here > 0 or block.n < block.P, sums + c * FL_REGION_SUMS)
         sums[c * FL_REGION_SUMS + FL_COUNTED] = <double>(block.n - here)
         if call.activation == NO_ACTIVATION:
-            widen(call.table, job.p + c * job.p_step, block.n, &ranges[0], &ranges[1])
+            call.table.extremes(block.n, job.p + c * job.p_step, &partial.low[0], &partial.high[0])
         if job.target == FL_SOFT:
-            widen(call.table, job.t + c * job.t_step, block.n, &ranges[2], &ranges[3])
+            call.table.extremes(block.n, job.t + c * job.t_step, &partial.low[1], &partial.high[1])
 
 
 cdef void slopes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef const RegionCall *call = <const RegionCall *>call_
-    cdef Block block = block_at(call, call.base + b)
+    cdef Block block = block_at(call, b)
     cdef fl_region job = call.job
     cdef Desk desk
-    cdef Py_ssize_t c, here
-    cdef Py_ssize_t bad[2]
+    cdef Py_ssize_t c, here, bad = -1
     cdef bint direct = call.grad.direct and block.n == block.P
     lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
-    bad[0] = -1
     job.slopes = call.slopes + (0 if call.pooled else block.item) * job.C * FL_REGION_SLOPES * call.table.size
     job.grad, job.grad_step = desk.grad, block.P * call.table.size
     if direct:
         job.grad, job.grad_step = fl_view_at(&call.grad.rows, block.start), call.grad.step
-    read_targets(call, &block, &job, &desk, bad)
+    read_targets(call, &block, &job, &desk, &bad)
     set_logits(call, &block, &job, &desk)
     if call.fused and call.activation == SOFTMAX:
         call.loops.softmax_grad(&job, desk.hidden[0] > 0 or block.n < block.P, desk.work)
@@ -441,25 +428,23 @@ cdef void slopes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 cdef void errors_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     """|t - p| of every entry, for Lovasz's extension."""
     cdef const RegionCall *call = <const RegionCall *>call_
-    cdef Block block = block_at(call, call.base + b)
+    cdef Block block = block_at(call, call.spans.base + b)
     cdef fl_region job = call.job
     cdef Desk desk
+    cdef Partial *partial = &call.spans.partials[b]
     cdef Py_ssize_t c, here, size = call.table.size
     cdef Py_ssize_t n = call.positions * (call.items if call.pooled else 1)
-    cdef double *ranges = call.ranges + 4 * b
     cdef char *error
     cdef char *to
     lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
-    ranges[0] = ranges[2] = INFINITY
-    ranges[1] = ranges[3] = -INFINITY
-    read_targets(call, &block, &job, &desk, &call.bad[3 * b])
+    read_targets(call, &block, &job, &desk, &partial.bad)
     set_logits(call, &block, &job, &desk)
     set_softmax(call, &block, &job, &desk)
     for c in range(job.C):
         here = desk.hidden[c if job.target == FL_MASKS else 0]
         set_class(call, &block, &job, &desk, c, here)
         if call.activation == NO_ACTIVATION:
-            widen(call.table, job.p + c * job.p_step, block.n, &ranges[0], &ranges[1])
+            call.table.extremes(block.n, job.p + c * job.p_step, &partial.low[0], &partial.high[0])
         error = call.given + (((0 if call.pooled else block.item) * job.C + c) * n + block.place) * size
         to = error if block.n == block.P else desk.top
         call.loops.errors(
@@ -498,69 +483,28 @@ cdef int set_call(
     call.block = max(unit, min(<Py_ssize_t>BLOCK_POSITIONS, BLOCK_WORK // call.job.C) // unit * unit)
     call.block = min(call.block, (call.positions + unit - 1) // unit * unit)
     call.chunks = (call.positions + call.block - 1) // call.block
-    call.base = 0
     call.given, call.slopes = NULL, NULL
     return 0
 
 
-cdef class Findings:
+cdef tuple found(const RegionCall *call):
     """What the blocks of a call have found beside their sums."""
-    cdef Py_ssize_t position, of_class
-    cdef bint far
-    cdef double p_low, p_high, t_low, t_high
-
-    def __cinit__(self):
-        self.position = self.of_class = -1
-        self.far = False
-        self.p_low = self.t_low = INFINITY
-        self.p_high = self.t_high = -INFINITY
-
-    cdef void look(self, const RegionCall *call, Py_ssize_t b) noexcept:
-        if self.position < 0:
-            self.position, self.of_class = call.bad[3 * b], call.bad[3 * b + 1]
-        self.far = self.far or call.bad[3 * b + 2]
-        self.p_low, self.p_high = min(self.p_low, call.ranges[4 * b]), max(self.p_high, call.ranges[4 * b + 1])
-        self.t_low, self.t_high = min(self.t_low, call.ranges[4 * b + 2]), max(self.t_high, call.ranges[4 * b + 3])
-
-    cdef tuple told(self):
-        return self.position, self.of_class, self.p_low, self.p_high, self.t_low, self.t_high
+    cdef const Partial *result = &call.spans.result
+    cdef Py_ssize_t position = result.bad // call.job.C if result.bad >= 0 else -1
+    cdef Py_ssize_t of_class = result.bad % call.job.C if result.bad >= 0 and call.job.target == FL_MASKS else -1
+    return position, of_class, result.low[0], result.high[0], result.low[1], result.high[1]
 
 
-cdef Findings run_spans(block_work work, RegionCall *call, RunningSum *totals, int threads):
-    """Run all blocks, a span at a time; add what they leave to `totals` (group, class, sum) in block order."""
+cdef int run_regions(block_work work, RegionCall *call, Py_ssize_t width, RunningSum *totals, int threads) except -1:
+    """Run all blocks; add the sums that each leaves, `width` of them, to the totals of its group."""
     cdef Desk desk
-    cdef Findings findings = Findings()
-    cdef Py_ssize_t C = call.job.C, blocks = call.items * call.chunks, each = C * FL_REGION_SUMS if totals != NULL else 0
-    cdef Py_ssize_t kept, b, k, n
+    cdef Py_ssize_t blocks = call.items * call.chunks
     cdef Workspace workspace
-    cdef RunningSum *group
     threads = <int>max(1, min(threads, blocks))
     workspace = Workspace(lay_desk(call, NULL, &desk), threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
-    kept = min(blocks, max(<Py_ssize_t>threads, min(<Py_ssize_t>SPAN, PARTIALS // max(each, <Py_ssize_t>1))))
-    cdef double *partials = <double *>malloc(kept * (each + 7) * sizeof(double))
-    if partials == NULL:
-        raise MemoryError()
-    call.ranges, call.bad, call.sums = partials, <Py_ssize_t *>(partials + 4 * kept), partials + 7 * kept
-    try:
-        while call.base < blocks:
-            n = min(kept, blocks - call.base)
-            for b in range(n):
-                call.bad[3 * b] = call.bad[3 * b + 1] = -1
-                call.bad[3 * b + 2] = False
-                call.ranges[4 * b] = call.ranges[4 * b + 2] = INFINITY
-                call.ranges[4 * b + 1] = call.ranges[4 * b + 3] = -INFINITY
-            run_blocks(work, call, n, 200.0 + 0.7 * call.block * C, threads)
-            for b in range(n):
-                findings.look(call, b)
-                if totals != NULL:
-                    group = totals + (0 if call.pooled else (call.base + b) // call.chunks) * each
-                    for k in range(each):
-                        add_in_order(&group[k], &call.sums[b * each + k], 1)
-            call.base += n
-        return findings
-    finally:
-        free(partials)
+    set_spans(&call.spans, width, blocks if call.pooled else call.chunks, totals)
+    return run_spans(work, call, &call.spans, blocks, 200.0 + 0.7 * call.block * call.job.C, threads)
 
 
 def sums(
@@ -581,7 +525,6 @@ def sums(
     cdef RegionCall call
     cdef Py_ssize_t k, groups, entries
     cdef RunningSum *totals
-    cdef Findings findings
     cdef double *out
     set_call(
         &call, x, axis, target, kind, activation, squared,
@@ -597,12 +540,12 @@ def sums(
     if totals == NULL:
         raise MemoryError()
     try:
-        findings = run_spans(sums_block, &call, totals, threads)
+        run_regions(sums_block, &call, call.job.C * FL_REGION_SUMS, totals, threads)
         for k in range(entries):
             out[k] = sum_of(&totals[k])
     finally:
         free(totals)
-    return result, findings.far, *findings.told()
+    return result, bool(call.spans.result.flag), *found(&call)
 
 
 def slopes(
@@ -708,7 +651,6 @@ def lovasz(
     """
     cdef RegionCall call
     cdef SortCall sort
-    cdef Findings findings
     cdef Workspace workspace
     cdef Py_ssize_t groups, most
     set_call(&call, x, axis, target, kind, activation, False, FL_NO_ENTROPY, pooled, ignore_index, wide, None)
@@ -718,8 +660,8 @@ def lovasz(
     errors = np.empty((groups, call.job.C, sort.n), np.float64 if wide else np.float32)
     results = np.zeros((groups, call.job.C, 3))
     call.given = <char *>cnp.PyArray_DATA(errors)
-    findings = run_spans(errors_block, &call, NULL, threads)
-    if findings.position < 0:
+    run_regions(errors_block, &call, 0, NULL, threads)
+    if call.spans.result.bad < 0:
         sort.loops, sort.errors, sort.results = call.loops, call.given, <double *>cnp.PyArray_DATA(results)
         sort.step, sort.slopes, sort.only_present, sort.stop = sort.n * call.table.size, with_slopes, only_present, False
         sort.element = call.loops.pair_bytes if with_slopes else call.loops.key_bytes
@@ -728,7 +670,7 @@ def lovasz(
         workspace = Workspace(FL_COUNT_BYTES + 2 * sort.n * sort.element, threads)
         sort.scratch, sort.scratch_size = workspace.base(), workspace.size
         run_blocks(sort_block, &sort, most, 1000.0 + 10.0 * sort.n, threads)
-    return results, errors if with_slopes else None, *findings.told()
+    return results, errors if with_slopes else None, *found(&call)
 
 
 # ---- pairs of boxes -------------------------------------------------------------------------------------------------
@@ -736,6 +678,7 @@ def lovasz(
 FORMATS = {"xyxy": CORNERS, "xywh": CORNER_AND_SIZE, "cxcywh": CENTRE_AND_SIZE}
 
 cdef struct BoxCall:
+    Spans spans
     fl_box_pairs job
     int form
     bint strict
@@ -744,11 +687,8 @@ cdef struct BoxCall:
     bint has_weight, has_grad, wide_values
     const fl_real_table *table  # of the gradient
     Py_ssize_t n
-    Py_ssize_t base
     double scale
     char *values
-    double *sums
-    Py_ssize_t *bad  # per block: the first box without area, as 2 x position + (1 if it is the target's); or -1
     char *scratch
     Py_ssize_t scratch_size
 
@@ -757,7 +697,7 @@ cdef void read_boxes(
     const BoxCall *call, const fl_view *view, Py_ssize_t step, Py_ssize_t start, Py_ssize_t n, Py_ssize_t which, double *at,
     Py_ssize_t *bad,
 ) noexcept nogil:
-    """Coordinates of the corners, a plane each."""
+    """Coordinates of the corners, a plane each. bad: the first box without area, as 2 x position + which."""
     cdef fl_view coordinate = view[0]
     cdef Py_ssize_t i, k
     cdef double *low
@@ -790,27 +730,27 @@ cdef void turn_slopes(const BoxCall *call, double *grad, Py_ssize_t n) noexcept 
 
 cdef void boxes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef const BoxCall *call = <const BoxCall *>call_
-    cdef Py_ssize_t start = (call.base + b) * BOX_BLOCK, n = min(<Py_ssize_t>BOX_BLOCK, call.n - start), i, k
+    cdef Partial *partial = &call.spans.partials[b]
+    cdef Py_ssize_t start = (call.spans.base + b) * BOX_BLOCK, n = min(<Py_ssize_t>BOX_BLOCK, call.n - start), i, k
     cdef double *at = <double *>(call.scratch + thread * call.scratch_size)
     cdef double *weight = at + 13 * BOX_BLOCK
     cdef fl_box_pairs job = call.job
     cdef fl_view coordinate
-    cdef double total = 0, value
+    cdef double value
     job.P, job.box, job.target, job.value = n, at, at + 4 * BOX_BLOCK, at + 12 * BOX_BLOCK
     job.grad = at + 8 * BOX_BLOCK if call.has_grad else NULL
-    read_boxes(call, &call.box, call.box_step, start, n, 0, at, &call.bad[b])
-    read_boxes(call, &call.target, call.target_step, start, n, 1, at + 4 * BOX_BLOCK, &call.bad[b])
+    read_boxes(call, &call.box, call.box_step, start, n, 0, at, &partial.bad)
+    read_boxes(call, &call.target, call.target_step, start, n, 1, at + 4 * BOX_BLOCK, &partial.bad)
     if call.has_weight:
         real_table(True).gather(&call.weight, start, n, weight)
     regions_table().boxes(&job)
     for i in range(n):
         value = job.value[i] * weight[i] if call.has_weight else job.value[i]
-        total += value
+        partial.sum += value
         if call.values != NULL and call.wide_values:
             (<double *>call.values)[start + i] = value
         elif call.values != NULL:
             (<float *>call.values)[start + i] = <float>value
-    call.sums[b] = total
     if not call.has_grad:
         return
     if call.form != CORNERS:
@@ -840,10 +780,8 @@ def boxes(
     """
     cdef BoxCall call
     cdef Workspace workspace
-    cdef RunningSum total = RunningSum(0, 0)
     cdef int last = cnp.PyArray_NDIM(box) - 1
-    cdef Py_ssize_t blocks, kept, n, b, bad = -1
-    cdef double *partials
+    cdef Py_ssize_t blocks, bad
     call.job.kind, call.job.eps, call.form, call.strict = kind, eps, form, eps == 0
     call.n = cnp.PyArray_SIZE(box) // 4
     make_view(&call.box, box, last)
@@ -864,23 +802,7 @@ def boxes(
     threads = <int>max(1, min(threads, blocks))
     workspace = Workspace(14 * BOX_BLOCK * 8, threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
-    kept = min(blocks, <Py_ssize_t>SPAN)
-    partials = <double *>malloc(2 * kept * sizeof(double))
-    if partials == NULL:
-        raise MemoryError()
-    call.sums, call.bad = partials, <Py_ssize_t *>(partials + kept)
-    call.base = 0
-    try:
-        while call.base < blocks:
-            n = min(kept, blocks - call.base)
-            for b in range(n):
-                call.bad[b] = -1
-            run_blocks(boxes_block, &call, n, 30.0 * BOX_BLOCK, threads)
-            add_in_order(&total, call.sums, n)
-            for b in range(n):
-                if bad < 0:
-                    bad = call.bad[b]
-            call.base += n
-        return sum_of(&total), bad // 2 if bad >= 0 else -1, bad % 2 == 1
-    finally:
-        free(partials)
+    set_spans(&call.spans)
+    run_spans(boxes_block, &call, &call.spans, blocks, 30.0 * BOX_BLOCK, threads)
+    bad = call.spans.result.bad
+    return call.spans.result.sum, bad // 2 if bad >= 0 else -1, bad % 2 == 1

@@ -17,16 +17,14 @@ Letters: N rows (samples), C classes, P positions of a tile.
 cimport numpy as cnp
 from libc.math cimport INFINITY, NAN, exp, isfinite
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from fastloss._kernels cimport (
     FL_F32,
     FL_F64,
-    SPAN,
-    RunningSum,
+    Partial,
+    Spans,
     Workspace,
-    add_in_order,
     block_work,
     fl_gather_labels,
     fl_load_one,
@@ -39,8 +37,8 @@ from fastloss._kernels cimport (
     isa,
     make_view,
     real_table,
-    run_blocks,
-    sum_of,
+    run_spans,
+    set_spans,
 )
 
 cnp.import_array()
@@ -154,11 +152,11 @@ cdef struct Plane:
     bint runs  # contiguous positions of the computation type
 
 cdef struct RowsCall:
+    Spans spans
     const fl_real_table *table
     const fl_rows_real *loops
     int kind, size
     Py_ssize_t n, classes, block, piece, pieces, kept_stride
-    Py_ssize_t base  # first block of the span: partial results count from it
     bint tiled, stop
     Plane x, t, grad, hess
     fl_view labels, sample_weight
@@ -171,10 +169,6 @@ cdef struct RowsCall:
     bint divergence, log_target  # (SOFT) less the targets' entropy; the targets are logarithms
     char *values
     double *weights
-    double *sums  # per block: weighted loss, weight
-    double *weight_sums
-    Py_ssize_t *bad  # per block: the first position whose label is out of range, or -1
-    double *ranges  # per block: extremes of the target probabilities
     char *scratch
     Py_ssize_t scratch_size
 
@@ -275,22 +269,21 @@ cdef double whole_weight(const RowsCall *call, const Desk *desk, Py_ssize_t i) n
     )
 
 
-cdef void finish_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+cdef void finish_values(RowsCall *call, Desk *desk, Partial *partial, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """Losses of a block of samples from their statistics; their sum and their weights' sum."""
     cdef Py_ssize_t i
-    call.weight_sums[b] = 0
     if call.kind == HARD and call.smoothing == 0:
         if call.transform == FL_PLAIN:
-            call.sums[b] = call.loops.hard_values(
-                n, desk.top, desk.picked, desk.log1p, desk.weight, desk.value, &call.weight_sums[b]
+            partial.sum = call.loops.hard_values(
+                n, desk.top, desk.picked, desk.log1p, desk.weight, desk.value, &partial.weight
             )
         else:
-            call.sums[b] = call.loops.transformed_values(
+            partial.sum = call.loops.transformed_values(
                 n, call.transform, call.parameter, desk.top, desk.picked, desk.log1p, desk.weight, desk.value, desk.factor,
-                &call.weight_sums[b]
+                &partial.weight
             )
     else:
-        finish_other_values(call, desk, b, n)
+        finish_other_values(call, desk, partial, n)
     if call.values != NULL:
         if call.wide_values:
             memcpy(<double *>call.values + start, desk.value, n * sizeof(double))
@@ -304,11 +297,10 @@ cdef void finish_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t sta
             desk.weight[i] *= desk.factor[i]
 
 
-cdef void finish_other_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t n) noexcept nogil:
+cdef void finish_other_values(RowsCall *call, Desk *desk, Partial *partial, Py_ssize_t n) noexcept nogil:
     """Targets spread over the classes, and plain picks."""
     cdef double value
     cdef Py_ssize_t i
-    call.sums[b] = 0
     for i in range(n):
         if desk.label[i] < 0:
             value = desk.weight[i] = 0
@@ -326,8 +318,8 @@ cdef void finish_other_values(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize
         if call.kind == SOFT:
             desk.weight[i] = desk.down[i]
         desk.value[i] = value
-        call.sums[b] += value
-        call.weight_sums[b] += desk.weight[i]
+        partial.sum += value
+        partial.weight += desk.weight[i]
 
 
 cdef double label_slope(RowsCall *call, Desk *desk, Py_ssize_t i, double p) noexcept nogil:
@@ -511,7 +503,7 @@ cdef fl_soft soft_of(RowsCall *call, const char *t, Py_ssize_t first) noexcept n
 
 
 cdef void row_soft_sums(
-    RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t start, Py_ssize_t n, int thread
+    RowsCall *call, Desk *desk, Partial *partial, Py_ssize_t start, Py_ssize_t n, int thread
 ) noexcept nogil:
     """Sums over the classes that a target spread over them needs; and (SOFT) the weight each sample has in a mean."""
     cdef Py_ssize_t i, first, m
@@ -534,7 +526,7 @@ cdef void row_soft_sums(
             if call.kind == SOFT:
                 t = target_piece(call, desk, start + i, first, m)
                 if not call.log_target:
-                    call.table.extremes(m, t, &call.ranges[2 * b], &call.ranges[2 * b + 1])
+                    call.table.extremes(m, t, &partial.low[0], &partial.high[0])
             soft = soft_of(call, t, first)
             if call.transform == FL_PLAIN:
                 call.loops.soft_sums(m, x, desk.top[i], &soft, &desk.soft_loss[i], &desk.soft_weight[i])
@@ -667,19 +659,20 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
 
 cdef void rows_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
-    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start)
+    cdef Partial *partial = &call.spans.partials[b]
+    cdef Py_ssize_t start = (call.spans.base + b) * call.block, n = min(call.block, call.n - start)
     cdef Desk desk
     lay_desk(call, thread, &desk)
-    read_samples(call, &desk, start, n, &call.bad[b])
+    read_samples(call, &desk, start, n, &partial.bad)
     if call.kind == HARD:
         pick_from_rows(call, &desk, start, n)
     row_statistics(call, &desk, start, n, thread)
     if is_spread(call):
-        row_soft_sums(call, &desk, b, start, n, thread)
+        row_soft_sums(call, &desk, partial, start, n, thread)
     if call.kind == LOGSUMEXP:
         finish_logsumexp(call, &desk, start, n)
     elif call.kind == HARD or call.kind == SOFT:
-        finish_values(call, &desk, b, start, n)
+        finish_values(call, &desk, partial, start, n)
     if call.kind == HARD and keeps_exponentials(call) and not call.hess.given and walks_straight(call, &call.grad):
         hard_gradients(call, &desk, start, n)
     elif call.grad.given or call.hess.given:
@@ -755,7 +748,7 @@ cdef inline void set_tile_entry(const RowsCall *call, char *tile, Py_ssize_t i, 
         (<float *>tile)[i] = <float>value
 
 
-cdef void tile_soft_sums(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+cdef void tile_soft_sums(RowsCall *call, Desk *desk, Partial *partial, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
     cdef fl_soft soft = soft_of(call, desk.t if call.kind == SOFT else NULL, 0)
     cdef Py_ssize_t i, c
     if call.log_target:
@@ -772,7 +765,7 @@ cdef void tile_soft_sums(RowsCall *call, Desk *desk, Py_ssize_t b, Py_ssize_t n,
         for i in range(n):
             desk.soft_loss[i] += desk.part[i]
     for c in range(0 if call.log_target else call.classes):
-        call.table.extremes(n, desk.t + c * lanes * call.size, &call.ranges[2 * b], &call.ranges[2 * b + 1])
+        call.table.extremes(n, desk.t + c * lanes * call.size, &partial.low[0], &partial.high[0])
     if call.class_weight == NULL:
         for i in range(n):
             desk.down[i] = desk.sample[i]
@@ -878,13 +871,14 @@ cdef void lay_tile(RowsCall *call, Desk *desk, fl_tile *tile, Py_ssize_t start, 
 
 cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
-    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i, lanes
+    cdef Partial *partial = &call.spans.partials[b]
+    cdef Py_ssize_t start = (call.spans.base + b) * call.block, n = min(call.block, call.n - start), i, lanes
     cdef Desk desk
     cdef fl_tile tile
     lay_desk(call, thread, &desk)
     lay_tile(call, &desk, &tile, start, n)
     lanes = tile.P
-    read_samples(call, &desk, start, n, &call.bad[b])
+    read_samples(call, &desk, start, n, &partial.bad)
     if call.kind == HARD and tile.room == NULL:  # before e, which may be x, is written
         pick_from_tile(call, &desk, <const char *>tile.x, n, tile.x_step, desk.picked)
     call.loops.tile_stats(&tile, desk.top, desk.rest, desk.unit)
@@ -894,7 +888,7 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     if call.kind == SOFT:
         read_tile(call, &call.t, start, n, lanes, desk.t)
     if is_spread(call):
-        tile_soft_sums(call, &desk, b, n, lanes)
+        tile_soft_sums(call, &desk, partial, n, lanes)
     if call.kind == LOGSUMEXP:
         finish_logsumexp(call, &desk, start, n)
         return
@@ -906,7 +900,7 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         write_tile(call, &call.grad, start, n, lanes, desk.x)
         return
     if call.kind == HARD or call.kind == SOFT:
-        finish_values(call, &desk, b, start, n)
+        finish_values(call, &desk, partial, start, n)
     if call.hess.given:
         sample_factors(call, &desk, n)
         tile_hessian(call, &desk, start, n, lanes)
@@ -927,34 +921,36 @@ cdef void sample_factors(RowsCall *call, Desk *desk, Py_ssize_t n) noexcept nogi
 
 cdef void labels_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
-    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i
+    cdef Partial *partial = &call.spans.partials[b]
+    cdef Py_ssize_t start = (call.spans.base + b) * call.block, n = min(call.block, call.n - start), i
     cdef double total = 0
     cdef int bad = 0
     cdef Desk desk
     lay_desk(call, thread, &desk)
     if not call.has_sample_weight and call.class_weight == NULL:
         fl_gather_labels(&call.labels, start, n, desk.label)
-        call.weight_sums[b] = n - call.loops.census(
+        partial.weight = n - call.loops.census(
             n, desk.label, call.classes, call.has_ignore, call.ignore, &bad
         )
         if not bad:
             return
-    read_samples(call, &desk, start, n, &call.bad[b])
+    read_samples(call, &desk, start, n, &partial.bad)
     for i in range(n):
         total += max(desk.weight[i], 0.0)
-    call.weight_sums[b] = total
+    partial.weight = total
 
 
 cdef void pick_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
-    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i, first, m
+    cdef Partial *partial = &call.spans.partials[b]
+    cdef Py_ssize_t start = (call.spans.base + b) * call.block, n = min(call.block, call.n - start), i, first, m
     cdef Desk desk
     cdef char *out
     cdef char *row
     lay_desk(call, thread, &desk)
-    read_samples(call, &desk, start, n, &call.bad[b])
+    read_samples(call, &desk, start, n, &partial.bad)
     pick_from_rows(call, &desk, start, n)
-    finish_values(call, &desk, b, start, n)
+    finish_values(call, &desk, partial, start, n)
     if not call.grad.given:
         return
     for i in range(n):
@@ -1010,10 +1006,8 @@ def rows(
     """
     cdef RowsCall call
     cdef Workspace workspace
-    cdef Py_ssize_t blocks, b, n, kept, bad = -1, lanes
-    cdef RunningSum total = RunningSum(0, 0), weight = RunningSum(0, 0)
-    cdef double low = INFINITY, high = -INFINITY
-    cdef double *partials
+    cdef Partial *result = &call.spans.result
+    cdef Py_ssize_t blocks, lanes
     cdef block_work work
     call.table, call.loops = real_table(wide), row_loops(wide)
     call.kind, call.size, call.scale, call.smoothing = kind, call.table.size, scale, smoothing
@@ -1069,13 +1063,7 @@ def rows(
     workspace = Workspace(call.scratch_size, threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
 
-    kept = min(blocks, <Py_ssize_t>SPAN)
-    partials = <double *>malloc(5 * kept * sizeof(double))
-    if partials == NULL:
-        raise MemoryError()
-    call.sums, call.weight_sums, call.ranges = partials, partials + kept, partials + 2 * kept
-    call.bad = <Py_ssize_t *>(partials + 4 * kept)
-    call.base, call.stop = 0, False
+    call.stop = False
     if kind == PICK:
         work = pick_block
     elif kind == LABELS:
@@ -1084,21 +1072,6 @@ def rows(
         work = tile_block
     else:
         work = rows_block
-    try:
-        while call.base < blocks:
-            n = min(kept, blocks - call.base)
-            for b in range(n):
-                call.sums[b] = call.weight_sums[b] = 0
-                call.ranges[2 * b], call.ranges[2 * b + 1] = INFINITY, -INFINITY
-                call.bad[b] = -1
-            run_blocks(work, &call, n, cost, threads)
-            add_in_order(&total, call.sums, n)
-            add_in_order(&weight, call.weight_sums, n)
-            for b in range(n):
-                if bad < 0:
-                    bad = call.bad[b]
-                low, high = min(low, call.ranges[2 * b]), max(high, call.ranges[2 * b + 1])
-            call.base += n
-        return sum_of(&total), sum_of(&weight), bad, low, high
-    finally:
-        free(partials)
+    set_spans(&call.spans)
+    run_spans(work, &call, &call.spans, blocks, cost, threads)
+    return result.sum, result.weight, result.bad, result.low[0], result.high[0]

@@ -16,16 +16,16 @@ Letters: N rows (samples), C classes, P positions of a tile, K levels.
 cimport numpy as cnp
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from fastloss._kernels cimport (
     FL_F32,
     FL_F64,
-    SPAN,
+    Partial,
     RunningSum,
+    Spans,
     Workspace,
-    add_in_order,
     block_work,
     fl_gather_labels,
     fl_real_table,
@@ -34,7 +34,8 @@ from fastloss._kernels cimport (
     isa,
     make_view,
     real_table,
-    run_blocks,
+    run_spans,
+    set_spans,
     sum_of,
 )
 
@@ -108,7 +109,6 @@ cdef enum:
     LABEL_ROWS = 2048  # the same where labels alone are read
     LINK_BLOCK = 512  # scores per block of a cumulative link, or as many as there are thresholds
     LINK_BLOCK_MOST = 65536
-    LINK_PARTIALS = 1048576  # thresholds' partial sums that are kept at once
 
 # ---- samples: labels and weights ------------------------------------------------------------------------------------
 
@@ -214,20 +214,17 @@ cdef struct Plane:
     bint direct  # evenly spaced rows of contiguous classes of the computation type
 
 cdef struct ScoresCall:
+    Spans spans
     const fl_real_table *table
     fl_scores_loop function
     fl_scores job  # the template of every tile's job
     Samples samples
     Plane x, grad, hess
     Py_ssize_t n, block
-    Py_ssize_t base  # first block of the span: partial results count from it
     double scale
     bint wide_values
     char *values
     double *weights
-    double *sums  # per block: weighted loss, weight
-    double *weight_sums
-    Py_ssize_t *bad  # per block: the first position whose label is out of range, or -1
     char *scratch
     Py_ssize_t scratch_size
 
@@ -292,12 +289,13 @@ cdef Py_ssize_t lay_desk(ScoresCall *call, char *at, Desk *desk) noexcept nogil:
 
 cdef void scores_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef ScoresCall *call = <ScoresCall *>call_
-    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i
+    cdef Partial *partial = &call.spans.partials[b]
+    cdef Py_ssize_t start = (call.spans.base + b) * call.block, n = min(call.block, call.n - start), i
     cdef Py_ssize_t lanes = (n + call.table.lanes - 1) // call.table.lanes * call.table.lanes
     cdef fl_scores job = call.job
     cdef Desk desk
     lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
-    call.weight_sums[b] = read_samples(&call.samples, &desk, start, n, &call.bad[b])
+    partial.weight = read_samples(&call.samples, &desk, start, n, &partial.bad)
     read_tile(call, start, n, lanes, desk.x)
     for i in range(n):
         desk.scale[i] = call.scale * desk.factor[i]
@@ -311,7 +309,7 @@ cdef void scores_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     job.grad = desk.x if call.grad.given else NULL
     job.hess = desk.hess if call.hess.given else NULL
     call.function(&job)
-    call.sums[b] = finish_values(&desk, start, n, call.values, call.wide_values, call.weights)
+    partial.sum = finish_values(&desk, start, n, call.values, call.wide_values, call.weights)
     if call.grad.given:
         write_tile(call, &call.grad, start, n, lanes, desk.x)
     if call.hess.given:
@@ -321,10 +319,11 @@ cdef void scores_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 cdef void labels_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     """Labels and weights alone."""
     cdef ScoresCall *call = <ScoresCall *>call_
-    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start)
+    cdef Partial *partial = &call.spans.partials[b]
+    cdef Py_ssize_t start = (call.spans.base + b) * call.block, n = min(call.block, call.n - start)
     cdef Desk desk
     lay_samples(call.block, call.scratch + thread * call.scratch_size, &desk)
-    call.weight_sums[b] = read_samples(&call.samples, &desk, start, n, &call.bad[b])
+    partial.weight = read_samples(&call.samples, &desk, start, n, &partial.bad)
 
 
 def scores(
@@ -376,39 +375,15 @@ def scores(
     threads = <int>max(1, min(threads, blocks))
     workspace = Workspace(lay_desk(&call, NULL, &desk) if loss is not None else 6 * LABEL_ROWS * 8, threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
-    return run_spans(work, &call, blocks, cost, threads)
-
-
-cdef tuple run_spans(block_work work, ScoresCall *call, Py_ssize_t blocks, double cost, int threads):
-    """Run all blocks, a span at a time, and add what they leave in block order."""
-    cdef Py_ssize_t b, n, bad = -1, kept = min(blocks, <Py_ssize_t>SPAN)
-    cdef RunningSum total = RunningSum(0, 0), weight = RunningSum(0, 0)
-    cdef double *partials = <double *>malloc(3 * kept * sizeof(double))
-    if partials == NULL:
-        raise MemoryError()
-    call.sums, call.weight_sums, call.bad = partials, partials + kept, <Py_ssize_t *>(partials + 2 * kept)
-    call.base = 0
-    try:
-        while call.base < blocks:
-            n = min(kept, blocks - call.base)
-            for b in range(n):
-                call.sums[b] = 0
-                call.bad[b] = -1
-            run_blocks(work, call, n, cost, threads)
-            add_in_order(&total, call.sums, n)
-            add_in_order(&weight, call.weight_sums, n)
-            for b in range(n):
-                if bad < 0:
-                    bad = call.bad[b]
-            call.base += n
-        return sum_of(&total), sum_of(&weight), bad
-    finally:
-        free(partials)
+    set_spans(&call.spans)
+    run_spans(work, &call, &call.spans, blocks, cost, threads)
+    return call.spans.result.sum, call.spans.result.weight, call.spans.result.bad
 
 
 # ---- cumulative links -----------------------------------------------------------------------------------------------
 
 cdef struct LinkCall:
+    Spans spans  # with a gradient, a block has a sum for each threshold: its slope
     fl_links_loop function
     const fl_real_table *table  # of the gradient
     Samples samples
@@ -416,27 +391,24 @@ cdef struct LinkCall:
     bint has_grad, wide_values
     const double *thresholds
     Py_ssize_t n, cuts, block
-    Py_ssize_t base
     double scale
     char *values
     double *weights
-    double *sums
-    double *cut_sums  # per block: the slope of each threshold
-    Py_ssize_t *bad
     char *scratch
     Py_ssize_t scratch_size
 
 
 cdef void link_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef LinkCall *call = <LinkCall *>call_
-    cdef Py_ssize_t start = (call.base + b) * call.block, n = min(call.block, call.n - start), i, whole = (n + 7) // 8 * 8
+    cdef Partial *partial = &call.spans.partials[b]
+    cdef Py_ssize_t start = (call.spans.base + b) * call.block, n = min(call.block, call.n - start), i, whole = (n + 7) // 8 * 8
     cdef Desk desk
     cdef fl_link job
     cdef double *at = <double *>lay_samples(call.block, call.scratch + thread * call.scratch_size, &desk)
     cdef double *score = at
     cdef double *low = at + call.block
     cdef double *high = at + 2 * call.block
-    read_samples(&call.samples, &desk, start, n, &call.bad[b])
+    read_samples(&call.samples, &desk, start, n, &partial.bad)
     real_table(True).gather(&call.score, start, n, score)
     for i in range(n):
         low[i] = call.thresholds[desk.index[i] - 1] if desk.index[i] > 0 else -INFINITY
@@ -449,9 +421,9 @@ cdef void link_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     job.slopes = call.has_grad
     job.grad, job.grad_low, job.grad_high = at + 3 * call.block, at + 4 * call.block, at + 5 * call.block
     call.function(&job)
-    call.sums[b] = finish_values(&desk, start, n, call.values, call.wide_values, call.weights)
+    partial.sum = finish_values(&desk, start, n, call.values, call.wide_values, call.weights)
     if call.has_grad:
-        add_thresholds(call, &job, &desk, call.cut_sums + b * call.cuts)
+        add_thresholds(call, &job, &desk, call.spans.sums + b * call.cuts)
         if call.table.size == 8:
             call.table.scatter(&call.grad, start, n, job.grad)
             return
@@ -484,10 +456,8 @@ def cumulative_link(
     """
     cdef LinkCall call
     cdef Workspace workspace
-    cdef RunningSum total = RunningSum(0, 0)
-    cdef RunningSum *cut_totals = NULL
-    cdef Py_ssize_t b, n, c, blocks, kept, bad = -1
-    cdef double *partials
+    cdef RunningSum *cut_totals
+    cdef Py_ssize_t c, blocks
     call.n, call.cuts = cnp.PyArray_SIZE(score), cnp.PyArray_SIZE(thresholds)
     call.thresholds = <const double *>cnp.PyArray_DATA(thresholds)
     make_view(&call.score, score)
@@ -507,33 +477,15 @@ def cumulative_link(
     threads = <int>max(1, min(threads, blocks))
     workspace = Workspace(12 * call.block * 8, threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
-    kept = min(blocks, <Py_ssize_t>SPAN)
-    if call.has_grad:
-        kept = min(kept, max(<Py_ssize_t>threads, LINK_PARTIALS // call.cuts))
-    partials = <double *>malloc(kept * (2 + (call.cuts if call.has_grad else 0)) * sizeof(double))
     cut_totals = <RunningSum *>calloc(call.cuts, sizeof(RunningSum))
+    if cut_totals == NULL:
+        raise MemoryError()
     try:
-        if partials == NULL or cut_totals == NULL:
-            raise MemoryError()
-        call.sums, call.bad, call.cut_sums = partials, <Py_ssize_t *>(partials + kept), partials + 2 * kept
-        call.base = 0
-        while call.base < blocks:
-            n = min(kept, blocks - call.base)
-            for b in range(n):
-                call.bad[b] = -1
-            run_blocks(link_block, &call, n, call.block * 15.0, threads)
-            add_in_order(&total, call.sums, n)
-            for b in range(n):
-                if bad < 0:
-                    bad = call.bad[b]
-                if call.has_grad:
-                    for c in range(call.cuts):
-                        add_in_order(&cut_totals[c], &call.cut_sums[b * call.cuts + c], 1)
-            call.base += n
+        set_spans(&call.spans, call.cuts if call.has_grad else 0, max(<Py_ssize_t>1, blocks), cut_totals)
+        run_spans(link_block, &call, &call.spans, blocks, call.block * 15.0, threads)
         if call.has_grad:
             for c in range(call.cuts):
                 (<double *>cnp.PyArray_DATA(cut_grad))[c] = sum_of(&cut_totals[c])
-        return sum_of(&total), bad
     finally:
-        free(partials)
         free(cut_totals)
+    return call.spans.result.sum, call.spans.result.bad

@@ -6,22 +6,23 @@ A block is some whole rows, or a piece of 4096 elements of a long one; the piece
 
 cimport numpy as cnp
 from libc.math cimport INFINITY
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free
 
 from fastloss._kernels cimport (
     POINT_BLOCK,
-    SPAN,
     Operand,
+    Partial,
     RunningSum,
+    Spans,
     Workspace,
-    add_in_order,
     block_pointer,
     fl_real_table,
     isa,
     operations,
     real_table,
-    run_blocks,
+    run_spans,
     set_operand,
+    set_spans,
     sum_of,
 )
 
@@ -60,6 +61,7 @@ cdef extern from "sums/sums.h" nogil:
 SUMS = operations(fl_sums_name)
 
 cdef struct SumCall:
+    Spans spans  # rows that are cut are groups of their pieces' sums
     const fl_real_table *table
     fl_sums_loop loop
     Operand part[6]  # x, t, z, u, grad, grad2
@@ -67,9 +69,6 @@ cdef struct SumCall:
     Py_ssize_t rows, C
     Py_ssize_t together  # rows per block, or 0 if rows are cut: into `pieces` blocks each
     Py_ssize_t pieces
-    Py_ssize_t base  # first block of the span
-    double *totals  # per block
-    double *ranges  # per block: x_low, x_high, t_low, t_high
     char *value  # of the rows: double if wide_values, else float; NULL if nobody wants them
     bint wide_values
     char *scratch
@@ -85,6 +84,7 @@ cdef void store_value(SumCall *call, Py_ssize_t row, double x) noexcept nogil:
 
 cdef void sum_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef SumCall *call = <SumCall *>call_
+    cdef Partial *partial = &call.spans.partials[b]
     cdef fl_sums job = call.job
     cdef Py_ssize_t row, start, n, k
     cdef int size = call.table.size
@@ -93,11 +93,11 @@ cdef void sum_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     job.sum = <double *>scratch
     scratch += max(<Py_ssize_t>8, call.together) * sizeof(double)
     if call.together:
-        row = (call.base + b) * call.together
+        row = (call.spans.base + b) * call.together
         job.rows = min(call.together, call.rows - row)
         start, n = row * call.C, job.rows * call.C
     else:
-        row, start = (call.base + b) // call.pieces, (call.base + b) % call.pieces * POINT_BLOCK
+        row, start = (call.spans.base + b) // call.pieces, (call.spans.base + b) % call.pieces * POINT_BLOCK
         n = min(<Py_ssize_t>POINT_BLOCK, call.C - start)
         job.rows, job.C, start = 1, n, start + row * call.C
     if job.weight != NULL:
@@ -108,9 +108,11 @@ cdef void sum_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
             call.table.gather(&call.part[k].view, start, n, at[k])
     job.x, job.t, job.z, job.u, job.grad, job.grad2 = at[0], at[1], at[2], at[3], at[4], at[5]
     call.loop(&job)
-    call.totals[b] = job.total
-    call.ranges[4 * b], call.ranges[4 * b + 1] = job.x_low, job.x_high
-    call.ranges[4 * b + 2], call.ranges[4 * b + 3] = job.t_low, job.t_high
+    partial.sum = job.total
+    partial.low[0], partial.low[1] = job.x_low, job.t_low
+    partial.high[0], partial.high[1] = job.x_high, job.t_high
+    if call.spans.width:
+        call.spans.sums[b] = job.total
     if call.together and call.value != NULL:
         for k in range(job.rows):
             store_value(call, row + k, job.sum[k])
@@ -119,14 +121,20 @@ cdef void sum_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
             call.table.scatter(&call.part[k].view, start, n, at[k])
 
 
-cdef void join_pieces(SumCall *call, Py_ssize_t n, RunningSum *one) noexcept nogil:
-    """The values of the rows that end within the n blocks of this span; `one` is the row that may go on in the next."""
-    cdef Py_ssize_t b
-    for b in range(n):
-        add_in_order(one, &call.totals[b], 1)
-        if (call.base + b + 1) % call.pieces == 0:
-            store_value(call, (call.base + b) // call.pieces, sum_of(one))
-            one.total, one.lost = 0, 0
+cdef int run_pieces(SumCall *call, Py_ssize_t blocks, double cost, int threads) except -1:
+    """Rows that are cut: the values are those of their pieces, added in order."""
+    cdef Py_ssize_t row
+    cdef RunningSum *totals = <RunningSum *>calloc(call.rows, sizeof(RunningSum))
+    if totals == NULL:
+        raise MemoryError()
+    try:
+        set_spans(&call.spans, 1, call.pieces, totals)
+        run_spans(sum_block, call, &call.spans, blocks, cost, threads)
+        for row in range(call.rows):
+            store_value(call, row, sum_of(&totals[row]))
+    finally:
+        free(totals)
+    return 0
 
 
 def sums(
@@ -139,14 +147,14 @@ def sums(
     Returns (sum of weighted values, x_low, x_high, t_low, t_high); otherwise as `pointwise`.
     """
     cdef SumCall call
-    cdef Py_ssize_t blocks, span, b, n, k, room
-    cdef RunningSum total = RunningSum(0, 0), one = RunningSum(0, 0)
-    cdef double x_low = INFINITY, x_high = -INFINITY, t_low = INFINITY, t_high = -INFINITY
+    cdef Partial *result = &call.spans.result
+    cdef Py_ssize_t blocks, k, room
+    cdef double cost
     cdef Workspace workspace
     call.table = real_table(wide)
     call.loop = fl_sums_table_at(isa()).f64[op] if wide else fl_sums_table_at(isa()).f32[op]
     call.C = cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1)
-    call.rows, call.base = cnp.PyArray_SIZE(x) // call.C, 0
+    call.rows = cnp.PyArray_SIZE(x) // call.C
     call.value = NULL if value is None else <char *>cnp.PyArray_DATA(value)
     call.wide_values = value is not None and cnp.PyArray_TYPE(value) == cnp.NPY_DOUBLE
     set_operand(&call.part[0], x, call.table)
@@ -159,7 +167,8 @@ def sums(
         call.job.par[k] = parameters[k] if k < len(parameters) else 0
     call.job.C, call.job.scale, call.job.want, call.job.total = call.C, scale, want, 0
     call.job.weight = NULL if weight is None else <double *>cnp.PyArray_DATA(weight)
-    call.job.x_low, call.job.x_high, call.job.t_low, call.job.t_high = x_low, x_high, t_low, t_high
+    call.job.x_low = call.job.t_low = INFINITY
+    call.job.x_high = call.job.t_high = -INFINITY
     call.together, call.pieces = min(POINT_BLOCK // call.C, call.rows), (call.C + POINT_BLOCK - 1) // POINT_BLOCK
     blocks = (call.rows + call.together - 1) // call.together if call.together else call.rows * call.pieces
     room = max(<Py_ssize_t>8, call.together) * sizeof(double)
@@ -169,22 +178,10 @@ def sums(
             break
     workspace = Workspace(room, <int>max(1, min(threads, blocks)))
     call.scratch, call.scratch_size = workspace.base(), workspace.size
-    span = min(<Py_ssize_t>SPAN, blocks)
-    call.totals = <double *>malloc(5 * span * sizeof(double))
-    if call.totals == NULL:
-        raise MemoryError()
-    call.ranges = call.totals + span
-    try:
-        while call.base < blocks:
-            n = min(span, blocks - call.base)
-            run_blocks(sum_block, &call, n, min(<Py_ssize_t>POINT_BLOCK, call.rows * call.C) * 0.8, threads)
-            add_in_order(&total, call.totals, n)
-            if call.value != NULL and not call.together:
-                join_pieces(&call, n, &one)
-            for b in range(n):
-                x_low, x_high = min(x_low, call.ranges[4 * b]), max(x_high, call.ranges[4 * b + 1])
-                t_low, t_high = min(t_low, call.ranges[4 * b + 2]), max(t_high, call.ranges[4 * b + 3])
-            call.base += n
-    finally:
-        free(call.totals)
-    return sum_of(&total), x_low, x_high, t_low, t_high
+    cost = min(<Py_ssize_t>POINT_BLOCK, call.rows * call.C) * 0.8
+    if call.value != NULL and not call.together:
+        run_pieces(&call, blocks, cost, threads)
+    else:
+        set_spans(&call.spans)
+        run_spans(sum_block, &call, &call.spans, blocks, cost, threads)
+    return result.sum, result.low[0], result.high[0], result.low[1], result.high[1]

@@ -13,22 +13,22 @@ Letters: N rows, D elements of each.
 """
 
 cimport numpy as cnp
-from libc.stdlib cimport free, malloc
 
 from fastloss._kernels cimport (
     FL_F32,
     FL_F64,
-    SPAN,
     RunningSum,
+    Spans,
     Workspace,
-    add_in_order,
+    add,
     fl_real_table,
     fl_view,
     fl_view_at,
     isa,
     make_view,
     real_table,
-    run_blocks,
+    run_spans,
+    set_spans,
     sum_of,
 )
 
@@ -81,6 +81,7 @@ cdef struct Operand:  # a row's elements are `step` bytes apart
     Py_ssize_t step
 
 cdef struct VectorCall:
+    Spans spans
     const fl_real_table *table
     void (*loss)(fl_vectors *) noexcept nogil
     Operand part[6]  # three operands, three gradients
@@ -92,8 +93,6 @@ cdef struct VectorCall:
     fl_vectors job  # the template of every row's job
     double scale
     Py_ssize_t rows, together  # together: rows per block
-    Py_ssize_t base  # first block of the span
-    double *sums  # per block
     char *values  # NULL if nobody wants them
     bint wide_values
     char *scratch
@@ -184,7 +183,7 @@ cdef inline void begin_row(RowJob *row, Py_ssize_t r) noexcept nogil:
 
 cdef void vector_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef VectorCall *call = <VectorCall *>call_
-    cdef Py_ssize_t first = (call.base + b) * call.together, n = min(call.together, call.rows - first), i
+    cdef Py_ssize_t first = (call.spans.base + b) * call.together, n = min(call.together, call.rows - first), i
     cdef double *label = <double *>(call.scratch + thread * call.scratch_size)
     cdef double *weight = label + call.together
     cdef RunningSum total = RunningSum(0, 0)
@@ -205,12 +204,12 @@ cdef void vector_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         row.job.scale = call.scale * weight[i] if call.has_weight else call.scale
         call.loss(&row.job)
         value = row.job.value * weight[i] if call.has_weight else row.job.value
-        add_in_order(&total, &value, 1)
+        add(&total, value)
         if call.values != NULL and call.wide_values:
             (<double *>call.values)[first + i] = value
         elif call.values != NULL:
             (<float *>call.values)[first + i] = <float>value
-    call.sums[b] = sum_of(&total)
+    call.spans.partials[b].sum = sum_of(&total)
 
 
 cdef int norm_of(double p) noexcept:
@@ -235,9 +234,8 @@ def vectors(
     cdef const fl_vectors_table *table = fl_vectors_table_at(isa())
     cdef const fl_vectors_real *real = &table.f64 if wide else &table.f32
     cdef Workspace workspace
-    cdef RunningSum total = RunningSum(0, 0)
     cdef cnp.ndarray first = x[0]
-    cdef Py_ssize_t blocks, kept, n, room
+    cdef Py_ssize_t blocks, room
     cdef int k, last = cnp.PyArray_NDIM(first) - 1
     call.table = real_table(wide)
     call.loss = real.contrastive if loss == "contrastive" else real.triplet if loss == "triplet" else real.cosine
@@ -272,17 +270,6 @@ def vectors(
     room = 2 * call.together * sizeof(double) + (0 if call.whole else 6 * call.job.piece * call.table.size)
     workspace = Workspace(room, threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
-    kept = min(blocks, <Py_ssize_t>SPAN)
-    call.sums = <double *>malloc(kept * sizeof(double))
-    if call.sums == NULL:
-        raise MemoryError()
-    call.base = 0
-    try:
-        while call.base < blocks:
-            n = min(kept, blocks - call.base)
-            run_blocks(vector_block, &call, n, call.together * (30 + 0.3 * len(x) * call.job.D), threads)
-            add_in_order(&total, call.sums, n)
-            call.base += n
-        return sum_of(&total)
-    finally:
-        free(call.sums)
+    set_spans(&call.spans)
+    run_spans(vector_block, &call, &call.spans, blocks, call.together * (30 + 0.3 * len(x) * call.job.D), threads)
+    return call.spans.result.sum

@@ -44,7 +44,9 @@ typedef struct {
 typedef struct fl_real_table {
   void (*gather)(const fl_view *view, ptrdiff_t start, ptrdiff_t n, void *out);
   void (*scatter)(const fl_view *view, ptrdiff_t start, ptrdiff_t n, const void *in);
-  void (*extremes)(ptrdiff_t n, const void *x, double *low, double *high); /* widens [low, high]; nan passed over */
+  void (*extremes)(ptrdiff_t n, const void *x, double *low, double *high);      /* widens [low, high]; nan passed over */
+  void (*size_extremes)(ptrdiff_t n, const void *x, double *low, double *high); /* the same of absolute values */
+  double (*sum)(ptrdiff_t n, const double *x);
   /* Rows of C contiguous elements, `stride` bytes apart, become columns of a C x P tile, and back; n <= P rows. */
   void (*tile_load)(ptrdiff_t C, ptrdiff_t P, ptrdiff_t n, const char *x, ptrdiff_t stride, void *tile);
   void (*tile_save)(ptrdiff_t C, ptrdiff_t P, ptrdiff_t n, const void *tile, char *x, ptrdiff_t stride);

@@ -21,6 +21,8 @@ static void fill(ptrdiff_t n, double x, double *out) {
       .gather = gather_##suffix,                                                                                         \
       .scatter = scatter_##suffix,                                                                                       \
       .extremes = extremes_##suffix,                                                                                     \
+      .size_extremes = size_extremes_##suffix,                                                                           \
+      .sum = sum_f64,                                                                                                    \
       .tile_load = tile_load_##suffix,                                                                                   \
       .tile_save = tile_save_##suffix,                                                                                   \
       .fill = fill,                                                                                                      \
