@@ -52,7 +52,7 @@ def split(x: float) -> tuple[float, float]:
 def refuse_outside(name: str, a: Array, low: float, high: float, expected: str, size: bool = False) -> None:
     """Refuse entries (`size`: absolute values) outside [low, high]; the kernel looks, and only if it finds any are they
     searched for."""
-    least, most = sizes(a) if size else _kernels.extremes(a, get_num_threads())
+    least, most = _kernels.extremes(a, get_num_threads(), size)
     if least < low or most > high:
         _check.inside(name, a, low, high, expected, size)
 

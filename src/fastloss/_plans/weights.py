@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 import fastloss._check as _check
-import fastloss._engines.pointwise as elementwise
 import fastloss._kernels as _kernels
 from fastloss._check import FLOAT64, Array
 from fastloss._threads import get_num_threads
@@ -63,25 +62,8 @@ def scaled(weights: Array, exponent: int) -> npt.NDArray[np.float64]:
 
 
 def total_of(weights: Array) -> float:
-    """The sum of weights >= 0: their mean absolute error's, so that its bits depend on neither layout nor threads."""
-    if weights.size == 0:
-        return 0.0
-    zeros = np.broadcast_to(FLOAT64.type(0), weights.shape)
-    return elementwise.pointwise(
-        elementwise.POINTWISE["mae"],
-        _kernels.VALUE,
-        weights,
-        zeros,
-        None,
-        None,
-        (),
-        True,
-        1.0,
-        None,
-        None,
-        None,
-        get_num_threads(),
-    )[0]
+    """The sum of weights, whose bits depend on neither layout nor threads."""
+    return _kernels.total(weights, get_num_threads())
 
 
 def weighed(
