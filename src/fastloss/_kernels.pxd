@@ -85,6 +85,23 @@ cdef struct Operand:  # an array that is read or written block by block
     fl_view view
 
 cdef int set_operand(Operand *o, cnp.ndarray a, const fl_real_table *table) except -1
+
+cdef struct AxisView:  # an array with one axis set apart: that of the classes, or of a vector's elements
+    fl_view rows  # the other axes: walks the positions at entry 0
+    Py_ssize_t step  # from one entry to the next
+    bint given
+    bint native  # aligned numbers of the computation type
+    bint direct  # native, and a position's entries lie side by side
+    bint planar  # native, and positions lie side by side along the last of the other axes
+
+cdef int set_axis_view(AxisView *view, cnp.ndarray a, int axis, const fl_real_table *table) except -1
+cdef void read_tile(
+    const fl_real_table *table, const AxisView *view, Py_ssize_t C, Py_ssize_t start, Py_ssize_t n, Py_ssize_t P, char *tile
+) noexcept nogil
+cdef void write_tile(
+    const fl_real_table *table, const AxisView *view, Py_ssize_t C, Py_ssize_t start, Py_ssize_t n, Py_ssize_t P, const char *tile
+) noexcept nogil
+
 cdef dict operations(const char *(*name)(int))
 
 cdef class Workspace:
@@ -96,6 +113,13 @@ cdef class Workspace:
 cdef inline Py_ssize_t round_up(Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
     """The least multiple of `unit` that is not below n."""
     return (n + unit - 1) // unit * unit
+
+
+cdef inline char *position_at(const AxisView *view, Py_ssize_t i) noexcept nogil:
+    """Entry 0 of a position."""
+    if view.rows.ndim == 1:
+        return view.rows.data + i * view.rows.stride[0]
+    return fl_view_at(&view.rows, i)
 
 
 cdef inline char *block_pointer(Operand *o, Py_ssize_t start, int size, char *scratch) noexcept nogil:

@@ -21,6 +21,7 @@ from cpython.exc cimport PyErr_CheckSignals, PyErr_Occurred
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, fabs
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 cnp.import_array()
 
@@ -317,6 +318,60 @@ cdef int set_operand(Operand *o, cnp.ndarray a, const fl_real_table *table) exce
             and <size_t>o.view.data % <size_t>table.size == 0
         )
     return 0
+
+
+# ---- arrays with an axis set apart, and tiles of them ---------------------------------------------------------------
+
+cdef int set_axis_view(AxisView *view, cnp.ndarray a, int axis, const fl_real_table *table) except -1:
+    """axis: -1 if there is none, and one entry for each position."""
+    cdef int k
+    view.given = a is not None
+    if not view.given:
+        return 0
+    make_view(&view.rows, a, axis)
+    view.step = cnp.PyArray_STRIDE(a, axis) if axis >= 0 else 0
+    view.native = (
+        view.rows.type == (FL_F64 if table.size == 8 else FL_F32) and <size_t>view.rows.data % <size_t>table.size == 0
+    )
+    for k in range(view.rows.ndim):
+        if view.rows.stride[k] % table.size:
+            view.native = False
+    view.direct = view.native and axis >= 0 and (view.step == table.size or cnp.PyArray_DIM(a, axis) == 1)
+    view.planar = view.native and view.rows.stride[view.rows.ndim - 1] == table.size and view.step % table.size == 0
+    return 0
+
+
+cdef void read_tile(
+    const fl_real_table *table, const AxisView *view, Py_ssize_t C, Py_ssize_t start, Py_ssize_t n, Py_ssize_t P, char *tile
+) noexcept nogil:
+    """Positions [start, start + n) as a C x P tile, with zeros past n."""
+    cdef fl_view rows
+    cdef Py_ssize_t c, size = table.size
+    if view.direct and view.rows.ndim == 1 and C > 1:
+        table.tile_load(C, P, n, position_at(view, start), view.rows.stride[0], tile)
+    else:
+        rows = view.rows
+        for c in range(C):
+            rows.data = view.rows.data + c * view.step
+            table.gather(&rows, start, n, tile + c * P * size)
+    if n < P:
+        for c in range(C):
+            memset(tile + (c * P + n) * size, 0, (P - n) * size)
+
+
+cdef void write_tile(
+    const fl_real_table *table, const AxisView *view, Py_ssize_t C, Py_ssize_t start, Py_ssize_t n, Py_ssize_t P, const char *tile
+) noexcept nogil:
+    """The first n positions of a tile to where they belong."""
+    cdef fl_view rows
+    cdef Py_ssize_t c
+    if view.direct and view.rows.ndim == 1 and C > 1:
+        table.tile_save(C, P, n, tile, position_at(view, start), view.rows.stride[0])
+        return
+    rows = view.rows
+    for c in range(C):
+        rows.data = view.rows.data + c * view.step
+        table.scatter(&rows, start, n, tile + c * P * table.size)
 
 
 # ---- extremes and sum of an array -------------------------------------------------------------------------------------

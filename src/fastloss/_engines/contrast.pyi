@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 LANES: int
 
-class Rows:
+class PackedRows:
     exponent: int
 
     def __init__(
@@ -20,19 +20,19 @@ class Rows:
     ) -> None: ...
 
 def own_products(
-    a: Rows, b: Rows | None = None, *, starts: npt.NDArray[np.int64] | None = None, threads: int = 1
+    a: PackedRows, b: PackedRows | None = None, *, starts: npt.NDArray[np.int64] | None = None, threads: int = 1
 ) -> npt.NDArray[np.float64]: ...
 
 class Comparison:
-    anchors: Rows
-    candidates: Rows
+    anchors: PackedRows
+    candidates: PackedRows
     bounded: bool
     exponent: float
 
     def __init__(
         self,
-        anchors: Rows,
-        candidates: Rows,
+        anchors: PackedRows,
+        candidates: PackedRows,
         factor: float,
         low: npt.NDArray[np.int64] | None,
         high: npt.NDArray[np.int64] | None,
@@ -54,6 +54,6 @@ class Comparison:
         own: npt.NDArray[Any],
         *,
         turned: bool = False,
-        partners: Rows | None = None,
+        partners: PackedRows | None = None,
         partner: npt.NDArray[np.float64] | None = None,
     ) -> None: ...

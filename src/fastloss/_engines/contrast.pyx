@@ -122,7 +122,7 @@ cdef const fl_contrast_real *contrast_loops(bint wide) noexcept nogil:
 
 # ---- rows -----------------------------------------------------------------------------------------------------------
 
-cdef struct RowsCall:
+cdef struct PackCall:
     const fl_real_table *table
     const fl_contrast_real *loops
     fl_view source[2]
@@ -138,7 +138,7 @@ cdef struct RowsCall:
     Py_ssize_t scratch_size
 
 
-cdef Py_ssize_t source_of(const RowsCall *call, Py_ssize_t row, int *which) noexcept nogil:
+cdef Py_ssize_t source_of(const PackCall *call, Py_ssize_t row, int *which) noexcept nogil:
     """Where a row comes from, and is its gradient to go."""
     if call.order != NULL:
         row = call.order[row]
@@ -146,7 +146,7 @@ cdef Py_ssize_t source_of(const RowsCall *call, Py_ssize_t row, int *which) noex
     return row - call.split if which[0] else row
 
 
-cdef void read_row(const RowsCall *call, Py_ssize_t row, char *x) noexcept nogil:
+cdef void read_row(const PackCall *call, Py_ssize_t row, char *x) noexcept nogil:
     """A row as numbers of the computation type; what pads it is the caller's zeros."""
     cdef int which
     cdef Py_ssize_t at = source_of(call, row, &which)
@@ -154,7 +154,7 @@ cdef void read_row(const RowsCall *call, Py_ssize_t row, char *x) noexcept nogil
 
 
 cdef void measure_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    cdef RowsCall *call = <RowsCall *>call_
+    cdef PackCall *call = <PackCall *>call_
     cdef char *x = call.scratch + thread * call.scratch_size
     cdef Py_ssize_t first = b * FL_ANCHORS, row
     memset(x, 0, call.width * call.table.size)
@@ -165,7 +165,7 @@ cdef void measure_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 
 cdef void pack_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     """FL_ANCHORS rows, divided by their norms or multiplied by the power of two of all."""
-    cdef RowsCall *call = <RowsCall *>call_
+    cdef PackCall *call = <PackCall *>call_
     cdef Py_ssize_t size = call.table.size, step = call.loops.columns * size, bytes = call.width * size
     cdef Py_ssize_t panel = b * FL_ANCHORS, end = panel + FL_ANCHORS, row, r, rows, c
     cdef char *x = call.scratch + thread * call.scratch_size
@@ -189,7 +189,7 @@ cdef void pack_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         panel += call.loops.panel_rows
 
 
-cdef class Rows:
+cdef class PackedRows:
     """Rows of one array, or of two, copied for products. `order` (int64): which of the rows of both comes where; None: as they
     come.
 
@@ -197,7 +197,7 @@ cdef class Rows:
     `gradient`: whether sums of rows are going to be asked for.
     """
 
-    cdef RowsCall call
+    cdef PackCall call
     cdef Workspace memory
     cdef tuple held  # whose memory the views are of
     cdef cnp.ndarray order, power, inverse
@@ -205,7 +205,7 @@ cdef class Rows:
     cdef readonly Py_ssize_t exponent
 
     def __init__(self, tuple arrays, *, bint wide, bint normalize, bint gradient, int threads, cnp.ndarray order=None):
-        cdef RowsCall *call = &self.call
+        cdef PackCall *call = &self.call
         cdef Py_ssize_t left_bytes, blocks
         cdef Workspace scratch
         cdef cnp.ndarray a
@@ -253,8 +253,8 @@ cdef class Rows:
 # ---- similarities of anchors and their positives, in double -------------------------------------------------------------
 
 cdef struct OwnCall:
-    const RowsCall *a
-    const RowsCall *b
+    const PackCall *a
+    const PackCall *b
     const fl_contrast_table *table
     const int64_t *starts  # of the classes, of which there are `classes`
     Py_ssize_t classes
@@ -263,7 +263,7 @@ cdef struct OwnCall:
     Py_ssize_t scratch_size
 
 
-cdef void exact_row(const RowsCall *call, Py_ssize_t row, char *x, double *z) noexcept nogil:
+cdef void exact_row(const PackCall *call, Py_ssize_t row, char *x, double *z) noexcept nogil:
     read_row(call, row, x)
     call.loops.exact(call.width, x, call.power[row], call.inverse[row], z)
 
@@ -310,7 +310,7 @@ cdef void class_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
             call.own[row] = (call.table.dot(width, z, sum) - call.table.dot(width, z, z)) / max(<Py_ssize_t>1, count - 1)
 
 
-def own_products(Rows a, Rows b=None, *, cnp.ndarray starts=None, int threads=1):
+def own_products(PackedRows a, PackedRows b=None, *, cnp.ndarray starts=None, int threads=1):
     """Products of each row with its positive, in double (float64, one per row): with row i of `b`; or within `a`, whose rows are
     sorted by class (`starts`: where each begins, and the number of rows; int64), the mean over the others of its class, 0 if
     there are none.
@@ -338,9 +338,9 @@ def own_products(Rows a, Rows b=None, *, cnp.ndarray starts=None, int threads=1)
 
 # ---- comparisons ----------------------------------------------------------------------------------------------------
 
-cdef struct Call:
-    const RowsCall *anchors  # whose rows lie in the lanes
-    const RowsCall *candidates
+cdef struct ComparisonCall:
+    const PackCall *anchors  # whose rows lie in the lanes
+    const PackCall *candidates
     const fl_real_table *table
     const fl_contrast_real *loops
     fl_contrast job  # the template of every chunk's
@@ -353,7 +353,7 @@ cdef struct Call:
     double *sums
     double *partial  # per block of the group: M sums over its lanes; or NULL
     char *tops
-    const RowsCall *partners  # whose row i is added to the gradient of anchor i, times partner[i]
+    const PackCall *partners  # whose row i is added to the gradient of anchor i, times partner[i]
     const double *partner
     double factor
     fl_view grad[2]
@@ -361,7 +361,7 @@ cdef struct Call:
     Py_ssize_t scratch_size
     bint stop
 
-cdef struct Desk:
+cdef struct ComparisonWorkspace:
     char *right  # D x FL_ANCHORS
     char *e  # FL_CANDIDATES x FL_ANCHORS
     char *g  # FL_ANCHORS x D
@@ -370,18 +370,18 @@ cdef struct Desk:
     double *sums
 
 
-cdef Py_ssize_t lay_desk(const Call *call, char *at, Desk *desk) noexcept nogil:
+cdef Py_ssize_t lay_workspace(const ComparisonCall *call, char *at, ComparisonWorkspace *ws) noexcept nogil:
     """Cut the workspace at `at`; its size."""
     cdef Py_ssize_t row = call.job.D * call.table.size, tile = round_up(FL_ANCHORS * row, 64)
     cdef Py_ssize_t chunk = (FL_CANDIDATES + FL_ANCHORS) * FL_ANCHORS * call.table.size
-    desk.right, desk.e, desk.g = at, at + tile, at + tile + chunk
-    desk.x = desk.g + tile
-    desk.out = desk.x + round_up(row, 64)
-    desk.sums = <double *>(desk.out + round_up(row, 64))
+    ws.right, ws.e, ws.g = at, at + tile, at + tile + chunk
+    ws.x = ws.g + tile
+    ws.out = ws.x + round_up(row, 64)
+    ws.sums = <double *>(ws.out + round_up(row, 64))
     return 2 * tile + chunk + 2 * round_up(row, 64) + FL_ANCHORS * sizeof(double)
 
 
-cdef char *kept_at(const Call *call, Py_ssize_t block, Py_ssize_t candidate) noexcept nogil:
+cdef char *kept_at(const ComparisonCall *call, Py_ssize_t block, Py_ssize_t candidate) noexcept nogil:
     """Where a block's exponentials are kept, from a candidate on; if candidates are the anchors, from the block's own on only."""
     cdef Py_ssize_t rows = block * (call.anchors.padded if call.turned else call.candidates.padded) + candidate
     if call.itself:
@@ -389,37 +389,39 @@ cdef char *kept_at(const Call *call, Py_ssize_t block, Py_ssize_t candidate) noe
     return call.kept + rows * FL_ANCHORS * call.table.size
 
 
-cdef void set_block(const Call *call, Py_ssize_t b, fl_contrast *job, Desk *desk, int thread) noexcept nogil:
-    lay_desk(call, call.scratch + thread * call.scratch_size, desk)
+cdef void set_block(
+    const ComparisonCall *call, Py_ssize_t b, fl_contrast *job, ComparisonWorkspace *ws, int thread
+) noexcept nogil:
+    lay_workspace(call, call.scratch + thread * call.scratch_size, ws)
     job[0] = call.job
     job.anchor = b * FL_ANCHORS
     job.lanes = min(<Py_ssize_t>FL_ANCHORS, call.anchors.n - job.anchor)
-    job.right = desk.right
+    job.right = ws.right
 
 
-cdef void set_chunk(const Call *call, fl_contrast *job, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+cdef void set_chunk(const ComparisonCall *call, fl_contrast *job, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     job.first, job.rows = first, min(<Py_ssize_t>FL_CANDIDATES, end - first)
     job.left = call.candidates.left + first * job.D * call.table.size
 
 
-cdef bint stopped(Call *call, Py_ssize_t first, int thread) noexcept nogil:
+cdef bint stopped(ComparisonCall *call, Py_ssize_t first, int thread) noexcept nogil:
     """Now and then in a long block: whether somebody pressed Ctrl-C."""
     return first // FL_CANDIDATES % CHUNKS == CHUNKS - 1 and interrupted(&call.stop, thread)
 
 
 cdef void sums_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    cdef Call *call = <Call *>call_
+    cdef ComparisonCall *call = <ComparisonCall *>call_
     cdef Py_ssize_t block = call.base + b, begin, first, size = call.table.size, end = call.candidates.n
     cdef fl_contrast job
-    cdef Desk desk
-    set_block(call, block, &job, &desk, thread)
-    call.loops.across(job.D, call.anchors.left + job.anchor * job.D * size, desk.right)
+    cdef ComparisonWorkspace ws
+    set_block(call, block, &job, &ws, thread)
+    call.loops.across(job.D, call.anchors.left + job.anchor * job.D * size, ws.right)
     job.sums = call.sums + job.anchor
     job.top = call.tops + job.anchor * size if call.tops != NULL else NULL
     begin = first = job.anchor if call.itself and call.bounded else 0
     while first < end and not stopped(call, first, thread):
         set_chunk(call, &job, first, end)
-        job.e = kept_at(call, block, first) if call.kept != NULL else desk.e
+        job.e = kept_at(call, block, first) if call.kept != NULL else ws.e
         job.row_sums = call.partial + b * end + first if call.partial != NULL else NULL
         if call.bounded:
             call.loops.terms(&job)
@@ -432,11 +434,11 @@ cdef void sums_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         memset(kept_at(call, block, first), 0, (call.candidates.padded - first) * FL_ANCHORS * size)
 
 
-cdef const void *chunk_of(Call *call, Py_ssize_t b, fl_contrast *job, Desk *desk) noexcept nogil:
+cdef const void *chunk_of(ComparisonCall *call, Py_ssize_t b, fl_contrast *job, ComparisonWorkspace *ws) noexcept nogil:
     """Exponentials (or products) of a chunk: kept as they are, kept the other way round, or computed."""
     cdef Py_ssize_t row, block = FL_ANCHORS * call.table.size
     if call.kept == NULL:
-        job.e = desk.e
+        job.e = ws.e
         if call.bounded:
             call.loops.terms(job)
         else:
@@ -446,62 +448,62 @@ cdef const void *chunk_of(Call *call, Py_ssize_t b, fl_contrast *job, Desk *desk
     else:
         row = job.first
         while row < job.first + job.rows:
-            call.loops.turn(kept_at(call, row // FL_ANCHORS, job.anchor), desk.e + (row - job.first) * block)
+            call.loops.turn(kept_at(call, row // FL_ANCHORS, job.anchor), ws.e + (row - job.first) * block)
             row += FL_ANCHORS
-    return desk.e
+    return ws.e
 
 
 cdef void slopes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    cdef Call *call = <Call *>call_
+    cdef ComparisonCall *call = <ComparisonCall *>call_
     cdef Py_ssize_t first = 0, size = call.table.size, end = call.candidates.n
     cdef fl_contrast job
     cdef fl_contrast_weigh weigh = call.weigh
-    cdef Desk desk
-    set_block(call, b, &job, &desk, thread)
+    cdef ComparisonWorkspace ws
+    set_block(call, b, &job, &ws, thread)
     weigh.lane = <const char *>call.weigh.lane + job.anchor * size
     weigh.lane_own = <const char *>call.weigh.lane_own + job.anchor * size
     weigh.lane_top = <const char *>call.weigh.lane_top + job.anchor * size
-    weigh.w = desk.e
+    weigh.w = ws.e
     if call.kept == NULL and end > 0:
-        call.loops.across(job.D, call.anchors.left + job.anchor * job.D * size, desk.right)
+        call.loops.across(job.D, call.anchors.left + job.anchor * job.D * size, ws.right)
     while first < end and not stopped(call, first, thread):
         set_chunk(call, &job, first, job.anchor if call.itself and call.kept != NULL and first < job.anchor else end)
-        job.e = <void *>chunk_of(call, b, &job, &desk)
+        job.e = <void *>chunk_of(call, b, &job, &ws)
         if call.bounded:
             call.loops.weigh(&job, &weigh)
         else:
             call.loops.weigh_products(&job, &weigh)
         call.loops.gather(
-            job.rows, job.D, desk.e, call.candidates.columns + first * call.loops.columns * size,
-            call.candidates.padded * call.loops.columns, desk.g, first > 0,
+            job.rows, job.D, ws.e, call.candidates.columns + first * call.loops.columns * size,
+            call.candidates.padded * call.loops.columns, ws.g, first > 0,
         )
         first += job.rows
     if end == 0:
-        memset(desk.g, 0, FL_ANCHORS * job.D * size)
-    write_slopes(call, &job, &desk)
+        memset(ws.g, 0, FL_ANCHORS * job.D * size)
+    write_slopes(call, &job, &ws)
 
 
-cdef void write_slopes(Call *call, const fl_contrast *job, Desk *desk) noexcept nogil:
+cdef void write_slopes(ComparisonCall *call, const fl_contrast *job, ComparisonWorkspace *ws) noexcept nogil:
     """Each anchor's row of the gradient, through the normalisation."""
     cdef fl_contrast_slope slope
-    cdef const RowsCall *rows = call.anchors
+    cdef const PackCall *rows = call.anchors
     cdef Py_ssize_t i, row, at, size = call.table.size, columns = call.loops.columns
     cdef int which
-    slope.x, slope.out, slope.factor, slope.normalized = desk.x, desk.out, call.factor, rows.normalize
-    memset(desk.x, 0, job.D * size)
+    slope.x, slope.out, slope.factor, slope.normalized = ws.x, ws.out, call.factor, rows.normalize
+    memset(ws.x, 0, job.D * size)
     for i in range(job.lanes):
         row = job.anchor + i
-        slope.g = desk.g + i * job.D * size
+        slope.g = ws.g + i * job.D * size
         if call.partners != NULL:
             call.loops.add_row(
                 job.D, call.partner[row], call.partners.columns + row * columns * size, call.partners.padded * columns,
                 <void *>slope.g,
             )
-        read_row(rows, row, desk.x)
+        read_row(rows, row, ws.x)
         slope.power, slope.inverse = rows.power[row], rows.inverse[row]
         call.loops.slope(job.D, &slope)
         at = source_of(rows, row, &which)
-        call.table.scatter(&call.grad[which], at * rows.D, rows.D, desk.out)
+        call.table.scatter(&call.grad[which], at * rows.D, rows.D, ws.out)
 
 
 cdef class Comparison:
@@ -512,7 +514,7 @@ cdef class Comparison:
     candidate itself is. keep: whether slopes will be asked for.
     """
 
-    cdef readonly Rows anchors, candidates
+    cdef readonly PackedRows anchors, candidates
     cdef readonly bint bounded  # whether exponentials share one power of two, 2**exponent; else each anchor has its top
     cdef readonly double exponent
     cdef cnp.ndarray low, high
@@ -521,7 +523,8 @@ cdef class Comparison:
     cdef int threads
 
     def __init__(
-        self, Rows anchors, Rows candidates, double factor, cnp.ndarray low, cnp.ndarray high, *, bint keep, int threads
+        self, PackedRows anchors, PackedRows candidates, double factor, cnp.ndarray low, cnp.ndarray high, *, bint keep,
+        int threads,
     ):
         cdef const fl_contrast_real *loops = anchors.call.loops
         cdef double rows
@@ -536,11 +539,12 @@ cdef class Comparison:
             if rows * anchors.call.table.size <= KEPT_BYTES:
                 self.kept = Workspace(<Py_ssize_t>rows * anchors.call.table.size, 1)
 
-    cdef int prepare(self, Call *call, bint turned) except -1:
+    cdef int prepare(self, ComparisonCall *call, bint turned) except -1:
         """What sums and slopes share."""
-        cdef Desk desk
-        cdef Rows anchors = self.candidates if turned else self.anchors, candidates = self.anchors if turned else self.candidates
-        memset(call, 0, sizeof(Call))
+        cdef ComparisonWorkspace ws
+        cdef PackedRows anchors = self.candidates if turned else self.anchors
+        cdef PackedRows candidates = self.anchors if turned else self.candidates
+        memset(call, 0, sizeof(ComparisonCall))
         call.anchors, call.candidates = &anchors.call, &candidates.call
         call.table, call.loops = anchors.call.table, anchors.call.loops
         call.itself, call.bounded, call.turned = anchors is candidates, self.bounded, turned
@@ -549,14 +553,14 @@ cdef class Comparison:
         if self.low is not None:
             call.job.low = <const int64_t *>cnp.PyArray_DATA(self.low)
             call.job.high = <const int64_t *>cnp.PyArray_DATA(self.high)
-        self.scratch = Workspace(lay_desk(call, NULL, &desk), self.threads_for(call))
+        self.scratch = Workspace(lay_workspace(call, NULL, &ws), self.threads_for(call))
         call.scratch, call.scratch_size = self.scratch.base(), self.scratch.size
         return 0
 
-    cdef int threads_for(self, const Call *call) noexcept:
+    cdef int threads_for(self, const ComparisonCall *call) noexcept:
         return <int>max(<Py_ssize_t>1, min(<Py_ssize_t>self.threads, call.anchors.padded // FL_ANCHORS))
 
-    cdef double cost(self, const Call *call) noexcept:
+    cdef double cost(self, const ComparisonCall *call) noexcept:
         return FL_ANCHORS * call.candidates.n * (0.5 + 0.02 * call.job.D)
 
     def sums(self, bint both=False):
@@ -565,7 +569,7 @@ cdef class Comparison:
 
         Returns (sums, tops, candidates' sums or None).
         """
-        cdef Call call
+        cdef ComparisonCall call
         self.prepare(&call, False)
         cdef Py_ssize_t blocks = call.anchors.padded // FL_ANCHORS, group, b, j, M = call.candidates.n
         cdef bint partial = self.bounded and (both or call.itself)
@@ -597,7 +601,7 @@ cdef class Comparison:
 
     def slopes(
         self, tuple grads, double factor, cnp.ndarray lane, cnp.ndarray row, cnp.ndarray lane_top, cnp.ndarray row_top,
-        cnp.ndarray own, *, bint turned=False, Rows partners=None, cnp.ndarray partner=None,
+        cnp.ndarray own, *, bint turned=False, PackedRows partners=None, cnp.ndarray partner=None,
     ):
         """The gradient with respect to the anchors (`turned`: the candidates), times `factor`, into arrays like those the rows
         come from.
@@ -607,7 +611,7 @@ cdef class Comparison:
         All in the computation type, contiguous, the anchors' padded to a multiple of LANES. partner (float64): row i of
         `partners` is added to anchor i's weighted sum so many times.
         """
-        cdef Call call
+        cdef ComparisonCall call
         cdef cnp.ndarray a
         self.prepare(&call, turned)
         call.weigh.lane, call.weigh.row = cnp.PyArray_DATA(lane), cnp.PyArray_DATA(row)

@@ -149,7 +149,7 @@ cdef struct CtcCall:
     char *scratch
     Py_ssize_t scratch_size
 
-cdef struct Desk:
+cdef struct CtcWorkspace:
     # one thread's workspace, beside what the job points to
     int32_t *classes
     int32_t *column
@@ -171,18 +171,18 @@ cdef char *place(char **at, Py_ssize_t size) noexcept nogil:
     return here
 
 
-cdef Py_ssize_t lay_desk(const CtcCall *call, char *base, fl_ctc *job, Desk *desk) noexcept nogil:
+cdef Py_ssize_t lay_workspace(const CtcCall *call, char *base, fl_ctc *job, CtcWorkspace *ws) noexcept nogil:
     """Cut the workspace at `base`, for the largest sample; its size."""
     cdef char *at = base
     cdef Py_ssize_t T = call.most_frames, C = job.C, P = padded(call.most_labels), size = 8 if call.wide else 4
     cdef Py_ssize_t width = padded(max(min(C, <Py_ssize_t>NARROW), min(C, call.most_labels + 1), wide_limit(C, call.most_labels)))
     cdef Py_ssize_t table = max(width, <Py_ssize_t>FL_CTC_TABLE), frames = T if job.kept else FL_CTC_FRAMES
-    desk.classes = <int32_t *>place(&at, width * 4)
-    desk.column = <int32_t *>place(&at, P * 4)
-    desk.column_of = <int32_t *>place(&at, C * 4)
-    desk.since = <int32_t *>place(&at, P * 4)
-    desk.skip = <double *>place(&at, P * 8)
-    desk.need = <double *>place(&at, width * 8)
+    ws.classes = <int32_t *>place(&at, width * 4)
+    ws.column = <int32_t *>place(&at, P * 4)
+    ws.column_of = <int32_t *>place(&at, C * 4)
+    ws.since = <int32_t *>place(&at, P * 4)
+    ws.skip = <double *>place(&at, P * 8)
+    ws.need = <double *>place(&at, width * 8)
     job.keep = place(&at, C * size)
     job.row, job.out = place(&at, C * size), place(&at, C * size)
     job.picked = place(&at, frames * padded(min(C, call.most_labels + 1)) * size)
@@ -215,7 +215,7 @@ cdef inline Py_ssize_t wide_limit(Py_ssize_t C, Py_ssize_t S) noexcept nogil:
 
 # ---- one sample -----------------------------------------------------------------------------------------------------
 
-cdef bint read_labels(const CtcCall *call, fl_ctc *job, Desk *desk, const int32_t *label) noexcept nogil:
+cdef bint read_labels(const CtcCall *call, fl_ctc *job, CtcWorkspace *ws, const int32_t *label) noexcept nogil:
     """Columns, and what follows from repetitions; whether there are frames enough."""
     cdef Py_ssize_t i, repeats = 0
     cdef int32_t u
@@ -223,39 +223,39 @@ cdef bint read_labels(const CtcCall *call, fl_ctc *job, Desk *desk, const int32_
     for i in range(job.S):
         if i and label[i] == label[i - 1]:
             repeats += 1
-        desk.skip[i] = 0 if i == 0 or label[i] == label[i - 1] else 1
-        desk.since[i] = <int32_t>(i + repeats)
+        ws.skip[i] = 0 if i == 0 or label[i] == label[i - 1] else 1
+        ws.since[i] = <int32_t>(i + repeats)
     if job.S + repeats > job.T:
         return False
     for i in range(job.S, job.P):
-        desk.skip[i] = 0
+        ws.skip[i] = 0
     if all_columns:
         job.U = job.C
         job.classes, job.blank = NULL, call.blank
     else:
         job.U = 1
-        job.classes, job.blank = desk.classes, 0
-        desk.classes[0] = call.blank
-        desk.column_of[call.blank] = 0
+        job.classes, job.blank = ws.classes, 0
+        ws.classes[0] = call.blank
+        ws.column_of[call.blank] = 0
     for i in range(job.S):
         if all_columns:
-            desk.column[i] = label[i]
+            ws.column[i] = label[i]
             continue
-        u = desk.column_of[label[i]]
+        u = ws.column_of[label[i]]
         if u < 0:
             u = <int32_t>job.U
-            desk.column_of[label[i]] = u
-            desk.classes[u] = label[i]
+            ws.column_of[label[i]] = u
+            ws.classes[u] = label[i]
             job.U += 1
-        desk.column[i] = u
+        ws.column[i] = u
     job.width = padded(job.U)
     for i in range(job.S, job.P):
-        desk.column[i] = <int32_t>job.U
+        ws.column[i] = <int32_t>job.U
     for i in range(job.width):
-        desk.need[i] = 0
-    desk.need[job.blank] = -INFINITY
+        ws.need[i] = 0
+    ws.need[job.blank] = -INFINITY
     for i in range(job.S):
-        desk.need[desk.column[i]] = -INFINITY
+        ws.need[ws.column[i]] = -INFINITY
     if not all_columns and not job.log_probs:
         call.table.mark[call.wide](job)
     return True
@@ -342,23 +342,23 @@ cdef void ctc_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef CtcCall *call = <CtcCall *>call_
     cdef Py_ssize_t i = call.order[b], t
     cdef fl_ctc job = call.job
-    cdef Desk desk
+    cdef CtcWorkspace ws
     cdef Way way = LINEAR
     cdef bint fits
     if call.stop:
         return
-    lay_desk(call, call.scratch + thread * call.scratch_size, &job, &desk)
+    lay_workspace(call, call.scratch + thread * call.scratch_size, &job, &ws)
     for t in range(job.C):
-        desk.column_of[t] = -1
+        ws.column_of[t] = -1
     job.T, job.S, job.P = call.frames[i], call.labels[i], padded(call.labels[i])
-    job.column, job.skip, job.since, job.need = desk.column, desk.skip, desk.since, desk.need
+    job.column, job.skip, job.since, job.need = ws.column, ws.skip, ws.since, ws.need
     job.x.data += i * call.sample_step
     job.scale = call.scale[i] if call.scale != NULL else 1.0
     if job.grad.data != NULL:
         job.grad.data += i * call.grad_step
     if job.posteriors != NULL:
         job.posteriors += i * call.posteriors_step
-    fits = read_labels(call, &job, &desk, call.label + call.starts[i])
+    fits = read_labels(call, &job, &ws, call.label + call.starts[i])
     job.loss = INFINITY
     if fits and call.paths != NULL:
         if not sweep(call, &job, BEST, thread):
@@ -398,7 +398,7 @@ cdef void fill_undefined(CtcCall *call, fl_ctc *job) noexcept nogil:
                     (<float *>(job.posteriors + t * job.posteriors_step))[j] = <float>value
 
 
-# ---- the door -------------------------------------------------------------------------------------------------------
+# ---- entry point ----------------------------------------------------------------------------------------------------
 
 cdef int set_frames(fl_ctc_frames *frames, cnp.ndarray a, bint wide) except -1:
     """Describe frames (N, T, C) of which a sample's are looked at a time."""
@@ -431,7 +431,7 @@ def ctc(
     """
     cdef CtcCall call
     cdef Workspace workspace
-    cdef Desk desk
+    cdef CtcWorkspace ws
     cdef Py_ssize_t samples = cnp.PyArray_DIM(x, 0), n
     cdef double work = 0
     memset(&call, 0, sizeof(call))
@@ -462,6 +462,6 @@ def ctc(
         call.most_labels = max(call.most_labels, call.labels[n])
         work += call.frames[n] * (50.0 + call.labels[n] + 0.3 * call.job.C)
     threads = <int>max(1, min(threads, samples))
-    workspace = Workspace(lay_desk(&call, NULL, &call.job, &desk), threads)
+    workspace = Workspace(lay_workspace(&call, NULL, &call.job, &ws), threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
     run_blocks(ctc_block, &call, samples, work / samples, threads)

@@ -113,7 +113,7 @@ cdef const fl_pairs_real *pair_loops(bint wide) noexcept nogil:
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
 
-cdef struct RowsCall:
+cdef struct PointsCall:
     const fl_real_table *table
     const fl_pairs_real *loops
     fl_points rows  # as given
@@ -129,7 +129,7 @@ cdef struct RowsCall:
 
 
 cdef void copy_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    cdef RowsCall *call = <RowsCall *>call_
+    cdef PointsCall *call = <PointsCall *>call_
     cdef Py_ssize_t i, d, size = call.table.size
     cdef char *row
     for i in range(b * PREPARED, min((b + 1) * PREPARED, call.rows.N)):
@@ -145,7 +145,7 @@ cdef void copy_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 
 
 cdef void prepare_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    cdef RowsCall *call = <RowsCall *>call_
+    cdef PointsCall *call = <PointsCall *>call_
     cdef Py_ssize_t first = b * PREPARED, last = min(first + PREPARED, call.rows.N)
     cdef fl_points rows = call.rows
     if call.unit != NULL:
@@ -176,7 +176,7 @@ cdef class Points:
     ):
         """unit: cosines will be asked for; else (`centred`) rows are packed less their mean, or that of the rows `like`. moved:
         the gradient will be asked for. scale: a power of two that all rows are multiplied by."""
-        cdef RowsCall call
+        cdef PointsCall call
         cdef Py_ssize_t N = cnp.PyArray_DIM(x, 0), D = cnp.PyArray_DIM(x, 1), blocks = (N + PREPARED - 1) // PREPARED
         cdef Py_ssize_t size, step
         cdef double cost
@@ -442,7 +442,7 @@ cdef class Batch:
     cdef list memory
     cdef readonly object value, active, valid
     cdef object partners
-    cdef Workspace desks
+    cdef Workspace scratch
 
     def __init__(
         self, Points x, cnp.ndarray ids, cnp.ndarray members, cnp.ndarray starts, int mining, *, double margin, bint squared,
@@ -472,10 +472,10 @@ cdef class Batch:
     cdef double block_cost(self):
         return BLOCK * (2.0 + 1e-3 * COST * self.call.x.D) * self.call.x.N
 
-    cdef int set_desks(self, Py_ssize_t size, Py_ssize_t blocks) except -1:
+    cdef int set_scratch(self, Py_ssize_t size, Py_ssize_t blocks) except -1:
         """A workspace of so many bytes for each thread."""
-        self.desks = Workspace(size, max(1, min(self.threads, blocks)))
-        self.call.scratch, self.call.scratch_size = self.desks.base(), self.desks.size
+        self.scratch = Workspace(size, max(1, min(self.threads, blocks)))
+        self.call.scratch, self.call.scratch_size = self.scratch.base(), self.scratch.size
         return 0
 
     cdef int mine_hardest(self) except -1:
@@ -486,7 +486,7 @@ cdef class Batch:
         call.negative = call.positive + N
         call.near = doubles(self.partners[1])
         call.far = call.near + N
-        self.set_desks((BLOCK + call.loops.tile_rows) * call.columns * call.table.size, blocks)
+        self.set_scratch((BLOCK + call.loops.tile_rows) * call.columns * call.table.size, blocks)
         run_blocks(hardest_block, call, blocks, self.block_cost(), self.threads)
         return 0
 
@@ -504,7 +504,7 @@ cdef class Batch:
             call.totals = <double *>(call.products + N * call.x.step * call.table.size)
             memset(call.products, 0, N * (call.x.step * call.table.size + sizeof(double)))
         room = (BLOCK + call.loops.tile_rows) * row + call.loops.room(call.columns)
-        self.set_desks(room, (N + BLOCK - 1) // BLOCK)
+        self.set_scratch(room, (N + BLOCK - 1) // BLOCK)
         call.first = 0
         while call.first < N:
             call.last = min(call.first + most, N)
@@ -523,7 +523,7 @@ cdef class Batch:
         cdef Py_ssize_t blocks = (call.x.N + BLOCK - 1) // BLOCK
         make_view(&call.grad, grad)
         call.scale = scale
-        self.set_desks(call.x.step * sizeof(double), blocks)
+        self.set_scratch(call.x.step * sizeof(double), blocks)
         if call.mining != FL_HARD:
             run_blocks(gather_block, call, blocks, BLOCK * 1.0 * call.x.D, self.threads)
             return

@@ -22,8 +22,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fastloss._kernels cimport (
-    FL_F32,
     FL_F64,
+    AxisView,
     Partial,
     RunningSum,
     Spans,
@@ -35,11 +35,15 @@ from fastloss._kernels cimport (
     interrupted,
     isa,
     make_view,
+    position_at,
+    read_tile,
     real_table,
     run_blocks,
     run_spans,
+    set_axis_view,
     set_spans,
     sum_of,
+    write_tile,
 )
 
 cnp.import_array()
@@ -148,68 +152,27 @@ cdef const fl_regions_table *regions_table() noexcept nogil:
 
 # ---- planes ---------------------------------------------------------------------------------------------------------
 
-cdef struct Plane:
-    # an array with a class axis: `rows` walks the positions at class 0, `step` leads to the next class
-    fl_view rows
-    Py_ssize_t step
-    bint given
-    bint direct  # an item's positions are contiguous numbers of the computation type
-    bint turned  # evenly spaced rows of contiguous classes
+cdef struct Block:
+    Py_ssize_t item, start, n, P  # first position (of all items in a row), how many there are, and with padding
+    Py_ssize_t place  # of the first position within its group
 
 
-cdef int set_plane(Plane *plane, cnp.ndarray a, int axis, Py_ssize_t positions, const fl_real_table *table) except -1:
-    """axis: -1 if there is none."""
-    cdef bint native
-    plane.given = a is not None
-    if not plane.given:
-        return 0
-    make_view(&plane.rows, a, axis)
-    plane.step = cnp.PyArray_STRIDE(a, axis) if axis >= 0 else 0
-    native = plane.rows.type == (FL_F64 if table.size == 8 else FL_F32)
-    plane.direct = (
-        native and plane.rows.stride[plane.rows.ndim - 1] == table.size
-        and plane.rows.shape[plane.rows.ndim - 1] % positions == 0
-    )
-    plane.turned = native and axis >= 0 and plane.rows.ndim == 1 and plane.step == table.size
-    return 0
+cdef inline bint are_planes(const AxisView *view, Py_ssize_t positions) noexcept nogil:
+    """Whether the positions of each item and class are contiguous numbers of the computation type."""
+    return view.planar and view.rows.shape[view.rows.ndim - 1] % positions == 0
 
 
 cdef const char *read_planes(
-    const fl_real_table *table, const Plane *plane, Py_ssize_t classes, Py_ssize_t start, Py_ssize_t n, Py_ssize_t P,
-    char *tile, Py_ssize_t *step,
+    const fl_real_table *table, const AxisView *view, Py_ssize_t positions, Py_ssize_t classes, const Block *block, char *tile,
+    Py_ssize_t *step,
 ) noexcept nogil:
     """Where classes x P entries are, and how far it is from class to class: in place, or copied, with zeros past n."""
-    cdef fl_view view
-    cdef Py_ssize_t c, size = table.size
-    if plane.direct and n == P:
-        step[0] = plane.step
-        return fl_view_at(&plane.rows, start)
-    step[0] = P * size
-    if plane.turned:
-        table.tile_load(classes, P, n, fl_view_at(&plane.rows, start), plane.rows.stride[0], tile)
-    else:
-        view = plane.rows
-        for c in range(classes):
-            view.data = plane.rows.data + c * plane.step
-            table.gather(&view, start, n, tile + c * P * size)
-    if n < P:
-        for c in range(classes):
-            memset(tile + (c * P + n) * size, 0, (P - n) * size)
+    if are_planes(view, positions) and block.n == block.P:
+        step[0] = view.step
+        return position_at(view, block.start)
+    step[0] = block.P * table.size
+    read_tile(table, view, classes, block.start, block.n, block.P, tile)
     return tile
-
-
-cdef void write_planes(
-    const fl_real_table *table, const Plane *plane, Py_ssize_t classes, Py_ssize_t start, Py_ssize_t n, Py_ssize_t P,
-    const char *tile,
-) noexcept nogil:
-    cdef fl_view view = plane.rows
-    cdef Py_ssize_t c
-    if plane.turned:
-        table.tile_save(classes, P, n, tile, fl_view_at(&plane.rows, start), plane.rows.stride[0])
-        return
-    for c in range(classes):
-        view.data = plane.rows.data + c * plane.step
-        table.scatter(&view, start, n, tile + c * P * table.size)
 
 
 # ---- one call -------------------------------------------------------------------------------------------------------
@@ -219,7 +182,7 @@ cdef struct RegionCall:
     const fl_real_table *table
     const fl_region_real *loops
     fl_region job  # the template of every block's job
-    Plane x, t, grad
+    AxisView x, t, grad
     int activation
     Py_ssize_t items, positions, block, chunks
     int64_t label_count, ignore
@@ -230,7 +193,7 @@ cdef struct RegionCall:
     char *scratch
     Py_ssize_t scratch_size
 
-cdef struct Desk:
+cdef struct RegionWorkspace:
     # one thread's workspace, in planes of `block` numbers of the computation type
     char *x  # C: what cannot be read in place
     char *p  # C
@@ -242,19 +205,14 @@ cdef struct Desk:
     char *work
     Py_ssize_t *hidden  # C, or 1: how many entries are
 
-cdef struct Block:
-    Py_ssize_t item, start, n, P  # first position (of all items in a row), how many there are, and with padding
-    Py_ssize_t place  # of the first position within its group
-
-
-cdef Py_ssize_t lay_desk(const RegionCall *call, char *at, Desk *desk) noexcept nogil:
+cdef Py_ssize_t lay_workspace(const RegionCall *call, char *at, RegionWorkspace *ws) noexcept nogil:
     """Cut the workspace at `at`; its size."""
     cdef Py_ssize_t plane = call.block * call.table.size, planes = call.job.C * plane, work
-    desk.x, desk.p, desk.t, desk.grad = at, at + planes, at + 2 * planes, at + 3 * planes
+    ws.x, ws.p, ws.t, ws.grad = at, at + planes, at + 2 * planes, at + 3 * planes
     at += (4 if call.grad.given else 3) * planes
-    desk.rest, desk.top, desk.spread, desk.work = at, at + plane, at + 2 * plane, at + 3 * plane
+    ws.rest, ws.top, ws.spread, ws.work = at, at + plane, at + 2 * plane, at + 3 * plane
     work = FL_REGION_WORK * call.loops.register_bytes * call.job.C
-    desk.hidden = <Py_ssize_t *>(desk.work + work)
+    ws.hidden = <Py_ssize_t *>(ws.work + work)
     return (4 if call.grad.given else 3) * planes + 3 * plane + work + call.job.C * sizeof(Py_ssize_t)
 
 
@@ -294,68 +252,68 @@ cdef Py_ssize_t read_labels(
 
 
 cdef void read_targets(
-    const RegionCall *call, const Block *block, fl_region *job, Desk *desk, Py_ssize_t *bad
+    const RegionCall *call, const Block *block, fl_region *job, RegionWorkspace *ws, Py_ssize_t *bad
 ) noexcept nogil:
     """The targets of a block. bad: position x C + class of the first label that is out of range; class 0 if there is one map."""
     cdef fl_view view
     cdef Py_ssize_t c, plane = block.P * call.table.size, first = -1
-    job.t, job.t_step = desk.t, plane
-    desk.hidden[0] = 0
+    job.t, job.t_step = ws.t, plane
+    ws.hidden[0] = 0
     if job.target == FL_INDEX:
         job.t_step = 0
-        desk.hidden[0] = read_labels(call, &call.t.rows, block, desk.t, &first)
+        ws.hidden[0] = read_labels(call, &call.t.rows, block, ws.t, &first)
         bad[0] = first * job.C if first >= 0 else -1
     elif job.target == FL_MASKS:
         view = call.t.rows
         for c in range(job.C):
             view.data = call.t.rows.data + c * call.t.step
-            desk.hidden[c] = read_labels(call, &view, block, desk.t + c * plane, &first)
+            ws.hidden[c] = read_labels(call, &view, block, ws.t + c * plane, &first)
             if first >= 0 and bad[0] < 0:
                 bad[0] = first * job.C + c
     elif job.target == FL_SOFT:
-        job.t = read_planes(call.table, &call.t, job.C, block.start, block.n, block.P, desk.t, &job.t_step)
+        job.t = read_planes(call.table, &call.t, call.positions, job.C, block, ws.t, &job.t_step)
     else:
         job.t_step = call.positions * (call.items if call.pooled else 1) * call.table.size
         job.t = call.given + (0 if call.pooled else block.item) * job.C * job.t_step + block.place * call.table.size
         if block.n < block.P:
             for c in range(job.C):
-                memset(desk.t + c * plane, 0, plane)
-                memcpy(desk.t + c * plane, job.t + c * job.t_step, block.n * call.table.size)
-            job.t, job.t_step = desk.t, plane
+                memset(ws.t + c * plane, 0, plane)
+                memcpy(ws.t + c * plane, job.t + c * job.t_step, block.n * call.table.size)
+            job.t, job.t_step = ws.t, plane
 
 
-cdef void set_logits(const RegionCall *call, const Block *block, fl_region *job, Desk *desk) noexcept nogil:
+cdef void set_logits(const RegionCall *call, const Block *block, fl_region *job, RegionWorkspace *ws) noexcept nogil:
     job.P = block.P
-    job.x = read_planes(call.table, &call.x, job.C, block.start, block.n, block.P, desk.x, &job.step)
+    job.x = read_planes(call.table, &call.x, call.positions, job.C, block, ws.x, &job.step)
 
 
-cdef void set_softmax(const RegionCall *call, const Block *block, fl_region *job, Desk *desk) noexcept nogil:
+cdef void set_softmax(const RegionCall *call, const Block *block, fl_region *job, RegionWorkspace *ws) noexcept nogil:
     """The probabilities of a block, where they are softmax's."""
     cdef Py_ssize_t c, plane = block.P * call.table.size, tail = block.n * call.table.size
     if call.activation == SOFTMAX:
-        job.p, job.p_step, job.rest, job.top, job.spread = desk.p, plane, desk.rest, desk.top, desk.spread
+        job.p, job.p_step, job.rest, job.top, job.spread = ws.p, plane, ws.rest, ws.top, ws.spread
         call.loops.softmax(
-            job.C, job.P, job.x, job.step, desk.p, desk.rest, desk.top if job.entropy else NULL, desk.spread
+            job.C, job.P, job.x, job.step, ws.p, ws.rest, ws.top if job.entropy else NULL, ws.spread
         )
         if block.n < block.P:
             for c in range(job.C):
-                memset(desk.p + c * plane + tail, 0, plane - tail)
+                memset(ws.p + c * plane + tail, 0, plane - tail)
 
 
 cdef void set_class(
-    const RegionCall *call, const Block *block, fl_region *job, Desk *desk, Py_ssize_t c, Py_ssize_t hidden
+    const RegionCall *call, const Block *block, fl_region *job, RegionWorkspace *ws, Py_ssize_t c, Py_ssize_t hidden
 ) noexcept nogil:
     """The probabilities of one class, where they are not softmax's; 0 where hidden."""
     cdef Py_ssize_t plane = block.P * call.table.size, tail = block.n * call.table.size
     if call.activation == SIGMOID:
-        job.p, job.p_step, job.rest = desk.p, 0, desk.rest
-        call.loops.sigmoid(block.P, job.x + c * job.step, desk.p, desk.rest)
-        memset(desk.p + tail, 0, plane - tail)
+        job.p, job.p_step, job.rest = ws.p, 0, ws.rest
+        call.loops.sigmoid(block.P, job.x + c * job.step, ws.p, ws.rest)
+        memset(ws.p + tail, 0, plane - tail)
     elif call.activation == NO_ACTIVATION:
         job.p, job.p_step, job.rest = job.x, job.step, NULL
         if hidden:
-            memcpy(desk.p, job.x + c * job.step, plane)
-            job.p, job.p_step = desk.p, 0
+            memcpy(ws.p, job.x + c * job.step, plane)
+            job.p, job.p_step = ws.p, 0
     if hidden:
         call.loops.hide(block.P, job.t + c * job.t_step, <void *>(job.p + c * job.p_step))
 
@@ -364,24 +322,24 @@ cdef void sums_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef const RegionCall *call = <const RegionCall *>call_
     cdef Block block = block_at(call, call.spans.base + b)
     cdef fl_region job = call.job
-    cdef Desk desk
+    cdef RegionWorkspace ws
     cdef Partial *partial = &call.spans.partials[b]
     cdef Py_ssize_t c, here
     cdef double *sums = call.spans.sums + b * call.spans.width
     cdef bint fused = call.fused
-    lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
-    read_targets(call, &block, &job, &desk, &partial.bad)
-    set_logits(call, &block, &job, &desk)
+    lay_workspace(call, call.scratch + thread * call.scratch_size, &ws)
+    read_targets(call, &block, &job, &ws, &partial.bad)
+    set_logits(call, &block, &job, &ws)
     if fused and call.activation == SOFTMAX:
-        fused = call.loops.softmax_sums(&job, desk.hidden[0] > 0 or block.n < block.P, desk.work, sums)
+        fused = call.loops.softmax_sums(&job, ws.hidden[0] > 0 or block.n < block.P, ws.work, sums)
         partial.flag = not fused
     if not fused:
         memset(sums, 0, job.C * FL_REGION_SUMS * sizeof(double))
-        set_softmax(call, &block, &job, &desk)
+        set_softmax(call, &block, &job, &ws)
     for c in range(job.C):
-        here = desk.hidden[c if job.target == FL_MASKS else 0]
+        here = ws.hidden[c if job.target == FL_MASKS else 0]
         if not fused:
-            set_class(call, &block, &job, &desk, c, here)
+            set_class(call, &block, &job, &ws, c, here)
             call.loops.tally(&job, c, sums + c * FL_REGION_SUMS)
         elif call.activation == SIGMOID:
             call.loops.sigmoid_sums(&job, c, here > 0 or block.n < block.P, sums + c * FL_REGION_SUMS)
@@ -396,33 +354,33 @@ cdef void slopes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef const RegionCall *call = <const RegionCall *>call_
     cdef Block block = block_at(call, b)
     cdef fl_region job = call.job
-    cdef Desk desk
+    cdef RegionWorkspace ws
     cdef Py_ssize_t c, here, bad = -1
-    cdef bint direct = call.grad.direct and block.n == block.P
-    lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
+    cdef bint direct = are_planes(&call.grad, call.positions) and block.n == block.P
+    lay_workspace(call, call.scratch + thread * call.scratch_size, &ws)
     job.slopes = call.slopes + (0 if call.pooled else block.item) * job.C * FL_REGION_SLOPES * call.table.size
-    job.grad, job.grad_step = desk.grad, block.P * call.table.size
+    job.grad, job.grad_step = ws.grad, block.P * call.table.size
     if direct:
-        job.grad, job.grad_step = fl_view_at(&call.grad.rows, block.start), call.grad.step
-    read_targets(call, &block, &job, &desk, &bad)
-    set_logits(call, &block, &job, &desk)
+        job.grad, job.grad_step = position_at(&call.grad, block.start), call.grad.step
+    read_targets(call, &block, &job, &ws, &bad)
+    set_logits(call, &block, &job, &ws)
     if call.fused and call.activation == SOFTMAX:
-        call.loops.softmax_grad(&job, desk.hidden[0] > 0 or block.n < block.P, desk.work)
+        call.loops.softmax_grad(&job, ws.hidden[0] > 0 or block.n < block.P, ws.work)
     elif call.fused:
         for c in range(job.C):
-            here = desk.hidden[c if job.target == FL_MASKS else 0]
+            here = ws.hidden[c if job.target == FL_MASKS else 0]
             call.loops.sigmoid_grad(&job, c, here > 0 or block.n < block.P)
     else:
-        set_softmax(call, &block, &job, &desk)
+        set_softmax(call, &block, &job, &ws)
         for c in range(job.C):
-            here = desk.hidden[c if job.target == FL_MASKS else 0]
-            set_class(call, &block, &job, &desk, c, here)
+            here = ws.hidden[c if job.target == FL_MASKS else 0]
+            set_class(call, &block, &job, &ws, c, here)
             if call.activation != SOFTMAX:
                 call.loops.slope(&job, c)
         if call.activation == SOFTMAX:
             call.loops.softmax_slopes(&job)
     if not direct:
-        write_planes(call.table, &call.grad, job.C, block.start, block.n, block.P, desk.grad)
+        write_tile(call.table, &call.grad, job.C, block.start, block.n, block.P, ws.grad)
 
 
 cdef void errors_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
@@ -430,23 +388,23 @@ cdef void errors_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef const RegionCall *call = <const RegionCall *>call_
     cdef Block block = block_at(call, call.spans.base + b)
     cdef fl_region job = call.job
-    cdef Desk desk
+    cdef RegionWorkspace ws
     cdef Partial *partial = &call.spans.partials[b]
     cdef Py_ssize_t c, here, size = call.table.size
     cdef Py_ssize_t n = call.positions * (call.items if call.pooled else 1)
     cdef char *error
     cdef char *to
-    lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
-    read_targets(call, &block, &job, &desk, &partial.bad)
-    set_logits(call, &block, &job, &desk)
-    set_softmax(call, &block, &job, &desk)
+    lay_workspace(call, call.scratch + thread * call.scratch_size, &ws)
+    read_targets(call, &block, &job, &ws, &partial.bad)
+    set_logits(call, &block, &job, &ws)
+    set_softmax(call, &block, &job, &ws)
     for c in range(job.C):
-        here = desk.hidden[c if job.target == FL_MASKS else 0]
-        set_class(call, &block, &job, &desk, c, here)
+        here = ws.hidden[c if job.target == FL_MASKS else 0]
+        set_class(call, &block, &job, &ws, c, here)
         if call.activation == NO_ACTIVATION:
             call.table.extremes(block.n, job.p + c * job.p_step, &partial.low[0], &partial.high[0])
         error = call.given + (((0 if call.pooled else block.item) * job.C + c) * n + block.place) * size
-        to = error if block.n == block.P else desk.top
+        to = error if block.n == block.P else ws.top
         call.loops.errors(
             block.P, job.p + c * job.p_step, job.rest, job.t + c * job.t_step,
             <double>c if job.target == FL_INDEX else 1.0, to,
@@ -466,9 +424,9 @@ cdef int set_call(
     call.job.C = cnp.PyArray_DIM(x, axis) if axis >= 0 else 1
     call.items = cnp.PyArray_DIM(x, items)
     call.positions = cnp.PyArray_SIZE(x) // (call.job.C * call.items)
-    set_plane(&call.x, x, axis, call.positions, call.table)
-    set_plane(&call.grad, grad, axis, call.positions, call.table)
-    set_plane(&call.t, target, axis if kind != FL_INDEX else -1, call.positions, call.table)
+    set_axis_view(&call.x, x, axis, call.table)
+    set_axis_view(&call.grad, grad, axis, call.table)
+    set_axis_view(&call.t, target, axis if kind != FL_INDEX else -1, call.table)
     call.job.target, call.job.squared, call.job.entropy = kind, squared, entropy
     call.activation = ACTIVATIONS[activation]
     call.has_ignore = ignore_index is not None
@@ -497,11 +455,11 @@ cdef tuple found(const RegionCall *call):
 
 cdef int run_regions(block_work work, RegionCall *call, Py_ssize_t width, RunningSum *totals, int threads) except -1:
     """Run all blocks; add the sums that each leaves, `width` of them, to the totals of its group."""
-    cdef Desk desk
+    cdef RegionWorkspace ws
     cdef Py_ssize_t blocks = call.items * call.chunks
     cdef Workspace workspace
     threads = <int>max(1, min(threads, blocks))
-    workspace = Workspace(lay_desk(call, NULL, &desk), threads)
+    workspace = Workspace(lay_workspace(call, NULL, &ws), threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
     set_spans(&call.spans, width, blocks if call.pooled else call.chunks, totals)
     return run_spans(work, call, &call.spans, blocks, 200.0 + 0.7 * call.block * call.job.C, threads)
@@ -572,11 +530,11 @@ def slopes(
 
 
 cdef int run_slopes(RegionCall *call, int threads) except -1:
-    cdef Desk desk
+    cdef RegionWorkspace ws
     cdef Py_ssize_t blocks = call.items * call.chunks
     cdef Workspace workspace
     threads = <int>max(1, min(threads, blocks))
-    workspace = Workspace(lay_desk(call, NULL, &desk), threads)
+    workspace = Workspace(lay_workspace(call, NULL, &ws), threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
     return run_blocks(slopes_block, call, blocks, 200.0 + call.block * call.job.C, threads)
 

@@ -20,8 +20,11 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from fastloss._kernels cimport (
+    FL_BF16,
+    FL_F16,
     FL_F32,
     FL_F64,
+    AxisView,
     Partial,
     Spans,
     Workspace,
@@ -32,13 +35,16 @@ from fastloss._kernels cimport (
     fl_real_table,
     fl_store_one,
     fl_view,
-    fl_view_at,
     interrupted,
     isa,
     make_view,
+    position_at,
+    read_tile,
     real_table,
     run_spans,
+    set_axis_view,
     set_spans,
+    write_tile,
 )
 
 cnp.import_array()
@@ -142,15 +148,6 @@ cdef enum:
     KEEP_TO = 131072  # classes up to which a row's exponentials are kept for the gradient (they must fit the cache)
     STRIDED_TO = 65536  # strided classes up to which tiles are used: beyond, 16 positions alone would fill the cache
 
-cdef struct Plane:
-    # an array with a class axis: `rows` walks the positions at class 0, `step` leads to the next class
-    fl_view rows
-    Py_ssize_t step
-    bint given
-    bint direct  # contiguous classes of the computation type
-    bint halves  # contiguous classes of two bytes
-    bint runs  # contiguous positions of the computation type
-
 cdef struct RowsCall:
     Spans spans
     const fl_real_table *table
@@ -158,7 +155,8 @@ cdef struct RowsCall:
     int kind, size
     Py_ssize_t n, classes, block, piece, pieces, kept_stride
     bint tiled, stop
-    Plane x, t, grad, hess
+    AxisView x, t, grad, hess
+    bint halves  # logits of two bytes, whose classes lie side by side
     fl_view labels, sample_weight
     bint has_labels, has_sample_weight, has_ignore, wide_values
     int64_t ignore
@@ -172,7 +170,7 @@ cdef struct RowsCall:
     char *scratch
     Py_ssize_t scratch_size
 
-cdef struct Desk:
+cdef struct RowsWorkspace:
     # one thread's workspace, cut in arrays of `block` entries each
     double *top
     double *rest
@@ -199,54 +197,54 @@ cdef struct Desk:
     char *kept  # the exponentials of the whole block, `kept_stride` bytes a row
 
 
-cdef Py_ssize_t desk_size(RowsCall *call) noexcept nogil:
+cdef Py_ssize_t workspace_size(RowsCall *call) noexcept nogil:
     cdef Py_ssize_t bulk = call.classes * call.block if call.tiled else call.piece
     cdef Py_ssize_t kept = call.block * call.kept_stride if keeps_exponentials(call) and not call.tiled else 0
     return 15 * call.block * 8 + 4 * call.block * call.pieces * 8 + 3 * (bulk * call.size + 64) + kept + 2 * 64
 
 
-cdef void lay_desk(RowsCall *call, int thread, Desk *desk) noexcept nogil:
+cdef void lay_workspace(RowsCall *call, int thread, RowsWorkspace *ws) noexcept nogil:
     cdef char *at = call.scratch + thread * call.scratch_size
     cdef Py_ssize_t row = call.block * 8, bulk
     bulk = (call.classes * call.block if call.tiled else call.piece) * call.size
     bulk = (bulk + 63) // 64 * 64
-    desk.x, desk.t, desk.e = at, at + bulk, at + 2 * bulk
+    ws.x, ws.t, ws.e = at, at + bulk, at + 2 * bulk
     at += 3 * bulk
-    desk.top, desk.rest, desk.log1p = <double *>at, <double *>(at + row), <double *>(at + 2 * row)
-    desk.unit, desk.part, desk.sample = <double *>(at + 3 * row), <double *>(at + 4 * row), <double *>(at + 5 * row)
-    desk.weight, desk.picked, desk.factor = <double *>(at + 6 * row), <double *>(at + 7 * row), <double *>(at + 8 * row)
-    desk.down, desk.soft_loss = <double *>(at + 9 * row), <double *>(at + 10 * row)
-    desk.soft_weight, desk.slope = <double *>(at + 11 * row), <double *>(at + 12 * row)
-    desk.value, desk.label = <double *>(at + 13 * row), <int64_t *>(at + 14 * row)
+    ws.top, ws.rest, ws.log1p = <double *>at, <double *>(at + row), <double *>(at + 2 * row)
+    ws.unit, ws.part, ws.sample = <double *>(at + 3 * row), <double *>(at + 4 * row), <double *>(at + 5 * row)
+    ws.weight, ws.picked, ws.factor = <double *>(at + 6 * row), <double *>(at + 7 * row), <double *>(at + 8 * row)
+    ws.down, ws.soft_loss = <double *>(at + 9 * row), <double *>(at + 10 * row)
+    ws.soft_weight, ws.slope = <double *>(at + 11 * row), <double *>(at + 12 * row)
+    ws.value, ws.label = <double *>(at + 13 * row), <int64_t *>(at + 14 * row)
     at += 15 * row
     row = call.block * call.pieces * 8
-    desk.piece_top, desk.piece_part = <double *>at, <double *>(at + row)
-    desk.piece_unit, desk.piece_rest = <double *>(at + 2 * row), <double *>(at + 3 * row)
-    desk.kept = <char *>((<size_t>(at + 4 * row) + 63) // 64 * 64)
+    ws.piece_top, ws.piece_part = <double *>at, <double *>(at + row)
+    ws.piece_unit, ws.piece_rest = <double *>(at + 2 * row), <double *>(at + 3 * row)
+    ws.kept = <char *>((<size_t>(at + 4 * row) + 63) // 64 * 64)
 
 
 # ---- samples: labels, weights, sums ---------------------------------------------------------------------------------
 
-cdef void read_samples(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, Py_ssize_t *bad) noexcept nogil:
+cdef void read_samples(RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t n, Py_ssize_t *bad) noexcept nogil:
     """Labels, checked, and weights of samples [start, start + n). One that does not count: label -1, weight -1."""
     cdef Py_ssize_t i, first
     if call.has_sample_weight:
-        real_table(True).gather(&call.sample_weight, start, n, desk.sample)
+        real_table(True).gather(&call.sample_weight, start, n, ws.sample)
     else:
-        call.table.fill(n, 1, desk.sample)
-    memcpy(desk.weight, desk.sample, n * sizeof(double))
+        call.table.fill(n, 1, ws.sample)
+    memcpy(ws.weight, ws.sample, n * sizeof(double))
     if not call.has_labels:
         for i in range(n):
-            desk.label[i] = 0
+            ws.label[i] = 0
         return
-    fl_gather_labels(&call.labels, start, n, desk.label)
-    first = call.loops.samples(n, desk.label, desk.weight, call.classes, call.has_ignore, call.ignore)
+    fl_gather_labels(&call.labels, start, n, ws.label)
+    first = call.loops.samples(n, ws.label, ws.weight, call.classes, call.has_ignore, call.ignore)
     if first >= 0 and bad[0] < 0:
         bad[0] = start + first
     if call.class_weight != NULL:
         for i in range(n):
-            if desk.label[i] >= 0:
-                desk.weight[i] *= call.class_weight[desk.label[i]]
+            if ws.label[i] >= 0:
+                ws.weight[i] *= call.class_weight[ws.label[i]]
 
 
 cdef inline bint is_spread(const RowsCall *call) noexcept nogil:
@@ -254,146 +252,140 @@ cdef inline bint is_spread(const RowsCall *call) noexcept nogil:
     return call.kind == SOFT or (call.kind == HARD and call.smoothing > 0)
 
 
-cdef double hard_part(const RowsCall *call, const Desk *desk, Py_ssize_t i) noexcept nogil:
+cdef double hard_part(const RowsCall *call, const RowsWorkspace *ws, Py_ssize_t i) noexcept nogil:
     """The weight that the label itself has in a smoothed target, sample weight left out."""
     cdef double own = 1 - call.smoothing
-    return own * call.class_weight[desk.label[i]] if call.class_weight != NULL else own
+    return own * call.class_weight[ws.label[i]] if call.class_weight != NULL else own
 
 
-cdef double whole_weight(const RowsCall *call, const Desk *desk, Py_ssize_t i) noexcept nogil:
+cdef double whole_weight(const RowsCall *call, const RowsWorkspace *ws, Py_ssize_t i) noexcept nogil:
     """The weight of the sample's target over all classes: what multiplies its probabilities in a derivative."""
     if not is_spread(call):
-        return desk.weight[i]
-    return desk.sample[i] * (
-        desk.soft_weight[i] + (hard_part(call, desk, i) if call.kind == HARD and desk.label[i] >= 0 else 0)
+        return ws.weight[i]
+    return ws.sample[i] * (
+        ws.soft_weight[i] + (hard_part(call, ws, i) if call.kind == HARD and ws.label[i] >= 0 else 0)
     )
 
 
-cdef void finish_values(RowsCall *call, Desk *desk, Partial *partial, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+cdef void finish_values(RowsCall *call, RowsWorkspace *ws, Partial *partial, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """Losses of a block of samples from their statistics; their sum and their weights' sum."""
     cdef Py_ssize_t i
     if call.kind == HARD and call.smoothing == 0:
         if call.transform == FL_PLAIN:
             partial.sum = call.loops.hard_values(
-                n, desk.top, desk.picked, desk.log1p, desk.weight, desk.value, &partial.weight
+                n, ws.top, ws.picked, ws.log1p, ws.weight, ws.value, &partial.weight
             )
         else:
             partial.sum = call.loops.transformed_values(
-                n, call.transform, call.parameter, desk.top, desk.picked, desk.log1p, desk.weight, desk.value, desk.factor,
+                n, call.transform, call.parameter, ws.top, ws.picked, ws.log1p, ws.weight, ws.value, ws.factor,
                 &partial.weight
             )
     else:
-        finish_other_values(call, desk, partial, n)
+        finish_other_values(call, ws, partial, n)
     if call.values != NULL:
         if call.wide_values:
-            memcpy(<double *>call.values + start, desk.value, n * sizeof(double))
+            memcpy(<double *>call.values + start, ws.value, n * sizeof(double))
         else:
             for i in range(n):
-                (<float *>call.values)[start + i] = <float>desk.value[i]
+                (<float *>call.values)[start + i] = <float>ws.value[i]
     if call.weights != NULL:
-        memcpy(call.weights + start, desk.weight, n * sizeof(double))
+        memcpy(call.weights + start, ws.weight, n * sizeof(double))
     if call.transform != FL_PLAIN and not is_spread(call):
         for i in range(n):  # what cross-entropy's gradient is multiplied by
-            desk.weight[i] *= desk.factor[i]
+            ws.weight[i] *= ws.factor[i]
 
 
-cdef void finish_other_values(RowsCall *call, Desk *desk, Partial *partial, Py_ssize_t n) noexcept nogil:
+cdef void finish_other_values(RowsCall *call, RowsWorkspace *ws, Partial *partial, Py_ssize_t n) noexcept nogil:
     """Targets spread over the classes, and plain picks."""
     cdef double value
     cdef Py_ssize_t i
     for i in range(n):
-        if desk.label[i] < 0:
-            value = desk.weight[i] = 0
+        if ws.label[i] < 0:
+            value = ws.weight[i] = 0
         elif call.kind == PICK:
-            value = -desk.weight[i] * desk.picked[i]
-        elif not isfinite(desk.top[i]):
+            value = -ws.weight[i] * ws.picked[i]
+        elif not isfinite(ws.top[i]):
             value = NAN  # softmax of such a row is undefined
         elif call.transform != FL_PLAIN:
-            value = desk.sample[i] * desk.soft_loss[i]
+            value = ws.sample[i] * ws.soft_loss[i]
         else:
-            value = desk.soft_loss[i] + desk.soft_weight[i] * desk.log1p[i]
+            value = ws.soft_loss[i] + ws.soft_weight[i] * ws.log1p[i]
             if call.kind == HARD:
-                value += hard_part(call, desk, i) * ((desk.top[i] - desk.picked[i]) + desk.log1p[i])
-            value *= desk.sample[i]
+                value += hard_part(call, ws, i) * ((ws.top[i] - ws.picked[i]) + ws.log1p[i])
+            value *= ws.sample[i]
         if call.kind == SOFT:
-            desk.weight[i] = desk.down[i]
-        desk.value[i] = value
+            ws.weight[i] = ws.down[i]
+        ws.value[i] = value
         partial.sum += value
-        partial.weight += desk.weight[i]
+        partial.weight += ws.weight[i]
 
 
-cdef double label_slope(RowsCall *call, Desk *desk, Py_ssize_t i, double p) noexcept nogil:
+cdef double label_slope(RowsCall *call, RowsWorkspace *ws, Py_ssize_t i, double p) noexcept nogil:
     """d loss / d logit at the label, times scale; p is the label's probability."""
-    cdef double others = desk.rest[i] / (1 + desk.rest[i]) + (desk.top[i] - desk.top[i])  # nan for an infinite top
-    cdef bint won = desk.picked[i] == desk.top[i]
+    cdef double others = ws.rest[i] / (1 + ws.rest[i]) + (ws.top[i] - ws.top[i])  # nan for an infinite top
+    cdef bint won = ws.picked[i] == ws.top[i]
     cdef double floor, own
     if call.smoothing == 0:
-        return call.scale * desk.weight[i] * (-others if won else p - 1)
+        return call.scale * ws.weight[i] * (-others if won else p - 1)
     floor = call.smoothing / call.classes
     if call.class_weight != NULL:
-        floor *= call.class_weight[desk.label[i]]
-    own = hard_part(call, desk, i)
+        floor *= call.class_weight[ws.label[i]]
+    own = hard_part(call, ws, i)
     if won:
-        return call.scale * desk.sample[i] * ((desk.soft_weight[i] - floor) - (desk.soft_weight[i] + own) * others)
-    return call.scale * desk.sample[i] * ((desk.soft_weight[i] + own) * p - floor - own)
+        return call.scale * ws.sample[i] * ((ws.soft_weight[i] - floor) - (ws.soft_weight[i] + own) * others)
+    return call.scale * ws.sample[i] * ((ws.soft_weight[i] + own) * p - floor - own)
 
 
-cdef void finish_logsumexp(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+cdef void finish_logsumexp(RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         if call.wide_values:
-            (<double *>call.values)[start + i] = desk.top[i] + desk.log1p[i]
+            (<double *>call.values)[start + i] = ws.top[i] + ws.log1p[i]
         else:
-            (<float *>call.values)[start + i] = <float>(desk.top[i] + desk.log1p[i])
+            (<float *>call.values)[start + i] = <float>(ws.top[i] + ws.log1p[i])
 
 
 # ---- contiguous rows ------------------------------------------------------------------------------------------------
 
-cdef inline char *line_at(const Plane *plane, Py_ssize_t i) noexcept nogil:
-    if plane.rows.ndim == 1:
-        return plane.rows.data + i * plane.rows.stride[0]
-    return fl_view_at(&plane.rows, i)
-
-
-cdef void pick_from_rows(const RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+cdef void pick_from_rows(const RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """The logit at each sample's label, 0 for samples that do not count."""
     cdef Py_ssize_t i
     for i in range(n):
-        desk.picked[i] = 0
-        if desk.label[i] >= 0:
-            desk.picked[i] = fl_load_one(
-                line_at(&call.x, start + i) + desk.label[i] * call.x.step, call.x.rows.type
+        ws.picked[i] = 0
+        if ws.label[i] >= 0:
+            ws.picked[i] = fl_load_one(
+                position_at(&call.x, start + i) + ws.label[i] * call.x.step, call.x.rows.type
             )
 
 
-cdef inline void describe_line(fl_view *line, const Plane *plane, char *data, Py_ssize_t n) noexcept nogil:
-    line.data, line.type, line.ndim, line.shape[0], line.stride[0] = data, plane.rows.type, 1, n, plane.step
+cdef inline void describe_line(fl_view *line, const AxisView *view, char *data, Py_ssize_t n) noexcept nogil:
+    line.data, line.type, line.ndim, line.shape[0], line.stride[0] = data, view.rows.type, 1, n, view.step
 
 
 cdef inline const char *read_piece(
-    RowsCall *call, const Plane *plane, char *row, Py_ssize_t first, Py_ssize_t n, char *scratch
+    RowsCall *call, const AxisView *view, char *row, Py_ssize_t first, Py_ssize_t n, char *scratch
 ) noexcept nogil:
     """Classes [first, first + n) of a row in the computation type: in place, or gathered into scratch."""
     cdef fl_view line
-    if plane.direct:
+    if view.direct:
         return row + first * call.size
-    describe_line(&line, plane, row + first * plane.step, n)
+    describe_line(&line, view, row + first * view.step, n)
     call.table.gather(&line, 0, n, scratch)
     return scratch
 
 
 cdef inline char *result_piece(
-    RowsCall *call, const Plane *plane, char *row, Py_ssize_t first, char *scratch
+    RowsCall *call, const AxisView *view, char *row, Py_ssize_t first, char *scratch
 ) noexcept nogil:
-    return row + first * call.size if plane.direct else scratch
+    return row + first * call.size if view.direct else scratch
 
 
 cdef inline void write_piece(
-    RowsCall *call, const Plane *plane, char *row, Py_ssize_t first, Py_ssize_t n, const char *result
+    RowsCall *call, const AxisView *view, char *row, Py_ssize_t first, Py_ssize_t n, const char *result
 ) noexcept nogil:
     cdef fl_view line
-    if not plane.direct:
-        describe_line(&line, plane, row + first * plane.step, n)
+    if not view.direct:
+        describe_line(&line, view, row + first * view.step, n)
         call.table.scatter(&line, 0, n, result)
 
 
@@ -409,44 +401,44 @@ cdef inline bint give_up(RowsCall *call, int thread, Py_ssize_t piece) noexcept 
     return piece % POLL_PIECES == POLL_PIECES - 1 and interrupted(&call.stop, thread)
 
 
-cdef inline bint walks_straight(const RowsCall *call, const Plane *plane) noexcept nogil:
+cdef inline bint walks_straight(const RowsCall *call, const AxisView *view) noexcept nogil:
     """Whether whole rows are single pieces that can be read or written in place, a fixed stride apart."""
-    return call.pieces == 1 and plane.direct and plane.rows.ndim == 1 and call.temperature == 1
+    return call.pieces == 1 and view.direct and view.rows.ndim == 1 and call.temperature == 1
 
 
-cdef void row_statistics(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, int thread) noexcept nogil:
+cdef void row_statistics(RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t n, int thread) noexcept nogil:
     """top, rest, log1p(rest) of n rows; per piece its top and unit, and perhaps its exponentials."""
     cdef Py_ssize_t i = 0, end, at
     while i < n:
-        if desk.label[i] < 0:
+        if ws.label[i] < 0:
             for at in range(i * call.pieces, (i + 1) * call.pieces):
-                desk.piece_top[at] = desk.piece_part[at] = desk.piece_unit[at] = 0
+                ws.piece_top[at] = ws.piece_part[at] = ws.piece_unit[at] = 0
             i += 1
         elif walks_straight(call, &call.x):
             end = i + 1
-            while end < n and desk.label[end] >= 0:
+            while end < n and ws.label[end] >= 0:
                 end += 1
             call.loops.pieces(
-                end - i, call.classes, line_at(&call.x, start + i), call.x.rows.stride[0],
-                desk.kept + i * call.kept_stride if keeps_exponentials(call) else NULL, call.kept_stride,
-                &desk.piece_top[i], &desk.piece_part[i], &desk.piece_unit[i], NULL,
+                end - i, call.classes, position_at(&call.x, start + i), call.x.rows.stride[0],
+                ws.kept + i * call.kept_stride if keeps_exponentials(call) else NULL, call.kept_stride,
+                &ws.piece_top[i], &ws.piece_part[i], &ws.piece_unit[i], NULL,
             )
             i = end
         else:
-            if not one_row_statistics(call, desk, line_at(&call.x, start + i), i, thread):
+            if not one_row_statistics(call, ws, position_at(&call.x, start + i), i, thread):
                 return
             i += 1
-    call.loops.finish(n * call.pieces, desk.piece_part, desk.piece_unit, desk.piece_rest)
+    call.loops.finish(n * call.pieces, ws.piece_part, ws.piece_unit, ws.piece_rest)
     for i in range(n):
         at = i * call.pieces
         if call.pieces == 1:
-            desk.top[i], desk.rest[i], desk.unit[i] = desk.piece_top[i], desk.piece_rest[i], desk.piece_unit[i]
+            ws.top[i], ws.rest[i], ws.unit[i] = ws.piece_top[i], ws.piece_rest[i], ws.piece_unit[i]
         else:
-            fl_merge_pieces(call.pieces, &desk.piece_top[at], &desk.piece_rest[at], &desk.top[i], &desk.rest[i])
-    call.loops.log1p(n, desk.rest, desk.log1p)
+            fl_merge_pieces(call.pieces, &ws.piece_top[at], &ws.piece_rest[at], &ws.top[i], &ws.rest[i])
+    call.loops.log1p(n, ws.rest, ws.log1p)
 
 
-cdef bint one_row_statistics(RowsCall *call, Desk *desk, char *row, Py_ssize_t i, int thread) noexcept nogil:
+cdef bint one_row_statistics(RowsCall *call, RowsWorkspace *ws, char *row, Py_ssize_t i, int thread) noexcept nogil:
     """The same piece by piece; False if the call is to end."""
     cdef Py_ssize_t k, first, m, at
     cdef char *e = NULL
@@ -456,20 +448,20 @@ cdef bint one_row_statistics(RowsCall *call, Desk *desk, char *row, Py_ssize_t i
         first, at = k * call.piece, i * call.pieces + k
         m = min(call.piece, call.classes - first)
         if keeps_exponentials(call):
-            e = desk.kept + i * call.kept_stride + first * call.size
+            e = ws.kept + i * call.kept_stride + first * call.size
         call.loops.pieces(
-            1, m, logits_piece(call, desk, row, first, m), 0, e, 0,
-            &desk.piece_top[at], &desk.piece_part[at], &desk.piece_unit[at],
-            row + (first + m) * call.x.step if call.x.halves else NULL,
+            1, m, logits_piece(call, ws, row, first, m), 0, e, 0,
+            &ws.piece_top[at], &ws.piece_part[at], &ws.piece_unit[at],
+            row + (first + m) * call.x.step if call.halves else NULL,
         )
     return True
 
 
 cdef inline const char *logits_piece(
-    RowsCall *call, Desk *desk, char *row, Py_ssize_t first, Py_ssize_t n
+    RowsCall *call, RowsWorkspace *ws, char *row, Py_ssize_t first, Py_ssize_t n
 ) noexcept nogil:
     """Classes [first, first + n) of a row of logits, divided by the temperature."""
-    cdef const char *x = read_piece(call, &call.x, row, first, n, desk.x)
+    cdef const char *x = read_piece(call, &call.x, row, first, n, ws.x)
     cdef double reference = INFINITY  # the row's first finite logit: the difference is exact where it matters
     cdef Py_ssize_t c = 0
     if call.temperature == 1:
@@ -477,19 +469,19 @@ cdef inline const char *logits_piece(
     while c < call.classes and not isfinite(reference):
         reference = fl_load_one(row + c * call.x.step, call.x.rows.type)
         c += 1
-    call.loops.temper(n, x, reference if isfinite(reference) else 0, call.temperature, desk.x)
-    return desk.x
+    call.loops.temper(n, x, reference if isfinite(reference) else 0, call.temperature, ws.x)
+    return ws.x
 
 
 cdef inline const char *target_piece(
-    RowsCall *call, Desk *desk, Py_ssize_t i, Py_ssize_t first, Py_ssize_t n
+    RowsCall *call, RowsWorkspace *ws, Py_ssize_t i, Py_ssize_t first, Py_ssize_t n
 ) noexcept nogil:
     """The same of the row's target probabilities."""
-    cdef const char *t = read_piece(call, &call.t, line_at(&call.t, i), first, n, desk.t)
+    cdef const char *t = read_piece(call, &call.t, position_at(&call.t, i), first, n, ws.t)
     if not call.log_target:
         return t
-    call.loops.exps(n, t, desk.t)
-    return desk.t
+    call.loops.exps(n, t, ws.t)
+    return ws.t
 
 
 cdef fl_soft soft_of(RowsCall *call, const char *t, Py_ssize_t first) noexcept nogil:
@@ -503,7 +495,7 @@ cdef fl_soft soft_of(RowsCall *call, const char *t, Py_ssize_t first) noexcept n
 
 
 cdef void row_soft_sums(
-    RowsCall *call, Desk *desk, Partial *partial, Py_ssize_t start, Py_ssize_t n, int thread
+    RowsCall *call, RowsWorkspace *ws, Partial *partial, Py_ssize_t start, Py_ssize_t n, int thread
 ) noexcept nogil:
     """Sums over the classes that a target spread over them needs; and (SOFT) the weight each sample has in a mean."""
     cdef Py_ssize_t i, first, m
@@ -513,78 +505,78 @@ cdef void row_soft_sums(
     cdef const char *x
     cdef const char *t = NULL
     for i in range(n):
-        desk.soft_loss[i] = desk.soft_weight[i] = 0
-        if desk.label[i] < 0:
+        ws.soft_loss[i] = ws.soft_weight[i] = 0
+        if ws.label[i] < 0:
             continue
-        row, plain, first = line_at(&call.x, start + i), 0, 0
+        row, plain, first = position_at(&call.x, start + i), 0, 0
         while first < call.classes and not give_up(call, thread, first // call.piece):
             m = min(call.piece, call.classes - first)
-            x = logits_piece(call, desk, row, first, m)
+            x = logits_piece(call, ws, row, first, m)
             if call.divergence:
-                t = read_piece(call, &call.t, line_at(&call.t, start + i), first, m, desk.t)
-                call.loops.negentropy(m, t, call.log_target, &desk.soft_loss[i])
+                t = read_piece(call, &call.t, position_at(&call.t, start + i), first, m, ws.t)
+                call.loops.negentropy(m, t, call.log_target, &ws.soft_loss[i])
             if call.kind == SOFT:
-                t = target_piece(call, desk, start + i, first, m)
+                t = target_piece(call, ws, start + i, first, m)
                 if not call.log_target:
                     call.table.extremes(m, t, &partial.low[0], &partial.high[0])
             soft = soft_of(call, t, first)
             if call.transform == FL_PLAIN:
-                call.loops.soft_sums(m, x, desk.top[i], &soft, &desk.soft_loss[i], &desk.soft_weight[i])
+                call.loops.soft_sums(m, x, ws.top[i], &soft, &ws.soft_loss[i], &ws.soft_weight[i])
             else:
                 call.loops.transform_sums(
-                    m, x, desk.top[i], desk.log1p[i], &soft, call.transform, call.parameter, &desk.soft_loss[i],
-                    &desk.soft_weight[i]
+                    m, x, ws.top[i], ws.log1p[i], &soft, call.transform, call.parameter, &ws.soft_loss[i],
+                    &ws.soft_weight[i]
                 )
             if call.kind == SOFT and call.class_weight != NULL:
                 soft.mix, soft.floor, ignored = 1, 0, 0
-                call.loops.soft_sums(m, x, desk.top[i], &soft, &ignored, &plain)
+                call.loops.soft_sums(m, x, ws.top[i], &soft, &ignored, &plain)
             first += m
         if call.kind == SOFT:
-            desk.down[i] = desk.sample[i] * (plain if call.class_weight != NULL else 1)
+            ws.down[i] = ws.sample[i] * (plain if call.class_weight != NULL else 1)
         elif call.transform != FL_PLAIN:
-            add_label_transform(call, desk, i)
+            add_label_transform(call, ws, i)
 
 
-cdef void add_label_transform(RowsCall *call, Desk *desk, Py_ssize_t i) noexcept nogil:
-    """The label's own share of a smoothed target; leaves its slope in desk.slope."""
+cdef void add_label_transform(RowsCall *call, RowsWorkspace *ws, Py_ssize_t i) noexcept nogil:
+    """The label's own share of a smoothed target; leaves its slope in ws.slope."""
     cdef double weight = 1, ignored = 0, value, slope
     call.loops.transformed_values(
-        1, call.transform, call.parameter, &desk.top[i], &desk.picked[i], &desk.log1p[i], &weight, &value, &slope, &ignored
+        1, call.transform, call.parameter, &ws.top[i], &ws.picked[i], &ws.log1p[i], &weight, &value, &slope, &ignored
     )
-    desk.soft_loss[i] += hard_part(call, desk, i) * value
-    desk.soft_weight[i] += hard_part(call, desk, i) * slope
-    desk.slope[i] = slope
+    ws.soft_loss[i] += hard_part(call, ws, i) * value
+    ws.soft_weight[i] += hard_part(call, ws, i) * slope
+    ws.slope[i] = slope
 
 
-cdef double transformed_label_slope(RowsCall *call, Desk *desk, Py_ssize_t i, double p) noexcept nogil:
-    """As label_slope, for a smoothed target: soft_weight is the sum of all slopes, desk.slope the label's."""
+cdef double transformed_label_slope(RowsCall *call, RowsWorkspace *ws, Py_ssize_t i, double p) noexcept nogil:
+    """As label_slope, for a smoothed target: soft_weight is the sum of all slopes, ws.slope the label's."""
     cdef double floor = call.smoothing / call.classes, own, others
     if call.class_weight != NULL:
-        floor *= call.class_weight[desk.label[i]]
-    own = (floor + hard_part(call, desk, i)) * desk.slope[i]
-    if desk.picked[i] == desk.top[i]:
-        others = desk.rest[i] / (1 + desk.rest[i])
-        return call.scale * desk.sample[i] * ((desk.soft_weight[i] - own) - desk.soft_weight[i] * others)
-    return call.scale * desk.sample[i] * (desk.soft_weight[i] * p - own)
+        floor *= call.class_weight[ws.label[i]]
+    own = (floor + hard_part(call, ws, i)) * ws.slope[i]
+    if ws.picked[i] == ws.top[i]:
+        others = ws.rest[i] / (1 + ws.rest[i])
+        return call.scale * ws.sample[i] * ((ws.soft_weight[i] - own) - ws.soft_weight[i] * others)
+    return call.scale * ws.sample[i] * (ws.soft_weight[i] * p - own)
 
 
-cdef void hard_gradients(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+cdef void hard_gradients(RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """Gradients of n whole rows with class indices, from the exponentials kept."""
     cdef Py_ssize_t i
     for i in range(n):
-        desk.value[i] = fl_load_one(
-            desk.kept + i * call.kept_stride + max(desk.label[i], 0) * call.size, FL_F64 if call.size == 8 else FL_F32
+        ws.value[i] = fl_load_one(
+            ws.kept + i * call.kept_stride + max(ws.label[i], 0) * call.size, FL_F64 if call.size == 8 else FL_F32
         )
     call.loops.hard_slopes(
-        n, desk.top, desk.picked, desk.rest, desk.unit, desk.value, desk.weight, call.scale, desk.factor, desk.slope
+        n, ws.top, ws.picked, ws.rest, ws.unit, ws.value, ws.weight, call.scale, ws.factor, ws.slope
     )
     call.loops.hard_rows(
-        n, call.classes, desk.kept, call.kept_stride, desk.factor, desk.slope, desk.label,
-        line_at(&call.grad, start), call.grad.rows.stride[0],
+        n, call.classes, ws.kept, call.kept_stride, ws.factor, ws.slope, ws.label,
+        position_at(&call.grad, start), call.grad.rows.stride[0],
     )
 
 
-cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, int thread) noexcept nogil:
+cdef void row_results(RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t n, int thread) noexcept nogil:
     """Gradients, Hessians, (log-)softmax of n rows whose statistics are known."""
     cdef Py_ssize_t i, first, m, at
     cdef char *row
@@ -598,60 +590,60 @@ cdef void row_results(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n
     cdef bint kept = keeps_exponentials(call)
     cdef fl_soft soft
     for i in range(n):
-        row = line_at(&call.x, start + i)
-        grad = line_at(&call.grad, start + i) if call.grad.given else NULL
-        hess = line_at(&call.hess, start + i) if call.hess.given else NULL
-        weight, z = whole_weight(call, desk, i), 1 + desk.rest[i]
-        if labelled and desk.label[i] >= 0:
-            p = exp(desk.picked[i] - desk.top[i]) / z
+        row = position_at(&call.x, start + i)
+        grad = position_at(&call.grad, start + i) if call.grad.given else NULL
+        hess = position_at(&call.hess, start + i) if call.hess.given else NULL
+        weight, z = whole_weight(call, ws, i), 1 + ws.rest[i]
+        if labelled and ws.label[i] >= 0:
+            p = exp(ws.picked[i] - ws.top[i]) / z
             transformed = spread and call.transform != FL_PLAIN
-            slope = transformed_label_slope(call, desk, i, p) if transformed else label_slope(call, desk, i, p)
+            slope = transformed_label_slope(call, ws, i, p) if transformed else label_slope(call, ws, i, p)
         first = 0
         while first < call.classes and not give_up(call, thread, first // call.piece):
             m = min(call.piece, call.classes - first)
-            if desk.label[i] < 0:
+            if ws.label[i] < 0:
                 x = NULL
             elif kept and hess == NULL:
                 x = row  # not read
             else:
-                x = logits_piece(call, desk, row, first, m)
+                x = logits_piece(call, ws, row, first, m)
             if hess != NULL:
-                out = result_piece(call, &call.hess, hess, first, desk.e)
+                out = result_piece(call, &call.hess, hess, first, ws.e)
                 if x == NULL:
                     memset(out, 0, m * call.size)
                 else:
-                    call.loops.softmax_hess(m, x, desk.top[i], desk.rest[i], call.scale * weight, out)
+                    call.loops.softmax_hess(m, x, ws.top[i], ws.rest[i], call.scale * weight, out)
                 write_piece(call, &call.hess, hess, first, m, out)
             if grad != NULL:
-                out = result_piece(call, &call.grad, grad, first, desk.e)
+                out = result_piece(call, &call.grad, grad, first, ws.e)
                 if x == NULL:
                     memset(out, 0, m * call.size)
                 elif spread:
                     if call.kind == SOFT:
-                        t = target_piece(call, desk, start + i, first, m)
+                        t = target_piece(call, ws, start + i, first, m)
                     soft = soft_of(call, t, first)
                     if call.transform == FL_PLAIN:
                         call.loops.soft_grad(
-                            m, x, desk.top[i], desk.rest[i], call.scale * weight, call.scale * desk.sample[i], &soft, out
+                            m, x, ws.top[i], ws.rest[i], call.scale * weight, call.scale * ws.sample[i], &soft, out
                         )
                     else:
                         call.loops.transform_grad(
-                            m, x, desk.top[i], desk.log1p[i], call.scale * desk.sample[i], desk.soft_weight[i], &soft,
+                            m, x, ws.top[i], ws.log1p[i], call.scale * ws.sample[i], ws.soft_weight[i], &soft,
                             call.transform, call.parameter, out
                         )
                 elif call.kind == LOG_SOFTMAX:
-                    call.loops.log_softmax(m, x, desk.top[i], desk.log1p[i] if isfinite(desk.top[i]) else NAN, out)
+                    call.loops.log_softmax(m, x, ws.top[i], ws.log1p[i] if isfinite(ws.top[i]) else NAN, out)
                 elif kept:
                     at = i * call.pieces + first // call.piece
                     call.loops.rescale(
-                        m, desk.kept + i * call.kept_stride + first * call.size,
-                        call.scale * weight / z * exp(desk.piece_top[at] - desk.top[i]) * desk.piece_unit[at], out,
+                        m, ws.kept + i * call.kept_stride + first * call.size,
+                        call.scale * weight / z * exp(ws.piece_top[at] - ws.top[i]) * ws.piece_unit[at], out,
                     )
                 else:
-                    call.loops.softmax(m, x, desk.top[i], call.scale * weight / z, out)
-                if labelled and x != NULL and first <= desk.label[i] < first + m and isfinite(desk.top[i]):
+                    call.loops.softmax(m, x, ws.top[i], call.scale * weight / z, out)
+                if labelled and x != NULL and first <= ws.label[i] < first + m and isfinite(ws.top[i]):
                     fl_store_one(
-                        out + (desk.label[i] - first) * call.size, FL_F64 if call.size == 8 else FL_F32, slope
+                        out + (ws.label[i] - first) * call.size, FL_F64 if call.size == 8 else FL_F32, slope
                     )
                 write_piece(call, &call.grad, grad, first, m, out)
             first += m
@@ -661,84 +653,49 @@ cdef void rows_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
     cdef Partial *partial = &call.spans.partials[b]
     cdef Py_ssize_t start = (call.spans.base + b) * call.block, n = min(call.block, call.n - start)
-    cdef Desk desk
-    lay_desk(call, thread, &desk)
-    read_samples(call, &desk, start, n, &partial.bad)
+    cdef RowsWorkspace ws
+    lay_workspace(call, thread, &ws)
+    read_samples(call, &ws, start, n, &partial.bad)
     if call.kind == HARD:
-        pick_from_rows(call, &desk, start, n)
-    row_statistics(call, &desk, start, n, thread)
+        pick_from_rows(call, &ws, start, n)
+    row_statistics(call, &ws, start, n, thread)
     if is_spread(call):
-        row_soft_sums(call, &desk, partial, start, n, thread)
+        row_soft_sums(call, &ws, partial, start, n, thread)
     if call.kind == LOGSUMEXP:
-        finish_logsumexp(call, &desk, start, n)
+        finish_logsumexp(call, &ws, start, n)
     elif call.kind == HARD or call.kind == SOFT:
-        finish_values(call, &desk, partial, start, n)
+        finish_values(call, &ws, partial, start, n)
     if call.kind == HARD and keeps_exponentials(call) and not call.hess.given and walks_straight(call, &call.grad):
-        hard_gradients(call, &desk, start, n)
+        hard_gradients(call, &ws, start, n)
     elif call.grad.given or call.hess.given:
-        row_results(call, &desk, start, n, thread)
+        row_results(call, &ws, start, n, thread)
 
 
 # ---- tiles ----------------------------------------------------------------------------------------------------------
 
-cdef void read_tile(
-    RowsCall *call, const Plane *plane, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes, char *tile
-) noexcept nogil:
-    cdef fl_view view
-    cdef Py_ssize_t c
-    if plane.direct and plane.rows.ndim == 1:
-        call.table.tile_load(call.classes, lanes, n, line_at(plane, start), plane.rows.stride[0], tile)
-        if n < lanes:
-            for c in range(call.classes):
-                memset(tile + (c * lanes + n) * call.size, 0, (lanes - n) * call.size)
-        return
-    view = plane.rows
-    for c in range(call.classes):
-        view.data = plane.rows.data + c * plane.step
-        call.table.gather(&view, start, n, tile)
-        if n < lanes:
-            memset(tile + n * call.size, 0, (lanes - n) * call.size)
-        tile += lanes * call.size
-
-
-cdef void write_tile(
-    RowsCall *call, const Plane *plane, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes, const char *tile
-) noexcept nogil:
-    cdef fl_view view
-    cdef Py_ssize_t c
-    if plane.direct and plane.rows.ndim == 1:
-        call.table.tile_save(call.classes, lanes, n, tile, line_at(plane, start), plane.rows.stride[0])
-        return
-    view = plane.rows
-    for c in range(call.classes):
-        view.data = plane.rows.data + c * plane.step
-        call.table.scatter(&view, start, n, tile)
-        tile += lanes * call.size
-
-
-cdef char *run_at(const RowsCall *call, const Plane *plane, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+cdef char *run_at(const RowsCall *call, const AxisView *view, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """Where n positions from `start` on are straight runs of whole registers, one for each class, of the computation type; or
     NULL."""
-    cdef Py_ssize_t last = plane.rows.ndim - 1
+    cdef Py_ssize_t last = view.rows.ndim - 1
     if (
-        not plane.runs or n % call.table.lanes
-        or (last > 0 and start % plane.rows.shape[last] + n > plane.rows.shape[last])
+        not view.planar or n % call.table.lanes
+        or (last > 0 and start % view.rows.shape[last] + n > view.rows.shape[last])
     ):
         return NULL
-    return line_at(plane, start)
+    return position_at(view, start)
 
 
 cdef void pick_from_tile(
-    const RowsCall *call, const Desk *desk, const char *tile, Py_ssize_t n, Py_ssize_t step, double *out
+    const RowsCall *call, const RowsWorkspace *ws, const char *tile, Py_ssize_t n, Py_ssize_t step, double *out
 ) noexcept nogil:
     """The entry at each sample's label; the tile's classes are `step` elements apart."""
     cdef Py_ssize_t i
     if call.size == 8:
         for i in range(n):
-            out[i] = (<const double *>tile)[max(desk.label[i], 0) * step + i]
+            out[i] = (<const double *>tile)[max(ws.label[i], 0) * step + i]
     else:
         for i in range(n):
-            out[i] = (<const float *>tile)[max(desk.label[i], 0) * step + i]
+            out[i] = (<const float *>tile)[max(ws.label[i], 0) * step + i]
 
 
 cdef inline void set_tile_entry(const RowsCall *call, char *tile, Py_ssize_t i, double value) noexcept nogil:
@@ -748,44 +705,44 @@ cdef inline void set_tile_entry(const RowsCall *call, char *tile, Py_ssize_t i, 
         (<float *>tile)[i] = <float>value
 
 
-cdef void tile_soft_sums(RowsCall *call, Desk *desk, Partial *partial, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
-    cdef fl_soft soft = soft_of(call, desk.t if call.kind == SOFT else NULL, 0)
+cdef void tile_soft_sums(RowsCall *call, RowsWorkspace *ws, Partial *partial, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+    cdef fl_soft soft = soft_of(call, ws.t if call.kind == SOFT else NULL, 0)
     cdef Py_ssize_t i, c
     if call.log_target:
-        call.table.fill(lanes, 0, desk.part)
-        call.loops.tile_negentropy(call.classes, lanes, desk.t, True, desk.part)
-        call.loops.exps(call.classes * lanes, desk.t, desk.t)
+        call.table.fill(lanes, 0, ws.part)
+        call.loops.tile_negentropy(call.classes, lanes, ws.t, True, ws.part)
+        call.loops.exps(call.classes * lanes, ws.t, ws.t)
     elif call.divergence:
-        call.table.fill(lanes, 0, desk.part)
-        call.loops.tile_negentropy(call.classes, lanes, desk.t, False, desk.part)
-    call.loops.tile_soft_sums(call.classes, lanes, desk.x, desk.top, &soft, desk.soft_loss, desk.soft_weight)
+        call.table.fill(lanes, 0, ws.part)
+        call.loops.tile_negentropy(call.classes, lanes, ws.t, False, ws.part)
+    call.loops.tile_soft_sums(call.classes, lanes, ws.x, ws.top, &soft, ws.soft_loss, ws.soft_weight)
     if call.kind != SOFT:
         return
     if call.divergence:
         for i in range(n):
-            desk.soft_loss[i] += desk.part[i]
+            ws.soft_loss[i] += ws.part[i]
     for c in range(0 if call.log_target else call.classes):
-        call.table.extremes(n, desk.t + c * lanes * call.size, &partial.low[0], &partial.high[0])
+        call.table.extremes(n, ws.t + c * lanes * call.size, &partial.low[0], &partial.high[0])
     if call.class_weight == NULL:
         for i in range(n):
-            desk.down[i] = desk.sample[i]
+            ws.down[i] = ws.sample[i]
         return
     soft.mix, soft.floor = 1, 0
-    call.loops.tile_soft_sums(call.classes, lanes, desk.x, desk.top, &soft, desk.part, desk.down)
+    call.loops.tile_soft_sums(call.classes, lanes, ws.x, ws.top, &soft, ws.part, ws.down)
     for i in range(n):
-        desk.down[i] *= desk.sample[i]
+        ws.down[i] *= ws.sample[i]
 
 
-cdef void tile_hessian(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
-    """From the exponentials in desk.e and the logits in desk.x; the exponentials are used up."""
+cdef void tile_hessian(RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+    """From the exponentials in ws.e and the logits in ws.x; the exponentials are used up."""
     cdef Py_ssize_t i
     for i in range(n, lanes):  # positions that are not there
-        desk.factor[i] = 0
-    call.loops.tile_hess(call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit, desk.factor)
+        ws.factor[i] = 0
+    call.loops.tile_hess(call.classes, lanes, ws.x, ws.e, ws.top, ws.rest, ws.unit, ws.factor)
     for i in range(n):
-        if desk.label[i] < 0:
-            blank_position(call, desk.e, i, lanes)
-    write_tile(call, &call.hess, start, n, lanes, desk.e)
+        if ws.label[i] < 0:
+            blank_position(call, ws.e, i, lanes)
+    write_tile(call.table, &call.hess, call.classes, start, n, lanes, ws.e)
 
 
 cdef void blank_position(RowsCall *call, char *tile, Py_ssize_t i, Py_ssize_t step) noexcept nogil:
@@ -794,78 +751,78 @@ cdef void blank_position(RowsCall *call, char *tile, Py_ssize_t i, Py_ssize_t st
         set_tile_entry(call, tile, c * step + i, 0)
 
 
-cdef void tile_gradient(RowsCall *call, Desk *desk, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
-    """From the exponentials in desk.e, which are used up."""
+cdef void tile_gradient(RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+    """From the exponentials in ws.e, which are used up."""
     cdef Py_ssize_t i, step = call.grad.step // call.size
     cdef bint labelled = call.kind == HARD
     cdef char *out = run_at(call, &call.grad, start, n)
     if labelled:
-        pick_from_tile(call, desk, desk.e, n, lanes, desk.value)
+        pick_from_tile(call, ws, ws.e, n, lanes, ws.value)
     for i in range(n, lanes):  # positions that are not there
-        desk.factor[i] = desk.down[i] = 0
+        ws.factor[i] = ws.down[i] = 0
     if labelled and call.smoothing == 0:
         call.loops.hard_slopes(
-            n, desk.top, desk.picked, desk.rest, desk.unit, desk.value, desk.weight, call.scale, desk.factor, desk.slope
+            n, ws.top, ws.picked, ws.rest, ws.unit, ws.value, ws.weight, call.scale, ws.factor, ws.slope
         )
         if out == NULL:
-            out, step = desk.e, lanes
-        call.loops.tile_scale(call.classes, lanes, desk.e, desk.factor, out, step)
+            out, step = ws.e, lanes
+        call.loops.tile_scale(call.classes, lanes, ws.e, ws.factor, out, step)
     else:
-        out, step = desk.e, lanes
-        spread_gradient(call, desk, n, lanes)
+        out, step = ws.e, lanes
+        spread_gradient(call, ws, n, lanes)
     if labelled:
         for i in range(n):
-            if desk.label[i] < 0:
+            if ws.label[i] < 0:
                 blank_position(call, out, i, step)
             else:
-                set_tile_entry(call, out, desk.label[i] * step + i, desk.slope[i])
-    if out == desk.e:
-        write_tile(call, &call.grad, start, n, lanes, desk.e)
+                set_tile_entry(call, out, ws.label[i] * step + i, ws.slope[i])
+    if out == ws.e:
+        write_tile(call.table, &call.grad, call.classes, start, n, lanes, ws.e)
 
 
-cdef void spread_gradient(RowsCall *call, Desk *desk, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
-    """Softmax itself, and targets that are spread over the classes; desk.value holds the exponentials at the labels."""
+cdef void spread_gradient(RowsCall *call, RowsWorkspace *ws, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+    """Softmax itself, and targets that are spread over the classes; ws.value holds the exponentials at the labels."""
     cdef Py_ssize_t i
     cdef fl_soft soft
-    sample_factors(call, desk, n)
+    sample_factors(call, ws, n)
     for i in range(n):
-        if call.kind == HARD and desk.label[i] >= 0:
-            desk.slope[i] = label_slope(
-                call, desk, i, desk.value[i] * (desk.unit[i] * call.loops.unbias) / (1 + desk.rest[i])
+        if call.kind == HARD and ws.label[i] >= 0:
+            ws.slope[i] = label_slope(
+                call, ws, i, ws.value[i] * (ws.unit[i] * call.loops.unbias) / (1 + ws.rest[i])
             )
         if call.kind == SOFTMAX:
-            desk.factor[i] *= desk.unit[i] / (1 + desk.rest[i])
-        desk.down[i] = call.scale * desk.sample[i]
+            ws.factor[i] *= ws.unit[i] / (1 + ws.rest[i])
+        ws.down[i] = call.scale * ws.sample[i]
     if call.kind == SOFTMAX:
-        call.loops.tile_scale(call.classes, lanes, desk.e, desk.factor, desk.e, lanes)
+        call.loops.tile_scale(call.classes, lanes, ws.e, ws.factor, ws.e, lanes)
     else:
-        soft = soft_of(call, desk.t if call.kind == SOFT else NULL, 0)
+        soft = soft_of(call, ws.t if call.kind == SOFT else NULL, 0)
         call.loops.tile_soft_grad(
-            call.classes, lanes, desk.x, desk.e, desk.top, desk.rest, desk.unit, desk.factor, desk.down, &soft
+            call.classes, lanes, ws.x, ws.e, ws.top, ws.rest, ws.unit, ws.factor, ws.down, &soft
         )
 
 
-cdef void lay_tile(RowsCall *call, Desk *desk, fl_tile *tile, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    """Logits in place, where they are runs and nothing but their statistics is asked for; otherwise in desk.x."""
+cdef void lay_tile(RowsCall *call, RowsWorkspace *ws, fl_tile *tile, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Logits in place, where they are runs and nothing but their statistics is asked for; otherwise in ws.x."""
     cdef char *there = NULL
     cdef bint plain = call.kind == LOGSUMEXP or call.kind == SOFTMAX or (call.kind == HARD and call.smoothing == 0)
     if plain and not call.hess.given and call.temperature == 1:
         there = run_at(call, &call.x, start, n)
     tile.C, tile.P, tile.room = call.classes, (n + call.table.lanes - 1) // call.table.lanes * call.table.lanes, NULL
     if not call.grad.given and not call.hess.given:
-        desk.e = NULL
+        ws.e = NULL
     elif plain and not call.hess.given:
-        desk.e = desk.x  # the logits are not needed any more
-    tile.e = desk.e
+        ws.e = ws.x  # the logits are not needed any more
+    tile.e = ws.e
     if there != NULL:
-        tile.x, tile.x_step, tile.room = there, call.x.step // call.size, desk.x
+        tile.x, tile.x_step, tile.room = there, call.x.step // call.size, ws.x
         return
-    read_tile(call, &call.x, start, n, tile.P, desk.x)
+    read_tile(call.table, &call.x, call.classes, start, n, tile.P, ws.x)
     if call.temperature != 1:
-        call.loops.tile_temper(call.classes, tile.P, desk.x, call.temperature)
-    tile.x, tile.x_step = desk.x, tile.P
+        call.loops.tile_temper(call.classes, tile.P, ws.x, call.temperature)
+    tile.x, tile.x_step = ws.x, tile.P
     # where the next tile probably lies: on along the positions, and (contiguous classes) without a gap between its runs
-    tile.next = line_at(&call.x, start) + n * call.x.rows.stride[call.x.rows.ndim - 1]
+    tile.next = position_at(&call.x, start) + n * call.x.rows.stride[call.x.rows.ndim - 1]
     tile.next_step = tile.P * call.size if call.x.direct else call.x.step
 
 
@@ -873,48 +830,48 @@ cdef void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
     cdef Partial *partial = &call.spans.partials[b]
     cdef Py_ssize_t start = (call.spans.base + b) * call.block, n = min(call.block, call.n - start), i, lanes
-    cdef Desk desk
+    cdef RowsWorkspace ws
     cdef fl_tile tile
-    lay_desk(call, thread, &desk)
-    lay_tile(call, &desk, &tile, start, n)
+    lay_workspace(call, thread, &ws)
+    lay_tile(call, &ws, &tile, start, n)
     lanes = tile.P
-    read_samples(call, &desk, start, n, &partial.bad)
+    read_samples(call, &ws, start, n, &partial.bad)
     if call.kind == HARD and tile.room == NULL:  # before e, which may be x, is written
-        pick_from_tile(call, &desk, <const char *>tile.x, n, tile.x_step, desk.picked)
-    call.loops.tile_stats(&tile, desk.top, desk.rest, desk.unit)
+        pick_from_tile(call, &ws, <const char *>tile.x, n, tile.x_step, ws.picked)
+    call.loops.tile_stats(&tile, ws.top, ws.rest, ws.unit)
     if call.kind == HARD and tile.room != NULL:  # after the runs were read in order
-        pick_from_tile(call, &desk, <const char *>tile.x, n, tile.x_step, desk.picked)
-    call.loops.log1p(n, desk.rest, desk.log1p)
+        pick_from_tile(call, &ws, <const char *>tile.x, n, tile.x_step, ws.picked)
+    call.loops.log1p(n, ws.rest, ws.log1p)
     if call.kind == SOFT:
-        read_tile(call, &call.t, start, n, lanes, desk.t)
+        read_tile(call.table, &call.t, call.classes, start, n, lanes, ws.t)
     if is_spread(call):
-        tile_soft_sums(call, &desk, partial, n, lanes)
+        tile_soft_sums(call, &ws, partial, n, lanes)
     if call.kind == LOGSUMEXP:
-        finish_logsumexp(call, &desk, start, n)
+        finish_logsumexp(call, &ws, start, n)
         return
     if call.kind == LOG_SOFTMAX:
         for i in range(n):
-            if not isfinite(desk.top[i]):
-                desk.log1p[i] = NAN
-        call.loops.tile_log_softmax(call.classes, lanes, desk.x, desk.top, desk.log1p)
-        write_tile(call, &call.grad, start, n, lanes, desk.x)
+            if not isfinite(ws.top[i]):
+                ws.log1p[i] = NAN
+        call.loops.tile_log_softmax(call.classes, lanes, ws.x, ws.top, ws.log1p)
+        write_tile(call.table, &call.grad, call.classes, start, n, lanes, ws.x)
         return
     if call.kind == HARD or call.kind == SOFT:
-        finish_values(call, &desk, partial, start, n)
+        finish_values(call, &ws, partial, start, n)
     if call.hess.given:
-        sample_factors(call, &desk, n)
-        tile_hessian(call, &desk, start, n, lanes)
+        sample_factors(call, &ws, n)
+        tile_hessian(call, &ws, start, n, lanes)
         if call.grad.given:  # the exponentials are used up
-            call.loops.tile_stats(&tile, desk.top, desk.rest, desk.unit)
+            call.loops.tile_stats(&tile, ws.top, ws.rest, ws.unit)
     if call.grad.given:
-        tile_gradient(call, &desk, start, n, lanes)
+        tile_gradient(call, &ws, start, n, lanes)
 
 
-cdef void sample_factors(RowsCall *call, Desk *desk, Py_ssize_t n) noexcept nogil:
+cdef void sample_factors(RowsCall *call, RowsWorkspace *ws, Py_ssize_t n) noexcept nogil:
     """factor = scale x the whole weight of the sample's target."""
     cdef Py_ssize_t i
     for i in range(n):
-        desk.factor[i] = call.scale * whole_weight(call, desk, i)
+        ws.factor[i] = call.scale * whole_weight(call, ws, i)
 
 
 # ---- labels alone: negative log-likelihood, and the weights a mean divides by ---------------------------------------
@@ -925,18 +882,18 @@ cdef void labels_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef Py_ssize_t start = (call.spans.base + b) * call.block, n = min(call.block, call.n - start), i
     cdef double total = 0
     cdef int bad = 0
-    cdef Desk desk
-    lay_desk(call, thread, &desk)
+    cdef RowsWorkspace ws
+    lay_workspace(call, thread, &ws)
     if not call.has_sample_weight and call.class_weight == NULL:
-        fl_gather_labels(&call.labels, start, n, desk.label)
+        fl_gather_labels(&call.labels, start, n, ws.label)
         partial.weight = n - call.loops.census(
-            n, desk.label, call.classes, call.has_ignore, call.ignore, &bad
+            n, ws.label, call.classes, call.has_ignore, call.ignore, &bad
         )
         if not bad:
             return
-    read_samples(call, &desk, start, n, &partial.bad)
+    read_samples(call, &ws, start, n, &partial.bad)
     for i in range(n):
-        total += max(desk.weight[i], 0.0)
+        total += max(ws.weight[i], 0.0)
     partial.weight = total
 
 
@@ -944,49 +901,31 @@ cdef void pick_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
     cdef Partial *partial = &call.spans.partials[b]
     cdef Py_ssize_t start = (call.spans.base + b) * call.block, n = min(call.block, call.n - start), i, first, m
-    cdef Desk desk
+    cdef RowsWorkspace ws
     cdef char *out
     cdef char *row
-    lay_desk(call, thread, &desk)
-    read_samples(call, &desk, start, n, &partial.bad)
-    pick_from_rows(call, &desk, start, n)
-    finish_values(call, &desk, partial, start, n)
+    lay_workspace(call, thread, &ws)
+    read_samples(call, &ws, start, n, &partial.bad)
+    pick_from_rows(call, &ws, start, n)
+    finish_values(call, &ws, partial, start, n)
     if not call.grad.given:
         return
     for i in range(n):
-        row, first = line_at(&call.grad, start + i), 0
+        row, first = position_at(&call.grad, start + i), 0
         while first < call.classes:
             m = min(call.piece, call.classes - first)
-            out = result_piece(call, &call.grad, row, first, desk.e)
+            out = result_piece(call, &call.grad, row, first, ws.e)
             memset(out, 0, m * call.size)
             write_piece(call, &call.grad, row, first, m, out)
             first += m
-        if desk.label[i] >= 0:
+        if ws.label[i] >= 0:
             fl_store_one(
-                row + desk.label[i] * call.grad.step, call.grad.rows.type,
-                -call.scale * desk.weight[i] if desk.picked[i] == desk.picked[i] else NAN,
+                row + ws.label[i] * call.grad.step, call.grad.rows.type,
+                -call.scale * ws.weight[i] if ws.picked[i] == ws.picked[i] else NAN,
             )
 
 
-# ---- the door -------------------------------------------------------------------------------------------------------
-
-cdef int set_plane(Plane *plane, cnp.ndarray a, int axis, const fl_real_table *table) except -1:
-    cdef int k
-    cdef bint own  # numbers of the computation type, where they may be read as such
-    plane.given = a is not None
-    if not plane.given:
-        return 0
-    make_view(&plane.rows, a, axis)
-    plane.step = cnp.PyArray_STRIDE(a, axis)
-    own = plane.rows.type == (FL_F64 if table.size == 8 else FL_F32) and <size_t>plane.rows.data % <size_t>table.size == 0
-    for k in range(plane.rows.ndim):
-        if plane.rows.stride[k] % table.size:
-            own = False
-    plane.direct = own and (plane.step == table.size or cnp.PyArray_DIM(a, axis) == 1)
-    plane.halves = cnp.PyArray_ITEMSIZE(a) == 2 and plane.step == 2
-    plane.runs = own and plane.rows.stride[plane.rows.ndim - 1] == table.size and plane.step % table.size == 0
-    return 0
-
+# ---- entry point ----------------------------------------------------------------------------------------------------
 
 def rows(
     int kind, cnp.ndarray x, int axis, *, cnp.ndarray target=None, cnp.ndarray class_weight=None, ignore_index=None,
@@ -1015,10 +954,11 @@ def rows(
     call.divergence, call.log_target = divergence, log_target
     call.classes = cnp.PyArray_DIM(x, axis)
     call.n = cnp.PyArray_SIZE(x) // call.classes
-    set_plane(&call.x, x, axis, call.table)
-    set_plane(&call.t, target if kind == SOFT else None, axis, call.table)
-    set_plane(&call.grad, grad, axis, call.table)
-    set_plane(&call.hess, hess, axis, call.table)
+    set_axis_view(&call.x, x, axis, call.table)
+    call.halves = (call.x.rows.type == FL_F16 or call.x.rows.type == FL_BF16) and call.x.step == 2
+    set_axis_view(&call.t, target if kind == SOFT else None, axis, call.table)
+    set_axis_view(&call.grad, grad, axis, call.table)
+    set_axis_view(&call.hess, hess, axis, call.table)
     call.has_labels = kind == HARD or kind == PICK or kind == LABELS
     if call.has_labels:
         make_view(&call.labels, target)
@@ -1059,7 +999,7 @@ def rows(
     else:
         cost = call.block * (10.0 + 0.6 * call.classes)
     threads = <int>max(1, min(threads, blocks))
-    call.scratch_size = desk_size(&call)
+    call.scratch_size = workspace_size(&call)
     workspace = Workspace(call.scratch_size, threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
 

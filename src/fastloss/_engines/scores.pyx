@@ -20,8 +20,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from fastloss._kernels cimport (
-    FL_F32,
     FL_F64,
+    AxisView,
     Partial,
     RunningSum,
     Spans,
@@ -30,13 +30,15 @@ from fastloss._kernels cimport (
     fl_gather_labels,
     fl_real_table,
     fl_view,
-    fl_view_at,
     isa,
     make_view,
+    read_tile,
     real_table,
     run_spans,
+    set_axis_view,
     set_spans,
     sum_of,
+    write_tile,
 )
 
 cnp.import_array()
@@ -119,7 +121,7 @@ cdef struct Samples:
     Py_ssize_t classes
     const double *class_weight
 
-cdef struct Desk:
+cdef struct ScoresWorkspace:
     # one thread's workspace; the first six have an entry for each sample of the block
     double *factor  # sample weight x class weight: what multiplies loss and derivatives
     double *weight  # what the mean divides by: the factor, for conditional tasks times their number; 0 if the sample is ignored
@@ -132,11 +134,11 @@ cdef struct Desk:
     char *hess
 
 
-cdef char *lay_samples(Py_ssize_t block, char *at, Desk *desk) noexcept nogil:
+cdef char *lay_samples(Py_ssize_t block, char *at, ScoresWorkspace *ws) noexcept nogil:
     """Cut what each sample of a block has off the workspace at `at`; the rest."""
     cdef Py_ssize_t row = block * 8
-    desk.factor, desk.weight, desk.label = <double *>at, <double *>(at + row), <double *>(at + 2 * row)
-    desk.value, desk.scale, desk.index = <double *>(at + 3 * row), <double *>(at + 4 * row), <int64_t *>(at + 5 * row)
+    ws.factor, ws.weight, ws.label = <double *>at, <double *>(at + row), <double *>(at + 2 * row)
+    ws.value, ws.scale, ws.index = <double *>(at + 3 * row), <double *>(at + 4 * row), <int64_t *>(at + 5 * row)
     return at + 6 * row
 
 
@@ -155,44 +157,46 @@ cdef int set_samples(
     return 0
 
 
-cdef double read_samples(const Samples *samples, Desk *desk, Py_ssize_t start, Py_ssize_t n, Py_ssize_t *bad) noexcept nogil:
+cdef double read_samples(
+    const Samples *samples, ScoresWorkspace *ws, Py_ssize_t start, Py_ssize_t n, Py_ssize_t *bad
+) noexcept nogil:
     """Labels and weights of samples [start, start + n): the weights' sum; into bad the first whose label is out of range."""
     cdef Py_ssize_t i
     cdef int64_t y
     cdef bint ignored
     cdef double total = 0
     if samples.has_sample_weight:
-        real_table(True).gather(&samples.sample_weight, start, n, desk.factor)
+        real_table(True).gather(&samples.sample_weight, start, n, ws.factor)
     else:
         for i in range(n):
-            desk.factor[i] = 1
-    fl_gather_labels(&samples.labels, start, n, desk.index)
+            ws.factor[i] = 1
+    fl_gather_labels(&samples.labels, start, n, ws.index)
     for i in range(n):
-        y = desk.index[i]
+        y = ws.index[i]
         ignored = samples.has_ignore and y == samples.ignore
         if ignored or <uint64_t>y >= <uint64_t>samples.levels:
             if bad[0] < 0 and not ignored:
                 bad[0] = start + i
-            desk.index[i], desk.label[i], desk.factor[i], desk.weight[i] = -1, 0, 0, 0
+            ws.index[i], ws.label[i], ws.factor[i], ws.weight[i] = -1, 0, 0, 0
             continue
-        desk.label[i] = <double>y
+        ws.label[i] = <double>y
         if samples.class_weight != NULL:
-            desk.factor[i] *= samples.class_weight[y]
-        desk.weight[i] = desk.factor[i]
+            ws.factor[i] *= samples.class_weight[y]
+        ws.weight[i] = ws.factor[i]
         if samples.tasks:
-            desk.weight[i] *= <double>min(y + 1, samples.classes)
-        total += desk.weight[i]
+            ws.weight[i] *= <double>min(y + 1, samples.classes)
+        total += ws.weight[i]
     return total
 
 
 cdef double finish_values(
-    Desk *desk, Py_ssize_t start, Py_ssize_t n, char *values, bint wide, double *weights
+    ScoresWorkspace *ws, Py_ssize_t start, Py_ssize_t n, char *values, bint wide, double *weights
 ) noexcept nogil:
     """Weigh and write the values of a block of samples; their sum."""
     cdef Py_ssize_t i
     cdef double total = 0, value
     for i in range(n):
-        value = desk.factor[i] * desk.value[i] if desk.index[i] >= 0 else 0
+        value = ws.factor[i] * ws.value[i] if ws.index[i] >= 0 else 0
         total += value
         if values != NULL:
             if wide:
@@ -200,18 +204,11 @@ cdef double finish_values(
             else:
                 (<float *>values)[start + i] = <float>value
         if weights != NULL:
-            weights[start + i] = desk.weight[i]
+            weights[start + i] = ws.weight[i]
     return total
 
 
 # ---- tiles ----------------------------------------------------------------------------------------------------------
-
-cdef struct Plane:
-    # an array with a class axis: `rows` walks the positions at class 0, `step` leads to the next class
-    fl_view rows
-    Py_ssize_t step
-    bint given
-    bint direct  # evenly spaced rows of contiguous classes of the computation type
 
 cdef struct ScoresCall:
     Spans spans
@@ -219,7 +216,7 @@ cdef struct ScoresCall:
     fl_scores_loop function
     fl_scores job  # the template of every tile's job
     Samples samples
-    Plane x, grad, hess
+    AxisView x, grad, hess
     Py_ssize_t n, block
     double scale
     bint wide_values
@@ -229,48 +226,6 @@ cdef struct ScoresCall:
     Py_ssize_t scratch_size
 
 
-cdef int set_plane(Plane *plane, cnp.ndarray a, int axis, const fl_real_table *table) except -1:
-    plane.given = a is not None
-    if not plane.given:
-        return 0
-    make_view(&plane.rows, a, axis)
-    plane.step = cnp.PyArray_STRIDE(a, axis)
-    plane.direct = (
-        plane.rows.type == (FL_F64 if table.size == 8 else FL_F32) and plane.rows.ndim == 1
-        and (plane.step == table.size or cnp.PyArray_DIM(a, axis) == 1)
-    )
-    return 0
-
-
-cdef void read_tile(ScoresCall *call, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes, char *tile) noexcept nogil:
-    cdef fl_view view
-    cdef Py_ssize_t c, classes = call.job.C, size = call.table.size
-    if call.x.direct:
-        call.table.tile_load(classes, lanes, n, fl_view_at(&call.x.rows, start), call.x.rows.stride[0], tile)
-    else:
-        view = call.x.rows
-        for c in range(classes):
-            view.data = call.x.rows.data + c * call.x.step
-            call.table.gather(&view, start, n, tile + c * lanes * size)
-    if n < lanes:
-        for c in range(classes):
-            memset(tile + (c * lanes + n) * size, 0, (lanes - n) * size)
-
-
-cdef void write_tile(
-    ScoresCall *call, const Plane *plane, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes, const char *tile
-) noexcept nogil:
-    cdef fl_view view
-    cdef Py_ssize_t c
-    if plane.direct:
-        call.table.tile_save(call.job.C, lanes, n, tile, fl_view_at(&plane.rows, start), plane.rows.stride[0])
-        return
-    view = plane.rows
-    for c in range(call.job.C):
-        view.data = plane.rows.data + c * plane.step
-        call.table.scatter(&view, start, n, tile + c * lanes * call.table.size)
-
-
 cdef void clear_position(ScoresCall *call, char *tile, Py_ssize_t i, Py_ssize_t lanes) noexcept nogil:
     """An ignored row: whatever it holds is not looked at."""
     cdef Py_ssize_t c, size = call.table.size
@@ -278,12 +233,12 @@ cdef void clear_position(ScoresCall *call, char *tile, Py_ssize_t i, Py_ssize_t 
         memset(tile + (c * lanes + i) * size, 0, size)
 
 
-cdef Py_ssize_t lay_desk(ScoresCall *call, char *at, Desk *desk) noexcept nogil:
+cdef Py_ssize_t lay_workspace(ScoresCall *call, char *at, ScoresWorkspace *ws) noexcept nogil:
     """Cut the workspace at `at`; its size."""
     cdef Py_ssize_t tile = (call.job.C * call.block * call.table.size + 63) // 64 * 64
-    at = lay_samples(call.block, at, desk)
-    desk.x, desk.hess = at, at + tile
-    desk.scratch = <double *>(at + (2 if call.hess.given else 1) * tile)
+    at = lay_samples(call.block, at, ws)
+    ws.x, ws.hess = at, at + tile
+    ws.scratch = <double *>(at + (2 if call.hess.given else 1) * tile)
     return 6 * call.block * 8 + 2 * tile + FL_SCORES_SCRATCH * call.job.C * call.table.lanes * 8
 
 
@@ -293,27 +248,27 @@ cdef void scores_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef Py_ssize_t start = (call.spans.base + b) * call.block, n = min(call.block, call.n - start), i
     cdef Py_ssize_t lanes = (n + call.table.lanes - 1) // call.table.lanes * call.table.lanes
     cdef fl_scores job = call.job
-    cdef Desk desk
-    lay_desk(call, call.scratch + thread * call.scratch_size, &desk)
-    partial.weight = read_samples(&call.samples, &desk, start, n, &partial.bad)
-    read_tile(call, start, n, lanes, desk.x)
+    cdef ScoresWorkspace ws
+    lay_workspace(call, call.scratch + thread * call.scratch_size, &ws)
+    partial.weight = read_samples(&call.samples, &ws, start, n, &partial.bad)
+    read_tile(call.table, &call.x, job.C, start, n, lanes, ws.x)
     for i in range(n):
-        desk.scale[i] = call.scale * desk.factor[i]
-        if desk.index[i] < 0:
-            clear_position(call, desk.x, i, lanes)
+        ws.scale[i] = call.scale * ws.factor[i]
+        if ws.index[i] < 0:
+            clear_position(call, ws.x, i, lanes)
     for i in range(n, lanes):
-        desk.label[i] = desk.scale[i] = 0
+        ws.label[i] = ws.scale[i] = 0
     job.P, job.x, job.label, job.scale, job.value, job.scratch = (
-        lanes, desk.x, desk.label, desk.scale, desk.value, desk.scratch
+        lanes, ws.x, ws.label, ws.scale, ws.value, ws.scratch
     )
-    job.grad = desk.x if call.grad.given else NULL
-    job.hess = desk.hess if call.hess.given else NULL
+    job.grad = ws.x if call.grad.given else NULL
+    job.hess = ws.hess if call.hess.given else NULL
     call.function(&job)
-    partial.sum = finish_values(&desk, start, n, call.values, call.wide_values, call.weights)
+    partial.sum = finish_values(&ws, start, n, call.values, call.wide_values, call.weights)
     if call.grad.given:
-        write_tile(call, &call.grad, start, n, lanes, desk.x)
+        write_tile(call.table, &call.grad, job.C, start, n, lanes, ws.x)
     if call.hess.given:
-        write_tile(call, &call.hess, start, n, lanes, desk.hess)
+        write_tile(call.table, &call.hess, job.C, start, n, lanes, ws.hess)
 
 
 cdef void labels_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
@@ -321,9 +276,9 @@ cdef void labels_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef ScoresCall *call = <ScoresCall *>call_
     cdef Partial *partial = &call.spans.partials[b]
     cdef Py_ssize_t start = (call.spans.base + b) * call.block, n = min(call.block, call.n - start)
-    cdef Desk desk
-    lay_samples(call.block, call.scratch + thread * call.scratch_size, &desk)
-    partial.weight = read_samples(&call.samples, &desk, start, n, &partial.bad)
+    cdef ScoresWorkspace ws
+    lay_samples(call.block, call.scratch + thread * call.scratch_size, &ws)
+    partial.weight = read_samples(&call.samples, &ws, start, n, &partial.bad)
 
 
 def scores(
@@ -343,16 +298,16 @@ def scores(
     """
     cdef ScoresCall call
     cdef Workspace workspace
-    cdef Desk desk
+    cdef ScoresWorkspace ws
     cdef int k = 0
     cdef double cost
     cdef block_work work = scores_block if loss is not None else labels_block
     call.table = real_table(wide)
     call.job.C = cnp.PyArray_DIM(x, axis)
     call.n = cnp.PyArray_SIZE(x) // call.job.C
-    set_plane(&call.x, x, axis, call.table)
-    set_plane(&call.grad, grad, axis, call.table)
-    set_plane(&call.hess, hess, axis, call.table)
+    set_axis_view(&call.x, x, axis, call.table)
+    set_axis_view(&call.grad, grad, axis, call.table)
+    set_axis_view(&call.hess, hess, axis, call.table)
     set_samples(&call.samples, target, sample_weight, class_weight, ignore_index, levels, call.job.C, tasks)
     for parameter in parameters:
         call.job.par[k] = parameter
@@ -373,7 +328,7 @@ def scores(
         cost = call.block * (10.0 + 2.0 * call.job.C)
     blocks = (call.n + call.block - 1) // call.block
     threads = <int>max(1, min(threads, blocks))
-    workspace = Workspace(lay_desk(&call, NULL, &desk) if loss is not None else 6 * LABEL_ROWS * 8, threads)
+    workspace = Workspace(lay_workspace(&call, NULL, &ws) if loss is not None else 6 * LABEL_ROWS * 8, threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
     set_spans(&call.spans)
     run_spans(work, &call, &call.spans, blocks, cost, threads)
@@ -402,28 +357,28 @@ cdef void link_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef LinkCall *call = <LinkCall *>call_
     cdef Partial *partial = &call.spans.partials[b]
     cdef Py_ssize_t start = (call.spans.base + b) * call.block, n = min(call.block, call.n - start), i, whole = (n + 7) // 8 * 8
-    cdef Desk desk
+    cdef ScoresWorkspace ws
     cdef fl_link job
-    cdef double *at = <double *>lay_samples(call.block, call.scratch + thread * call.scratch_size, &desk)
+    cdef double *at = <double *>lay_samples(call.block, call.scratch + thread * call.scratch_size, &ws)
     cdef double *score = at
     cdef double *low = at + call.block
     cdef double *high = at + 2 * call.block
-    read_samples(&call.samples, &desk, start, n, &partial.bad)
+    read_samples(&call.samples, &ws, start, n, &partial.bad)
     real_table(True).gather(&call.score, start, n, score)
     for i in range(n):
-        low[i] = call.thresholds[desk.index[i] - 1] if desk.index[i] > 0 else -INFINITY
-        high[i] = call.thresholds[desk.index[i]] if 0 <= desk.index[i] < call.cuts else INFINITY
-        desk.scale[i] = call.scale * desk.factor[i]
+        low[i] = call.thresholds[ws.index[i] - 1] if ws.index[i] > 0 else -INFINITY
+        high[i] = call.thresholds[ws.index[i]] if 0 <= ws.index[i] < call.cuts else INFINITY
+        ws.scale[i] = call.scale * ws.factor[i]
     for i in range(n, whole):
-        score[i] = desk.scale[i] = low[i] = 0
+        score[i] = ws.scale[i] = low[i] = 0
         high[i] = 1
-    job.n, job.score, job.low, job.high, job.scale, job.value = n, score, low, high, desk.scale, desk.value
+    job.n, job.score, job.low, job.high, job.scale, job.value = n, score, low, high, ws.scale, ws.value
     job.slopes = call.has_grad
     job.grad, job.grad_low, job.grad_high = at + 3 * call.block, at + 4 * call.block, at + 5 * call.block
     call.function(&job)
-    partial.sum = finish_values(&desk, start, n, call.values, call.wide_values, call.weights)
+    partial.sum = finish_values(&ws, start, n, call.values, call.wide_values, call.weights)
     if call.has_grad:
-        add_thresholds(call, &job, &desk, call.spans.sums + b * call.cuts)
+        add_thresholds(call, &job, &ws, call.spans.sums + b * call.cuts)
         if call.table.size == 8:
             call.table.scatter(&call.grad, start, n, job.grad)
             return
@@ -432,14 +387,14 @@ cdef void link_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         call.table.scatter(&call.grad, start, n, score)  # which has done its duty
 
 
-cdef void add_thresholds(LinkCall *call, const fl_link *job, const Desk *desk, double *sums) noexcept nogil:
+cdef void add_thresholds(LinkCall *call, const fl_link *job, const ScoresWorkspace *ws, double *sums) noexcept nogil:
     cdef Py_ssize_t i
     memset(sums, 0, call.cuts * sizeof(double))
     for i in range(job.n):
-        if desk.index[i] > 0:
-            sums[desk.index[i] - 1] += job.grad_low[i]
-        if 0 <= desk.index[i] < call.cuts:
-            sums[desk.index[i]] += job.grad_high[i]
+        if ws.index[i] > 0:
+            sums[ws.index[i] - 1] += job.grad_low[i]
+        if 0 <= ws.index[i] < call.cuts:
+            sums[ws.index[i]] += job.grad_high[i]
 
 
 def cumulative_link(

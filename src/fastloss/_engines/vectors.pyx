@@ -15,19 +15,19 @@ Letters: N rows, D elements of each.
 cimport numpy as cnp
 
 from fastloss._kernels cimport (
-    FL_F32,
-    FL_F64,
+    AxisView,
     RunningSum,
     Spans,
     Workspace,
     add,
     fl_real_table,
     fl_view,
-    fl_view_at,
     isa,
     make_view,
+    position_at,
     real_table,
     run_spans,
+    set_axis_view,
     set_spans,
     sum_of,
 )
@@ -74,17 +74,11 @@ cdef enum:
     BLOCK_ELEMENTS = 16384  # of one operand in a block
     BLOCK_ROWS = 1024
 
-cdef struct Operand:  # a row's elements are `step` bytes apart
-    bint given
-    bint direct  # its rows are read or written in place
-    fl_view view  # without the rows' axis
-    Py_ssize_t step
-
 cdef struct VectorCall:
     Spans spans
     const fl_real_table *table
     void (*loss)(fl_vectors *) noexcept nogil
-    Operand part[6]  # three operands, three gradients
+    AxisView part[6]  # three operands, three gradients
     bint whole  # all of them are direct
     bint has_label
     bint has_weight
@@ -105,27 +99,9 @@ cdef struct RowJob:  # begins with the job, so that its functions find the rest
     char *pieces  # room for what is gathered
 
 
-cdef int set_operand(Operand *o, cnp.ndarray a, const fl_real_table *table) except -1:
-    cdef int k, last
-    o.given = a is not None
-    if not o.given:
-        return 0
-    last = cnp.PyArray_NDIM(a) - 1
-    make_view(&o.view, a, last)
-    o.step = cnp.PyArray_STRIDE(a, last)
-    o.direct = (
-        o.view.type == (FL_F64 if table.size == 8 else FL_F32)
-        and (o.step == table.size or cnp.PyArray_DIM(a, last) == 1)
-        and <size_t>o.view.data % <size_t>table.size == 0
-    )
-    for k in range(o.view.ndim):
-        o.direct = o.direct and o.view.stride[k] % table.size == 0
-    return 0
-
-
 cdef void piece_view(fl_view *view, const RowJob *row, int k, Py_ssize_t start) noexcept nogil:
-    cdef const Operand *o = &row.call.part[k]
-    view.type, view.ndim = o.view.type, 1
+    cdef const AxisView *o = &row.call.part[k]
+    view.type, view.ndim = o.rows.type, 1
     view.data = row.row[k] + start * o.step
     view.shape[0] = min(row.job.piece, row.job.D - start)
     view.stride[0] = o.step
@@ -165,15 +141,13 @@ cdef void save_piece(fl_vectors *job, Py_ssize_t start) noexcept nogil:
 
 cdef inline void begin_row(RowJob *row, Py_ssize_t r) noexcept nogil:
     """Finds the row in each operand; where all are direct, it is in its place."""
-    cdef const Operand *o
     cdef char *at
     cdef int k
     row.job.at = -1
     for k in range(6):
-        o = &row.call.part[k]
-        if not o.given:
+        if not row.call.part[k].given:
             continue
-        at = o.view.data + r * o.view.stride[0] if o.view.ndim == 1 else fl_view_at(&o.view, r)
+        at = position_at(&row.call.part[k], r)
         row.row[k] = at
         if k < 3:
             row.job.x[k] = at
@@ -243,8 +217,8 @@ def vectors(
     for k in range(last):
         call.rows *= cnp.PyArray_DIM(first, k)
     for k in range(3):
-        set_operand(&call.part[k], x[k] if k < len(x) else None, call.table)
-        set_operand(&call.part[3 + k], grads[k] if k < len(grads) else None, call.table)
+        set_axis_view(&call.part[k], x[k] if k < len(x) else None, last, call.table)
+        set_axis_view(&call.part[3 + k], grads[k] if k < len(grads) else None, last, call.table)
         call.job.x[k], call.job.grad[k] = NULL, NULL
     for k in range(6):
         call.whole = call.whole and (call.part[k].direct or not call.part[k].given)

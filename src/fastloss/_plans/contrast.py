@@ -153,17 +153,17 @@ class Contrast(Plan):
         """The values; and, if there are any, the gradients of their sum weighed by `scale`."""
         raise NotImplementedError
 
-    def _rows(self, arrays: tuple[Array, ...], gradient: bool, order: Integers | None = None) -> engine.Rows:
-        return engine.Rows(
+    def _rows(self, arrays: tuple[Array, ...], gradient: bool, order: Integers | None = None) -> engine.PackedRows:
+        return engine.PackedRows(
             arrays, wide=self.wide, normalize=self.normalize, gradient=gradient, threads=get_num_threads(), order=order
         )  # fmt: skip
 
     def _compare(
-        self, a: engine.Rows, b: engine.Rows, low: Integers | None, high: Integers | None, keep: bool
+        self, a: engine.PackedRows, b: engine.PackedRows, low: Integers | None, high: Integers | None, keep: bool
     ) -> engine.Comparison:
         return engine.Comparison(a, b, self._factor(a, b), low, high, keep=keep, threads=get_num_threads())
 
-    def _factor(self, a: engine.Rows, b: engine.Rows) -> float:
+    def _factor(self, a: engine.PackedRows, b: engine.PackedRows) -> float:
         """Similarity per product of rows that are scaled by powers of two; no more than the computation type holds."""
         fraction, exponent = math.frexp(1 / self.temperature if self.temperature > 1e-308 else 1e308)
         exponent += a.exponent + b.exponent
@@ -280,7 +280,7 @@ class Queries(Contrast):
             return self._against_keys(queries, keys, own, scale, gradients)
 
     def _against_queue(
-        self, queries: engine.Rows, keys: engine.Rows, own: Floats, scale: Floats, gradients: tuple[Array, ...]
+        self, queries: engine.PackedRows, keys: engine.PackedRows, own: Floats, scale: Floats, gradients: tuple[Array, ...]
     ) -> Floats:
         assert self.negatives is not None
         queue = self._rows((self.negatives,), bool(gradients))
@@ -302,7 +302,7 @@ class Queries(Contrast):
         return values
 
     def _against_keys(
-        self, queries: engine.Rows, keys: engine.Rows, own: Floats, scale: Floats, gradients: tuple[Array, ...]
+        self, queries: engine.PackedRows, keys: engine.PackedRows, own: Floats, scale: Floats, gradients: tuple[Array, ...]
     ) -> Floats:
         n = len(own)
         low = np.arange(n)
