@@ -78,8 +78,8 @@ FAULTS = (
         "rows-last-block",
         "_engines/rows.pyx",
         "the last block of rows, if it is not a whole one, is not computed",
-        "blocks = (call.n + call.block - 1) // call.block\n    if kind == LABELS",
-        "blocks = max(<Py_ssize_t>1, call.n // call.block)\n    if kind == LABELS",
+        "blocks = (call.n + call.block - 1) // call.block\n    cost",
+        "blocks = max(<Py_ssize_t>1, call.n // call.block)\n    cost",
         "accuracy",
         "layouts",
         "labels",
@@ -131,8 +131,9 @@ FAULTS = (
         "rows-block-threads",
         "_engines/rows.pyx",
         "the size of a block of rows depends on the number of threads, and so do the last bits of a sum",
-        "BLOCK_WORK // call.classes))",
-        "BLOCK_WORK // call.classes // max(1, threads)))",
+        "    set_blocks(&call, x)\n",
+        "    set_blocks(&call, x)\n"
+        "    call.block = call.block if call.tiled else max(<Py_ssize_t>1, call.block // max(1, threads))\n",
         "threads",
     ),
     # ---- tiles ----

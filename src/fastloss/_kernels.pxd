@@ -74,7 +74,6 @@ cdef struct Spans:  # the blocks of a call; their partial results are kept a spa
     Py_ssize_t width, group
     RunningSum *totals  # `width` for each group
 
-cdef void set_spans(Spans *spans, Py_ssize_t width=*, Py_ssize_t group=*, RunningSum *totals=*) noexcept
 cdef int run_spans(block_work work, void *call, Spans *spans, Py_ssize_t blocks, double cost, int threads) except -1
 cdef int type_code(cnp.ndarray a) except -1
 cdef int make_view(fl_view *view, cnp.ndarray a, int without_axis=*) except -1
@@ -108,6 +107,28 @@ cdef class Workspace:
     cdef char *memory
     cdef Py_ssize_t size
     cdef char *base(self) noexcept
+
+
+cdef inline void set_spans(Spans *spans, Py_ssize_t width=0, Py_ssize_t group=1, RunningSum *totals=NULL) noexcept:
+    """Before run_spans: how many more sums a block has, how many blocks share their totals, and these, zeroed."""
+    spans.width, spans.group, spans.totals = width, group, totals
+
+
+cdef struct Values:  # of each row or sample, C-contiguous
+    char *data  # NULL if nobody wants them
+    bint wide  # double, else float
+
+
+cdef inline void set_values(Values *values, cnp.ndarray a) noexcept:
+    values.data = <char *>cnp.PyArray_DATA(a) if a is not None else NULL
+    values.wide = a is not None and cnp.PyArray_TYPE(a) == cnp.NPY_DOUBLE
+
+
+cdef inline void store_value(const Values *values, Py_ssize_t i, double x) noexcept nogil:
+    if values.data != NULL and values.wide:
+        (<double *>values.data)[i] = x
+    elif values.data != NULL:
+        (<float *>values.data)[i] = <float>x
 
 
 cdef inline Py_ssize_t round_up(Py_ssize_t n, Py_ssize_t unit) noexcept nogil:

@@ -238,28 +238,27 @@ cdef void merge(Partial *into, const Partial *partial) noexcept nogil:
     into.flag = into.flag or partial.flag
 
 
-cdef void set_spans(Spans *spans, Py_ssize_t width=0, Py_ssize_t group=1, RunningSum *totals=NULL) noexcept:
-    spans.width, spans.group, spans.totals = width, group, totals
-
-
 cdef int run_spans(block_work work, void *call, Spans *spans, Py_ssize_t blocks, double cost, int threads) except -1:
     """Run all blocks, a span at a time, and add what they leave in block order: the same bits for any number of threads.
 
     The caller has set `spans`, which lies in `call`; block b of a span is block spans.base + b of the call.
     """
-    cdef Partial one
     cdef RunningSum total = RunningSum(0, 0), weight = RunningSum(0, 0)
     cdef Py_ssize_t b, n, k, kept = min(blocks, <Py_ssize_t>SPAN)
+    spans.base = 0
+    clear(&spans.result)
+    if blocks == 1 and spans.width == 0:  # small calls: what the block leaves is the result
+        spans.partials = &spans.result
+        run_blocks(work, call, 1, cost, threads)
+        spans.result.sum += 0.0  # a sum that begins with 0 is never -0
+        spans.result.weight += 0.0
+        return 0
     if spans.width:
         kept = min(kept, max(<Py_ssize_t>threads, SPAN_SUMS // spans.width))
-    spans.base, spans.partials, spans.sums = 0, &one, NULL
-    clear(&spans.result)
+    spans.partials = <Partial *>malloc(kept * sizeof(Partial))
+    spans.sums = <double *>malloc(kept * spans.width * sizeof(double))
     try:
-        if kept > 1:
-            spans.partials = <Partial *>malloc(kept * sizeof(Partial))
-        if spans.width and kept:
-            spans.sums = <double *>malloc(kept * spans.width * sizeof(double))
-        if spans.partials == NULL or (spans.width and kept and spans.sums == NULL):
+        if kept and (spans.partials == NULL or (spans.width and spans.sums == NULL)):
             raise MemoryError()
         while spans.base < blocks:
             n = min(kept, blocks - spans.base)
@@ -275,8 +274,7 @@ cdef int run_spans(block_work work, void *call, Spans *spans, Py_ssize_t blocks,
             spans.base += n
         spans.result.sum, spans.result.weight = sum_of(&total), sum_of(&weight)
     finally:
-        if spans.partials != &one:
-            free(spans.partials)
+        free(spans.partials)
         free(spans.sums)
     return 0
 

@@ -27,6 +27,7 @@ from fastloss._kernels cimport (
     Partial,
     RunningSum,
     Spans,
+    Values,
     Workspace,
     block_work,
     fl_real_table,
@@ -42,6 +43,8 @@ from fastloss._kernels cimport (
     run_spans,
     set_axis_view,
     set_spans,
+    set_values,
+    store_value,
     sum_of,
     write_tile,
 )
@@ -642,11 +645,11 @@ cdef struct BoxCall:
     bint strict
     fl_view box, target, weight, grad
     Py_ssize_t box_step, target_step, grad_step  # from one coordinate to the next
-    bint has_weight, has_grad, wide_values
+    bint has_weight, has_grad
     const fl_real_table *table  # of the gradient
     Py_ssize_t n
     double scale
-    char *values
+    Values values
     char *scratch
     Py_ssize_t scratch_size
 
@@ -705,10 +708,7 @@ cdef void boxes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     for i in range(n):
         value = job.value[i] * weight[i] if call.has_weight else job.value[i]
         partial.sum += value
-        if call.values != NULL and call.wide_values:
-            (<double *>call.values)[start + i] = value
-        elif call.values != NULL:
-            (<float *>call.values)[start + i] = <float>value
+        store_value(&call.values, start + i, value)
     if not call.has_grad:
         return
     if call.form != CORNERS:
@@ -754,8 +754,7 @@ def boxes(
         call.grad_step = cnp.PyArray_STRIDE(grad, last)
         call.table = real_table(call.grad.type == FL_F64)
     call.scale = scale
-    call.values = <char *>cnp.PyArray_DATA(values) if values is not None else NULL
-    call.wide_values = values is not None and cnp.PyArray_TYPE(values) == cnp.NPY_DOUBLE
+    set_values(&call.values, values)
     blocks = (call.n + BOX_BLOCK - 1) // BOX_BLOCK
     threads = <int>max(1, min(threads, blocks))
     workspace = Workspace(14 * BOX_BLOCK * 8, threads)

@@ -27,6 +27,7 @@ from fastloss._kernels cimport (
     AxisView,
     Partial,
     Spans,
+    Values,
     Workspace,
     block_work,
     fl_gather_labels,
@@ -44,6 +45,8 @@ from fastloss._kernels cimport (
     run_spans,
     set_axis_view,
     set_spans,
+    set_values,
+    store_value,
     write_tile,
 )
 
@@ -158,14 +161,14 @@ cdef struct RowsCall:
     AxisView x, t, grad, hess
     bint halves  # logits of two bytes, whose classes lie side by side
     fl_view labels, sample_weight
-    bint has_labels, has_sample_weight, has_ignore, wide_values
+    bint has_labels, has_sample_weight, has_ignore
     int64_t ignore
     const double *class_weight
     const void *class_weight_real  # the same in the computation type
     double smoothing, scale, parameter, temperature
     int transform  # the loss is a function of cross-entropy; `parameter` is its own
     bint divergence, log_target  # (SOFT) less the targets' entropy; the targets are logarithms
-    char *values
+    Values values
     double *weights
     char *scratch
     Py_ssize_t scratch_size
@@ -282,12 +285,8 @@ cdef void finish_values(RowsCall *call, RowsWorkspace *ws, Partial *partial, Py_
             )
     else:
         finish_other_values(call, ws, partial, n)
-    if call.values != NULL:
-        if call.wide_values:
-            memcpy(<double *>call.values + start, ws.value, n * sizeof(double))
-        else:
-            for i in range(n):
-                (<float *>call.values)[start + i] = <float>ws.value[i]
+    for i in range(n if call.values.data != NULL else 0):
+        store_value(&call.values, start + i, ws.value[i])
     if call.weights != NULL:
         memcpy(call.weights + start, ws.weight, n * sizeof(double))
     if call.transform != FL_PLAIN and not is_spread(call):
@@ -339,10 +338,7 @@ cdef double label_slope(RowsCall *call, RowsWorkspace *ws, Py_ssize_t i, double 
 cdef void finish_logsumexp(RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        if call.wide_values:
-            (<double *>call.values)[start + i] = ws.top[i] + ws.log1p[i]
-        else:
-            (<float *>call.values)[start + i] = <float>(ws.top[i] + ws.log1p[i])
+        store_value(&call.values, start + i, ws.top[i] + ws.log1p[i])
 
 
 # ---- contiguous rows ------------------------------------------------------------------------------------------------
@@ -576,83 +572,87 @@ cdef void hard_gradients(RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py
     )
 
 
-cdef void row_results(RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t n, int thread) noexcept nogil:
-    """Gradients, Hessians, (log-)softmax of n rows whose statistics are known."""
-    cdef Py_ssize_t i, first, m, at
-    cdef char *row
-    cdef char *grad
-    cdef char *hess
+cdef double row_label_slope(RowsCall *call, RowsWorkspace *ws, Py_ssize_t i) noexcept nogil:
+    """The gradient at the label of a whole row."""
+    cdef double p = exp(ws.picked[i] - ws.top[i]) / (1 + ws.rest[i])
+    if is_spread(call) and call.transform != FL_PLAIN:
+        return transformed_label_slope(call, ws, i, p)
+    return label_slope(call, ws, i, p)
+
+
+cdef void spread_row_gradient(
+    RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t i, Py_ssize_t first, Py_ssize_t m, const char *x, char *out
+) noexcept nogil:
+    """Classes [first, first + m) of the gradient, where the target is spread over the classes."""
+    cdef const char *t = target_piece(call, ws, start + i, first, m) if call.kind == SOFT else NULL
+    cdef fl_soft soft = soft_of(call, t, first)
+    if call.transform == FL_PLAIN:
+        call.loops.soft_grad(
+            m, x, ws.top[i], ws.rest[i], call.scale * whole_weight(call, ws, i), call.scale * ws.sample[i], &soft, out
+        )
+    else:
+        call.loops.transform_grad(
+            m, x, ws.top[i], ws.log1p[i], call.scale * ws.sample[i], ws.soft_weight[i], &soft, call.transform,
+            call.parameter, out
+        )
+
+
+cdef void row_gradient(
+    RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t i, Py_ssize_t first, Py_ssize_t m, const char *x, char *out
+) noexcept nogil:
+    """The same of any kind, and (log-)softmax; what stands at the label comes later."""
+    cdef double factor
+    cdef Py_ssize_t at = i * call.pieces + first // call.piece
+    if is_spread(call):
+        spread_row_gradient(call, ws, start, i, first, m, x, out)
+    elif call.kind == LOG_SOFTMAX:
+        call.loops.log_softmax(m, x, ws.top[i], ws.log1p[i] if isfinite(ws.top[i]) else NAN, out)
+    else:
+        factor = call.scale * whole_weight(call, ws, i) / (1 + ws.rest[i])
+        if keeps_exponentials(call):
+            factor = factor * exp(ws.piece_top[at] - ws.top[i]) * ws.piece_unit[at]
+            call.loops.rescale(m, ws.kept + i * call.kept_stride + first * call.size, factor, out)
+        else:
+            call.loops.softmax(m, x, ws.top[i], factor, out)
+
+
+cdef void row_results(RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t i, int thread) noexcept nogil:
+    """Gradient, Hessian, (log-)softmax of a row whose statistics are known."""
+    cdef Py_ssize_t first = 0, m
+    cdef bint counts = ws.label[i] >= 0, labelled = call.kind == HARD and counts
+    cdef char *row = position_at(&call.x, start + i)
+    cdef char *grad = position_at(&call.grad, start + i) if call.grad.given else NULL
+    cdef char *hess = position_at(&call.hess, start + i) if call.hess.given else NULL
     cdef char *out
-    cdef const char *x
-    cdef const char *t = NULL
-    cdef double weight, z, slope = 0, p
-    cdef bint spread = is_spread(call), labelled = call.kind == HARD, transformed
-    cdef bint kept = keeps_exponentials(call)
-    cdef fl_soft soft
-    for i in range(n):
-        row = position_at(&call.x, start + i)
-        grad = position_at(&call.grad, start + i) if call.grad.given else NULL
-        hess = position_at(&call.hess, start + i) if call.hess.given else NULL
-        weight, z = whole_weight(call, ws, i), 1 + ws.rest[i]
-        if labelled and ws.label[i] >= 0:
-            p = exp(ws.picked[i] - ws.top[i]) / z
-            transformed = spread and call.transform != FL_PLAIN
-            slope = transformed_label_slope(call, ws, i, p) if transformed else label_slope(call, ws, i, p)
-        first = 0
-        while first < call.classes and not give_up(call, thread, first // call.piece):
-            m = min(call.piece, call.classes - first)
-            if ws.label[i] < 0:
-                x = NULL
-            elif kept and hess == NULL:
-                x = row  # not read
+    cdef const char *x = NULL
+    cdef double weight = whole_weight(call, ws, i), slope = row_label_slope(call, ws, i) if labelled else 0
+    while first < call.classes and not give_up(call, thread, first // call.piece):
+        m = min(call.piece, call.classes - first)
+        if counts and (hess != NULL or not keeps_exponentials(call)):
+            x = logits_piece(call, ws, row, first, m)
+        if hess != NULL:
+            out = result_piece(call, &call.hess, hess, first, ws.e)
+            if counts:
+                call.loops.softmax_hess(m, x, ws.top[i], ws.rest[i], call.scale * weight, out)
             else:
-                x = logits_piece(call, ws, row, first, m)
-            if hess != NULL:
-                out = result_piece(call, &call.hess, hess, first, ws.e)
-                if x == NULL:
-                    memset(out, 0, m * call.size)
-                else:
-                    call.loops.softmax_hess(m, x, ws.top[i], ws.rest[i], call.scale * weight, out)
-                write_piece(call, &call.hess, hess, first, m, out)
-            if grad != NULL:
-                out = result_piece(call, &call.grad, grad, first, ws.e)
-                if x == NULL:
-                    memset(out, 0, m * call.size)
-                elif spread:
-                    if call.kind == SOFT:
-                        t = target_piece(call, ws, start + i, first, m)
-                    soft = soft_of(call, t, first)
-                    if call.transform == FL_PLAIN:
-                        call.loops.soft_grad(
-                            m, x, ws.top[i], ws.rest[i], call.scale * weight, call.scale * ws.sample[i], &soft, out
-                        )
-                    else:
-                        call.loops.transform_grad(
-                            m, x, ws.top[i], ws.log1p[i], call.scale * ws.sample[i], ws.soft_weight[i], &soft,
-                            call.transform, call.parameter, out
-                        )
-                elif call.kind == LOG_SOFTMAX:
-                    call.loops.log_softmax(m, x, ws.top[i], ws.log1p[i] if isfinite(ws.top[i]) else NAN, out)
-                elif kept:
-                    at = i * call.pieces + first // call.piece
-                    call.loops.rescale(
-                        m, ws.kept + i * call.kept_stride + first * call.size,
-                        call.scale * weight / z * exp(ws.piece_top[at] - ws.top[i]) * ws.piece_unit[at], out,
-                    )
-                else:
-                    call.loops.softmax(m, x, ws.top[i], call.scale * weight / z, out)
-                if labelled and x != NULL and first <= ws.label[i] < first + m and isfinite(ws.top[i]):
-                    fl_store_one(
-                        out + (ws.label[i] - first) * call.size, FL_F64 if call.size == 8 else FL_F32, slope
-                    )
-                write_piece(call, &call.grad, grad, first, m, out)
-            first += m
+                memset(out, 0, m * call.size)
+            write_piece(call, &call.hess, hess, first, m, out)
+        if grad != NULL:
+            out = result_piece(call, &call.grad, grad, first, ws.e)
+            if counts:
+                row_gradient(call, ws, start, i, first, m, x, out)
+            else:
+                memset(out, 0, m * call.size)
+            if labelled and first <= ws.label[i] < first + m and isfinite(ws.top[i]):
+                fl_store_one(out + (ws.label[i] - first) * call.size, FL_F64 if call.size == 8 else FL_F32, slope)
+            write_piece(call, &call.grad, grad, first, m, out)
+        first += m
 
 
 cdef void rows_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef RowsCall *call = <RowsCall *>call_
     cdef Partial *partial = &call.spans.partials[b]
-    cdef Py_ssize_t start = (call.spans.base + b) * call.block, n = min(call.block, call.n - start)
+    cdef Py_ssize_t start = (call.spans.base + b) * call.block, n = min(call.block, call.n - start), i
     cdef RowsWorkspace ws
     lay_workspace(call, thread, &ws)
     read_samples(call, &ws, start, n, &partial.bad)
@@ -668,7 +668,8 @@ cdef void rows_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     if call.kind == HARD and keeps_exponentials(call) and not call.hess.given and walks_straight(call, &call.grad):
         hard_gradients(call, &ws, start, n)
     elif call.grad.given or call.hess.given:
-        row_results(call, &ws, start, n, thread)
+        for i in range(n):
+            row_results(call, &ws, start, i, thread)
 
 
 # ---- tiles ----------------------------------------------------------------------------------------------------------
@@ -927,6 +928,57 @@ cdef void pick_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
 
 # ---- entry point ----------------------------------------------------------------------------------------------------
 
+cdef int set_samples(RowsCall *call, cnp.ndarray labels, cnp.ndarray sample_weight, ignore_index) except -1:
+    call.has_labels, call.has_sample_weight = labels is not None, sample_weight is not None
+    if call.has_labels:
+        make_view(&call.labels, labels)
+    if call.has_sample_weight:
+        make_view(&call.sample_weight, sample_weight)
+    call.has_ignore = ignore_index is not None
+    call.ignore = ignore_index if call.has_ignore else 0
+    return 0
+
+
+cdef int set_class_weight(RowsCall *call, cnp.ndarray weight, cnp.ndarray real) except -1:
+    call.class_weight = <const double *>cnp.PyArray_DATA(weight) if weight is not None else NULL
+    call.class_weight_real = cnp.PyArray_DATA(real) if real is not None else NULL
+    return 0
+
+
+cdef Py_ssize_t rows_of_block(const RowsCall *call, bint side_by_side) noexcept:
+    """How many rows a block has: it depends on the shape alone. side_by_side: a row's classes are."""
+    cdef Py_ssize_t lanes = call.table.lanes
+    if call.kind == PICK or call.kind == LABELS:
+        return LABEL_ROWS
+    if not call.tiled:
+        return max(<Py_ssize_t>1, min(<Py_ssize_t>BLOCK_ROWS, BLOCK_WORK // call.classes))
+    if side_by_side:
+        return max(lanes, min(<Py_ssize_t>BLOCK_ROWS, TILE_WORK // call.classes // lanes * lanes))
+    return max(lanes, min(<Py_ssize_t>STRIDED_ROWS, STRIDED_WORK // call.classes // lanes * lanes))
+
+
+cdef int set_blocks(RowsCall *call, cnp.ndarray x) except -1:
+    """Pieces of rows, blocks of them, and whether they go through tiles."""
+    cdef bint side_by_side = call.x.step == cnp.PyArray_ITEMSIZE(x)
+    cdef bint row_by_row = call.kind == PICK or call.kind == LABELS or (call.transform != FL_PLAIN and is_spread(call))
+    call.piece = FL_PIECE_BYTES // call.size
+    call.pieces = (call.classes + call.piece - 1) // call.piece
+    call.kept_stride = (call.classes * call.size + 63) // 64 * 64
+    call.tiled = not row_by_row and (
+        call.classes < ROWS_FROM or (not side_by_side and call.classes <= STRIDED_TO)
+    )
+    call.block = rows_of_block(call, side_by_side)
+    return 0
+
+
+cdef block_work work_of(const RowsCall *call) noexcept:
+    if call.kind == PICK:
+        return pick_block
+    if call.kind == LABELS:
+        return labels_block
+    return tile_block if call.tiled else rows_block
+
+
 def rows(
     int kind, cnp.ndarray x, int axis, *, cnp.ndarray target=None, cnp.ndarray class_weight=None, ignore_index=None,
     double smoothing=0.0, cnp.ndarray sample_weight=None, bint wide=False, double scale=1.0, cnp.ndarray values=None,
@@ -944,11 +996,11 @@ def rows(
     Returns (sum of weighted losses, sum of weights, first row with a bad label or -1, extremes of the probabilities).
     """
     cdef RowsCall call
-    cdef Workspace workspace
     cdef Partial *result = &call.spans.result
-    cdef Py_ssize_t blocks, lanes
-    cdef block_work work
-    call.table, call.loops = real_table(wide), row_loops(wide)
+    cdef Workspace workspace
+    cdef Py_ssize_t blocks
+    cdef double cost
+    call.table, call.loops, call.stop = real_table(wide), row_loops(wide), False
     call.kind, call.size, call.scale, call.smoothing = kind, call.table.size, scale, smoothing
     call.transform, call.parameter, call.temperature = transform, parameter, temperature
     call.divergence, call.log_target = divergence, log_target
@@ -959,59 +1011,17 @@ def rows(
     set_axis_view(&call.t, target if kind == SOFT else None, axis, call.table)
     set_axis_view(&call.grad, grad, axis, call.table)
     set_axis_view(&call.hess, hess, axis, call.table)
-    call.has_labels = kind == HARD or kind == PICK or kind == LABELS
-    if call.has_labels:
-        make_view(&call.labels, target)
-    call.has_sample_weight = sample_weight is not None
-    if call.has_sample_weight:
-        make_view(&call.sample_weight, sample_weight)
-    call.has_ignore = ignore_index is not None
-    call.ignore = ignore_index if call.has_ignore else 0
-    call.class_weight, call.class_weight_real = NULL, NULL
-    if class_weight is not None:
-        call.class_weight = <const double *>cnp.PyArray_DATA(class_weight)
-        real_weight = class_weight if wide else class_weight.astype("float32")
-        call.class_weight_real = cnp.PyArray_DATA(<cnp.ndarray>real_weight)
-    call.values = <char *>cnp.PyArray_DATA(values) if values is not None else NULL
-    call.wide_values = values is not None and cnp.PyArray_TYPE(values) == cnp.NPY_DOUBLE
+    set_samples(&call, target if kind == HARD or kind == PICK or kind == LABELS else None, sample_weight, ignore_index)
+    real_weight = class_weight if wide or class_weight is None else class_weight.astype("float32")
+    set_class_weight(&call, class_weight, real_weight)
+    set_values(&call.values, values)
     call.weights = <double *>cnp.PyArray_DATA(weights) if weights is not None else NULL
-
-    call.piece = FL_PIECE_BYTES // call.size
-    call.pieces = (call.classes + call.piece - 1) // call.piece
-    call.kept_stride = (call.classes * call.size + 63) // 64 * 64
-    spread_transform = transform != FL_PLAIN and (kind == SOFT or smoothing > 0)  # row by row only
-    call.tiled = kind != PICK and kind != LABELS and not spread_transform and (
-        call.classes < ROWS_FROM or (call.x.step != cnp.PyArray_ITEMSIZE(x) and call.classes <= STRIDED_TO)
-    )
-    if call.tiled:
-        lanes = call.table.lanes
-        if call.x.step == cnp.PyArray_ITEMSIZE(x):
-            call.block = max(lanes, min(<Py_ssize_t>BLOCK_ROWS, TILE_WORK // call.classes // lanes * lanes))
-        else:
-            call.block = max(lanes, min(<Py_ssize_t>STRIDED_ROWS, STRIDED_WORK // call.classes // lanes * lanes))
-    elif kind == PICK or kind == LABELS:
-        call.block = LABEL_ROWS
-    else:
-        call.block = max(<Py_ssize_t>1, min(<Py_ssize_t>BLOCK_ROWS, BLOCK_WORK // call.classes))
+    set_blocks(&call, x)
     blocks = (call.n + call.block - 1) // call.block
-    if kind == LABELS or (kind == PICK and grad is None):
-        cost = call.block * 3.0
-    else:
-        cost = call.block * (10.0 + 0.6 * call.classes)
+    cost = call.block * (3.0 if kind == LABELS or (kind == PICK and grad is None) else 10.0 + 0.6 * call.classes)
     threads = <int>max(1, min(threads, blocks))
-    call.scratch_size = workspace_size(&call)
-    workspace = Workspace(call.scratch_size, threads)
+    workspace = Workspace(workspace_size(&call), threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
-
-    call.stop = False
-    if kind == PICK:
-        work = pick_block
-    elif kind == LABELS:
-        work = labels_block
-    elif call.tiled:
-        work = tile_block
-    else:
-        work = rows_block
     set_spans(&call.spans)
-    run_spans(work, &call, &call.spans, blocks, cost, threads)
+    run_spans(work_of(&call), &call, &call.spans, blocks, cost, threads)
     return result.sum, result.weight, result.bad, result.low[0], result.high[0]

@@ -25,6 +25,7 @@ from fastloss._kernels cimport (
     Partial,
     RunningSum,
     Spans,
+    Values,
     Workspace,
     block_work,
     fl_gather_labels,
@@ -37,6 +38,8 @@ from fastloss._kernels cimport (
     run_spans,
     set_axis_view,
     set_spans,
+    set_values,
+    store_value,
     sum_of,
     write_tile,
 )
@@ -190,7 +193,7 @@ cdef double read_samples(
 
 
 cdef double finish_values(
-    ScoresWorkspace *ws, Py_ssize_t start, Py_ssize_t n, char *values, bint wide, double *weights
+    ScoresWorkspace *ws, Py_ssize_t start, Py_ssize_t n, const Values *values, double *weights
 ) noexcept nogil:
     """Weigh and write the values of a block of samples; their sum."""
     cdef Py_ssize_t i
@@ -198,11 +201,7 @@ cdef double finish_values(
     for i in range(n):
         value = ws.factor[i] * ws.value[i] if ws.index[i] >= 0 else 0
         total += value
-        if values != NULL:
-            if wide:
-                (<double *>values)[start + i] = value
-            else:
-                (<float *>values)[start + i] = <float>value
+        store_value(values, start + i, value)
         if weights != NULL:
             weights[start + i] = ws.weight[i]
     return total
@@ -219,8 +218,7 @@ cdef struct ScoresCall:
     AxisView x, grad, hess
     Py_ssize_t n, block
     double scale
-    bint wide_values
-    char *values
+    Values values
     double *weights
     char *scratch
     Py_ssize_t scratch_size
@@ -264,7 +262,7 @@ cdef void scores_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     job.grad = ws.x if call.grad.given else NULL
     job.hess = ws.hess if call.hess.given else NULL
     call.function(&job)
-    partial.sum = finish_values(&ws, start, n, call.values, call.wide_values, call.weights)
+    partial.sum = finish_values(&ws, start, n, &call.values, call.weights)
     if call.grad.given:
         write_tile(call.table, &call.grad, job.C, start, n, lanes, ws.x)
     if call.hess.given:
@@ -314,8 +312,7 @@ def scores(
         k += 1
     call.job.level_weight = <const double *>cnp.PyArray_DATA(level_weight) if level_weight is not None else NULL
     call.scale = scale
-    call.values = <char *>cnp.PyArray_DATA(values) if values is not None else NULL
-    call.wide_values = values is not None and cnp.PyArray_TYPE(values) == cnp.NPY_DOUBLE
+    set_values(&call.values, values)
     call.weights = <double *>cnp.PyArray_DATA(weights) if weights is not None else NULL
     if loss is None:
         call.block, cost = LABEL_ROWS, 3.0 * LABEL_ROWS
@@ -343,11 +340,11 @@ cdef struct LinkCall:
     const fl_real_table *table  # of the gradient
     Samples samples
     fl_view score, grad
-    bint has_grad, wide_values
+    bint has_grad
     const double *thresholds
     Py_ssize_t n, cuts, block
     double scale
-    char *values
+    Values values
     double *weights
     char *scratch
     Py_ssize_t scratch_size
@@ -376,7 +373,7 @@ cdef void link_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     job.slopes = call.has_grad
     job.grad, job.grad_low, job.grad_high = at + 3 * call.block, at + 4 * call.block, at + 5 * call.block
     call.function(&job)
-    partial.sum = finish_values(&ws, start, n, call.values, call.wide_values, call.weights)
+    partial.sum = finish_values(&ws, start, n, &call.values, call.weights)
     if call.has_grad:
         add_thresholds(call, &job, &ws, call.spans.sums + b * call.cuts)
         if call.table.size == 8:
@@ -424,8 +421,7 @@ def cumulative_link(
         call.table = real_table(call.grad.type == FL_F64)
     call.function = fl_scores_table_at(isa()).links[link]
     call.scale = scale
-    call.values = <char *>cnp.PyArray_DATA(values) if values is not None else NULL
-    call.wide_values = values is not None and cnp.PyArray_TYPE(values) == cnp.NPY_DOUBLE
+    set_values(&call.values, values)
     call.weights = <double *>cnp.PyArray_DATA(weights) if weights is not None else NULL
     call.block = max(<Py_ssize_t>LINK_BLOCK, min(<Py_ssize_t>LINK_BLOCK_MOST, (call.cuts + 7) // 8 * 8))
     blocks = (call.n + call.block - 1) // call.block

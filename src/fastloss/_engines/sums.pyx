@@ -14,6 +14,7 @@ from fastloss._kernels cimport (
     Partial,
     RunningSum,
     Spans,
+    Values,
     Workspace,
     block_pointer,
     fl_real_table,
@@ -23,6 +24,8 @@ from fastloss._kernels cimport (
     run_spans,
     set_operand,
     set_spans,
+    set_values,
+    store_value,
     sum_of,
 )
 
@@ -69,17 +72,9 @@ cdef struct SumCall:
     Py_ssize_t rows, C
     Py_ssize_t together  # rows per block, or 0 if rows are cut: into `pieces` blocks each
     Py_ssize_t pieces
-    char *value  # of the rows: double if wide_values, else float; NULL if nobody wants them
-    bint wide_values
+    Values values
     char *scratch
     Py_ssize_t scratch_size
-
-
-cdef void store_value(SumCall *call, Py_ssize_t row, double x) noexcept nogil:
-    if call.wide_values:
-        (<double *>call.value)[row] = x
-    else:
-        (<float *>call.value)[row] = <float>x
 
 
 cdef void sum_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
@@ -113,9 +108,9 @@ cdef void sum_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     partial.high[0], partial.high[1] = job.x_high, job.t_high
     if call.spans.width:
         call.spans.sums[b] = job.total
-    if call.together and call.value != NULL:
+    if call.together and call.values.data != NULL:
         for k in range(job.rows):
-            store_value(call, row + k, job.sum[k])
+            store_value(&call.values, row + k, job.sum[k])
     for k in range(4, 6):
         if call.part[k].given and not call.part[k].direct:
             call.table.scatter(&call.part[k].view, start, n, at[k])
@@ -131,7 +126,7 @@ cdef int run_pieces(SumCall *call, Py_ssize_t blocks, double cost, int threads) 
         set_spans(&call.spans, 1, call.pieces, totals)
         run_spans(sum_block, call, &call.spans, blocks, cost, threads)
         for row in range(call.rows):
-            store_value(call, row, sum_of(&totals[row]))
+            store_value(&call.values, row, sum_of(&totals[row]))
     finally:
         free(totals)
     return 0
@@ -155,8 +150,7 @@ def sums(
     call.loop = fl_sums_table_at(isa()).f64[op] if wide else fl_sums_table_at(isa()).f32[op]
     call.C = cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1)
     call.rows = cnp.PyArray_SIZE(x) // call.C
-    call.value = NULL if value is None else <char *>cnp.PyArray_DATA(value)
-    call.wide_values = value is not None and cnp.PyArray_TYPE(value) == cnp.NPY_DOUBLE
+    set_values(&call.values, value)
     set_operand(&call.part[0], x, call.table)
     set_operand(&call.part[1], t, call.table)
     set_operand(&call.part[2], z, call.table)
@@ -179,7 +173,7 @@ def sums(
     workspace = Workspace(room, <int>max(1, min(threads, blocks)))
     call.scratch, call.scratch_size = workspace.base(), workspace.size
     cost = min(<Py_ssize_t>POINT_BLOCK, call.rows * call.C) * 0.8
-    if call.value != NULL and not call.together:
+    if value is not None and not call.together:
         run_pieces(&call, blocks, cost, threads)
     else:
         set_spans(&call.spans)

@@ -18,6 +18,7 @@ from fastloss._kernels cimport (
     AxisView,
     RunningSum,
     Spans,
+    Values,
     Workspace,
     add,
     fl_real_table,
@@ -29,6 +30,8 @@ from fastloss._kernels cimport (
     run_spans,
     set_axis_view,
     set_spans,
+    set_values,
+    store_value,
     sum_of,
 )
 
@@ -87,8 +90,7 @@ cdef struct VectorCall:
     fl_vectors job  # the template of every row's job
     double scale
     Py_ssize_t rows, together  # together: rows per block
-    char *values  # NULL if nobody wants them
-    bint wide_values
+    Values values
     char *scratch
     Py_ssize_t scratch_size
 
@@ -179,10 +181,7 @@ cdef void vector_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         call.loss(&row.job)
         value = row.job.value * weight[i] if call.has_weight else row.job.value
         add(&total, value)
-        if call.values != NULL and call.wide_values:
-            (<double *>call.values)[first + i] = value
-        elif call.values != NULL:
-            (<float *>call.values)[first + i] = <float>value
+        store_value(&call.values, first + i, value)
     call.spans.partials[b].sum = sum_of(&total)
 
 
@@ -235,8 +234,7 @@ def vectors(
     if call.has_weight:
         make_view(&call.weight, weight)
     call.scale = scale
-    call.values = <char *>cnp.PyArray_DATA(values) if values is not None else NULL
-    call.wide_values = values is not None and cnp.PyArray_TYPE(values) == cnp.NPY_DOUBLE
+    set_values(&call.values, values)
     call.together = max(<Py_ssize_t>1, min(<Py_ssize_t>BLOCK_ROWS, BLOCK_ELEMENTS // max(<Py_ssize_t>1, call.job.D)))
     call.together = min(call.together, call.rows)
     blocks = (call.rows + call.together - 1) // call.together
