@@ -139,7 +139,7 @@ cdef struct PackCall:
 
 
 cdef Py_ssize_t source_of(const PackCall *call, Py_ssize_t row, int *which) noexcept nogil:
-    """Where a row comes from, and is its gradient to go."""
+    """Index of the source row, which also receives its gradient."""
     if call.order != NULL:
         row = call.order[row]
     which[0] = row >= call.split
@@ -371,7 +371,7 @@ cdef struct ComparisonWorkspace:
 
 
 cdef Py_ssize_t lay_workspace(const ComparisonCall *call, char *at, ComparisonWorkspace *ws) noexcept nogil:
-    """Cut the workspace at `at`; its size."""
+    """Carve the workspace at `at`; return its size."""
     cdef Py_ssize_t row = call.job.D * call.table.size, tile = round_up(FL_ANCHORS * row, 64)
     cdef Py_ssize_t chunk = (FL_CANDIDATES + FL_ANCHORS) * FL_ANCHORS * call.table.size
     ws.right, ws.e, ws.g = at, at + tile, at + tile + chunk

@@ -172,7 +172,7 @@ cdef char *place(char **at, Py_ssize_t size) noexcept nogil:
 
 
 cdef Py_ssize_t lay_workspace(const CtcCall *call, char *base, fl_ctc *job, CtcWorkspace *ws) noexcept nogil:
-    """Cut the workspace at `base`, for the largest sample; its size."""
+    """Carve the workspace at `base`, for the largest sample; return its size."""
     cdef char *at = base
     cdef Py_ssize_t T = call.most_frames, C = job.C, P = padded(call.most_labels), size = 8 if call.wide else 4
     cdef Py_ssize_t width = padded(max(min(C, <Py_ssize_t>NARROW), min(C, call.most_labels + 1), wide_limit(C, call.most_labels)))

@@ -174,8 +174,8 @@ cdef class Points:
         self, cnp.ndarray x, *, bint wide, bint unit=False, bint centred=False, bint moved=False, Points like=None,
         double scale=1.0, int threads=1,
     ):
-        """unit: cosines will be asked for; else (`centred`) rows are packed less their mean, or that of the rows `like`. moved:
-        the gradient will be asked for. scale: a power of two that all rows are multiplied by."""
+        """unit: L2-normalise rows (cosine distance). centred: subtract the mean row, which reduces cancellation; or that of the
+        rows `like`. moved: the gradient will be asked for. scale: a power of two that all rows are multiplied by."""
         cdef PointsCall call
         cdef Py_ssize_t N = cnp.PyArray_DIM(x, 0), D = cnp.PyArray_DIM(x, 1), blocks = (N + PREPARED - 1) // PREPARED
         cdef Py_ssize_t size, step

@@ -209,7 +209,7 @@ cdef struct RegionWorkspace:
     Py_ssize_t *hidden  # C, or 1: how many entries are
 
 cdef Py_ssize_t lay_workspace(const RegionCall *call, char *at, RegionWorkspace *ws) noexcept nogil:
-    """Cut the workspace at `at`; its size."""
+    """Carve the workspace at `at`; return its size."""
     cdef Py_ssize_t plane = call.block * call.table.size, planes = call.job.C * plane, work
     ws.x, ws.p, ws.t, ws.grad = at, at + planes, at + 2 * planes, at + 3 * planes
     at += (4 if call.grad.given else 3) * planes

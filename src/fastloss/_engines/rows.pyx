@@ -2,9 +2,9 @@
 """Softmax over a class axis: cross-entropy and its relatives, logsumexp, softmax, log-softmax, and the plain pick of NLL.
 
 Design:
-- Rows whose classes are contiguous and many are read in place, in pieces of PIECE classes that stay in the first-level cache
-  between the search for the largest and the sum. Few classes, or a class axis strided over an image, go through tiles: C x P
-  logits copied side by side, so that the vector runs over P rows at once.
+- Rows whose classes are contiguous and many are read in place, in pieces of FL_PIECE_BYTES that stay in L1 between the search
+  for the largest and the sum. Few classes, or a class axis strided over an image, go through tiles: C x P logits copied side
+  by side, so that the vector runs over P rows at once.
 - A row's statistics are `top`, its largest logit, and `rest`, the sum over the others of e^(x - top). The loss is
   (top - x_y) + log1p(rest), two terms >= 0: nothing cancels, so that a row won by 50 nats keeps all its digits. The gradient at
   the label of a won row is -rest / (1 + rest) for the same reason.

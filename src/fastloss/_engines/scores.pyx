@@ -138,7 +138,7 @@ cdef struct ScoresWorkspace:
 
 
 cdef char *lay_samples(Py_ssize_t block, char *at, ScoresWorkspace *ws) noexcept nogil:
-    """Cut what each sample of a block has off the workspace at `at`; the rest."""
+    """Carve the per-sample arrays of a block from the workspace; return the first free byte."""
     cdef Py_ssize_t row = block * 8
     ws.factor, ws.weight, ws.label = <double *>at, <double *>(at + row), <double *>(at + 2 * row)
     ws.value, ws.scale, ws.index = <double *>(at + 3 * row), <double *>(at + 4 * row), <int64_t *>(at + 5 * row)
@@ -232,7 +232,7 @@ cdef void clear_position(ScoresCall *call, char *tile, Py_ssize_t i, Py_ssize_t 
 
 
 cdef Py_ssize_t lay_workspace(ScoresCall *call, char *at, ScoresWorkspace *ws) noexcept nogil:
-    """Cut the workspace at `at`; its size."""
+    """Carve the workspace at `at`; return its size."""
     cdef Py_ssize_t tile = (call.job.C * call.block * call.table.size + 63) // 64 * 64
     at = lay_samples(call.block, at, ws)
     ws.x, ws.hess = at, at + tile

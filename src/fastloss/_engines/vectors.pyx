@@ -2,8 +2,8 @@
 """Losses of pairs and triplets of vectors that the caller gives: one value for each row.
 
 Design:
-- A row of each operand is read once from memory: lengths or products are added up, and while the row is in the first-level
-  cache its gradient is written. Rows that lie contiguous in the computation type are read and written where they are; of others
+- A row of each operand is read once from memory: lengths or products are added up, and while the row is in L1 its
+  gradient is written. Rows that lie contiguous in the computation type are read and written where they are; of others
   a piece of some thousand elements is gathered at a time.
 - Sums are in double, or in twice that where the result is what nearly equal lengths leave (csrc/vectors/real.h); squares that
   leave a double's range are done again with scaled elements.

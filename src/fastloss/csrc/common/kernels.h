@@ -28,8 +28,8 @@ enum fl_type { /* the element types that arrays may have; the first four are flo
 };
 
 #define FL_MAX_DIMS 64       /* NumPy's own limit */
-#define FL_LINES_AHEAD 4096  /* bytes ahead of where they are needed that lines of memory are asked for */
-#define FL_AHEAD 16384       /* bytes ahead of the exponentials that memory is fetched at the least */
+#define FL_LINES_AHEAD 4096  /* software prefetch distance, in bytes */
+#define FL_AHEAD 16384       /* the same, at the least, in loops that compute exponentials */
 #define FL_COLUMNS_AHEAD 512 /* the same where many runs are read side by side */
 
 /* An array seen as a flat C-order sequence, whatever its strides: read with `gather`, written with `scatter`. */
