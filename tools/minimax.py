@@ -1,4 +1,4 @@
-"""Polynomials of the vector mathematics: prints the coefficients that csrc/common/vecmath.h holds.
+"""Polynomials of the vector mathematics: prints the coefficients that csrc/common/vecmath_exp.h and vecmath_log.h hold.
 
 Each function is interpolated at Chebyshev nodes in 60 digits, then rounded to the kernel's type; the printed error is that of
 the rounded polynomial in exact arithmetic, relative to the function the kernel computes. Run: python tools/minimax.py

@@ -11,7 +11,7 @@
 #include "common/vecmath.h"
 #include "common/view.h"
 
-#include "common/exactly.h"
+#include "common/probability.h"
 
 #define FL_BODY "ctc/frames.h"
 #include "common/twice.h"

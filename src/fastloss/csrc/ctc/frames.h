@@ -60,14 +60,11 @@ FL_INLINE vd FN(wide_at)(const R *x, ptrdiff_t i, ptrdiff_t n) {
 /* e^d for d from FL_CTC_LEAST to 0; nan stays nan. */
 FL_INLINE vd FN(emission_of)(vd d) {
 #if FL_REAL_BITS == 32
-  const vd k = vfma(d, vset_f64(FL_LOG2E), vset_f64(FL_ROUND_F64)) - FL_ROUND_F64;
-  const vd r = vfma(k, vset_f64(-FL_LN2_LOW_F64), vfma(k, vset_f64(-FL_LN2_HIGH_F64), d));
-  return vscale(FL_POLY_F64(r, FL_EXP_SHORT), k);
+  vd k, p = vexp_parts_short(d, &k);
 #else
-  vd k;
-  const vd p = vexp_parts(d, &k);
-  return vscale(p, k);
+  vd k, p = vexp_parts_f64(d, &k);
 #endif
+  return vscale(p, k);
 }
 
 /* The same for any d <= 0: 0 under FL_CTC_LEAST. */

@@ -52,7 +52,7 @@ static void log_forward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
       vstore(to + i, log_add(label, b, skipped) + emitted(e, job->column + i));
     }
     states_drop(job, t, -INFINITY);
-    add_to(&job->taken, &job->taken_lost, take_out(to, P, job->low, job->high));
+    add_neumaier(&job->taken, &job->taken_lost, take_out(to, P, job->low, job->high));
     states_account(job, t, f);
   }
 }

@@ -85,17 +85,12 @@ FL_INLINE double last_blank(const fl_ctc *job, double none) {
   return job->S < job->high ? states_before(job, job->T)[job->P + job->S] : none;
 }
 
-/* Neumaier's compensated sum. */
-FL_INLINE void add_to(double *sum, double *lost, double x) {
-  const double s = *sum + x;
-  *lost += fabs(*sum) >= fabs(x) ? (*sum - s) + x : (x - s) + *sum;
-  *sum = s;
-}
-FL_INLINE double sum_of(double sum, double lost) { return lost - lost == 0 ? sum + lost : sum; }
+/* What add_neumaier has added up. */
+FL_INLINE double sum_of(double sum, double error) { return error - error == 0 ? sum + error : sum; }
 
 FL_INLINE void states_account(fl_ctc *job, ptrdiff_t t, ptrdiff_t f) {
-  add_to(&job->normal, &job->normal_lost, job->log_total[f]);
-  add_to(&job->offset, &job->offset_lost, job->shift[job->kept ? t : f]);
+  add_neumaier(&job->normal, &job->normal_lost, job->log_total[f]);
+  add_neumaier(&job->offset, &job->offset_lost, job->shift[job->kept ? t : f]);
 }
 
 /* The loss, from the logarithm of what all alignments add up to. */

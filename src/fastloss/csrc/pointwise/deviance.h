@@ -18,7 +18,7 @@ POINT_TWICE(msle) {
   V one = FN(vset)(1), top = FN(vset)(INFINITY), n = vabs(x - t), least = one + vmin(x, t), more = one + x;
   V w = brief ? n * vinverse(least) : n / least;
   V inv = brief ? vinverse(vmin(FN(vset)(1e300), more)) : one / more;
-  V d = brief ? vlog1p_brief(w) : vlog1p(w);
+  V d = brief ? vlog1p_short_fast(w) : vlog1p(w);
   if (!brief && __builtin_expect(vany_f64(veq(w, top)), 0)) d = vselect(veq(w, top), vlog(n) - vlog(least), d);
   V toward =
       vselect(veq(x, top), vdrop(veq(n, top), n), vselect(vlt(x, t), -d, d)); /* inf x 0 is 0: the slope out there */
@@ -40,8 +40,8 @@ FL_INLINE V FN(stirling)(V t) {
 /* e^x - t x + Stirling's term: from 1 on it is t phi(x - log t) + log(2 pi t) / 2, two terms >= 0. */
 POINT_TWICE(poisson_nll_full) {
   (void)z, (void)p;
-  V zero = FN(vset)(0), lost, v = vlog_gap(x, t, FL_GAP(brief), &lost), e, grow;
-  V rate = vexp(x), deviance = t * vphi(v, lost, brief, &e, &grow);
+  V zero = FN(vset)(0), error, v = vlog_gap(x, t, FL_GAP(brief), &error), e, grow;
+  V rate = vexp(x), deviance = t * vphi(v, error, brief, &e, &grow);
   V plain = rate - vselect(veq(t, zero), zero, t * vmin(FN(vset)(1000), x));
   V with = vfma(FN(vset)(0.5), vlog(t) + FL_LOG_2PI, deviance);
   return (FN(point)){vselect(vle(t, FN(vset)(1)), plain, with), rate - t, FN(unless_nan)(t, rate)};
@@ -62,8 +62,8 @@ POINT(poisson_nll_rate_full) {
 
 POINT_TWICE(tweedie_poisson) {
   (void)z, (void)p;
-  V lost, v = vlog_gap(x, t, FL_GAP(brief), &lost), mean = vexp(x), e, grow;
-  V deviance = t * vphi(v, lost, brief, &e, &grow);
+  V error, v = vlog_gap(x, t, FL_GAP(brief), &error), mean = vexp(x), e, grow;
+  V deviance = t * vphi(v, error, brief, &e, &grow);
   deviance = vselect(vlt(FN(vset)(600), v), mean, deviance); /* t is nothing beside the mean */
   return (FN(point)){vselect(veq(t, FN(vset)(0)), mean, deviance), mean - t, FN(unless_nan)(t, mean)};
 }
@@ -74,8 +74,8 @@ POINT_TWICE(tweedie_normal) {
   V mean = vexp(x), d = mean - t, own = d;
   const M near = vlt(vabs(d), mean * (R)(brief ? 0x1p-22 : 0.5));
   if (vany_f64(near)) {
-    V lost, v = vlog_gap(x, t, FL_GAP(brief), &lost), e, grow;
-    vphi(v, lost, 0, &e, &grow);
+    V error, v = vlog_gap(x, t, FL_GAP(brief), &error), e, grow;
+    vphi(v, error, 0, &e, &grow);
     own = vselect(near, t * grow, d);
   }
   return (FN(point)){(R)0.5 * own * own, mean * d, mean * (mean + d)};
@@ -90,8 +90,8 @@ POINT_TWICE(tweedie_three_halves) {
   V d = vdrop(none, root * inverse) - (R)1, value = (R)2 * d * (root - h), pull = vdrop(none, t * inverse);
   const M near = brief ? vlt(vabs(d), FN(vset)(0x1p-22)) : vlt(vabs(d - (R)0.5), FN(vset)(1.2));
   if (vany_f64(near)) {
-    V lost, v = vlog_gap(x, t, FL_GAP(brief), &lost), e, grow;
-    vphi((R)-0.5 * v, (R)-0.5 * lost, 0, &e, &grow);
+    V error, v = vlog_gap(x, t, FL_GAP(brief), &error), e, grow;
+    vphi((R)-0.5 * v, (R)-0.5 * error, 0, &e, &grow);
     value = vselect(near, (R)2 * h * grow * grow, value);
   }
   const M tiny = vlt(h, FN(vset)(1e-300)); /* 1 / h overflows, and sqrt t is far above h */
@@ -104,10 +104,9 @@ POINT_TWICE(tweedie_three_halves) {
 
 /* l e^(a b) for l >= 0, whose exponent is a product as long as two doubles: its error is relative in the power. */
 FL_INLINE V FN(times_power)(V l, V a, V b, int brief) {
-  V product = a * b, lost = vproduct_lost(a, b, product);
-  lost = vselect(veq(lost, lost), lost, FN(vset)(0)); /* of an infinite product nothing is */
+  V product = a * b, error = error_of_product_finite(a, b, product);
   const V power = vexp_times(l, product);
-  return brief ? power : power * ((R)1 + lost);
+  return brief ? power : power * ((R)1 + error);
 }
 
 /* With a = p[0] = 1 - power, b = p[1] = 2 - power, 1/a = p[2], 1/b = p[3], v = x - log t:
@@ -120,24 +119,24 @@ POINT_TWICE(tweedie) {
   (void)z;
   const V zero = FN(vset)(0), one = FN(vset)(1), a = p[0], b = p[1], huge = FN(vset)(600);
   const M above = vlt(b, zero); /* power 2 */
-  V lost, v = vlog_gap(x, t, FL_GAP(brief), &lost), e, grow, u_lost, w_lost;
+  V error, v = vlog_gap(x, t, FL_GAP(brief), &error), e, grow, u_error, w_error;
   const V size_a = vabs(a), size_b = vabs(b), second = vselect(above, one, size_a);
-  const V u = vproduct_pair(size_b, v, &u_lost), w = vproduct_pair(-second, v, &w_lost);
+  const V u = two_product(size_b, v, &u_error), w = two_product(-second, v, &w_error);
   const M push_alone = vlt(huge, u), pull_alone = vlt(huge, w), none = veq(t, zero);
-  u_lost = vfma(size_b, lost, u_lost), w_lost = vfma(-second, lost, w_lost);
-  u_lost = vselect(veq(u_lost, u_lost), u_lost, zero), w_lost = vselect(veq(w_lost, w_lost), w_lost, zero);
-  V phi_b = vphi(u, u_lost, brief, &e, &grow), phi_a = vphi(w, w_lost, brief, &e, &grow);
+  u_error = vfma(size_b, error, u_error), w_error = vfma(-second, error, w_error);
+  u_error = nan_to_0(u_error), w_error = nan_to_0(w_error);
+  V phi_b = vphi(u, u_error, brief, &e, &grow), phi_a = vphi(w, w_error, brief, &e, &grow);
   V outer = vselect(above, -p[2], vselect(pull_alone, -p[2], one));
   V factor = vfma(phi_b, vabs(p[3]), phi_a * vselect(above, one, -p[2]));
   factor = vselect(none, p[3], vselect(pull_alone, t, vselect(push_alone, vabs(p[3]), factor)));
   /* the exponential that it multiplies: of a x, b x or b log t */
-  V rate = vselect(none, b, vselect(pull_alone, a, b)), log_lost, log = vlog_pair(t, &log_lost);
+  V rate = vselect(none, b, vselect(pull_alone, a, b)), log_error, log = vlog_with_error(t, &log_error);
   M of_log = vlt(vselect(none, one, vselect(pull_alone, one, vselect(push_alone, b, -b))), zero);
-  V of = vselect(of_log, log, x), of_lost = b * vselect(of_log, log_lost, zero);
+  V of = vselect(of_log, log, x), of_error = b * vselect(of_log, log_error, zero);
   V pull = vdrop(none, FN(times_power)(t, a, x, brief)), push = FN(times_power)(one, b, x, brief);
   M steep = veq(pull, FN(vset)(INFINITY)); /* then it exceeds push, even if that is infinite too */
   return (FN(point)){
-      outer * FN(times_power)(factor * (one + of_lost), rate, of, brief),
+      outer * FN(times_power)(factor * (one + of_error), rate, of, brief),
       vselect(steep, -pull, push - pull),
       vselect(steep, -a * pull, vfma(b, push, -a * pull)),
   };

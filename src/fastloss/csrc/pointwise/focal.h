@@ -9,9 +9,9 @@
 /* e^-gamma(m + l) for m, l >= 0: the product gamma m and the sum are as long as two doubles, for their error is relative. */
 FL_INLINE V FN(power_far)(V gamma, V m, V l, int brief) {
   if (brief) return vexp_short(-gamma * (m + l));
-  V a = gamma * m, b = gamma * l, sum = a + b, back = sum - a;
-  V lost = vproduct_lost(gamma, m, a) + ((a - (sum - back)) + (b - back));
-  return vexp_negative(-sum) * ((R)1 - lost);
+  V a = gamma * m, b = gamma * l, sum = a + b;
+  V error = error_of_product(gamma, m, a) + error_of_sum(a, b, sum);
+  return vexp_negative(-sum) * ((R)1 - error);
 }
 
 /* p[0] = gamma, or 2 if `square`; p[1] and p[2] weigh the labels 1 and 0. */

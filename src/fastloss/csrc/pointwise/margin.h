@@ -32,11 +32,11 @@ POINT(exponential) {
   return (FN(point)){e, -t * e, e};
 }
 
-/* m - t (x - z), with what the difference has dropped: exact next to the border, where all that counts cancels. */
+/* m - t (x - z), with the rounding error of the difference: exact next to the border, where all that counts cancels. */
 FL_INLINE vd FN(ranked)(vd x, vd t, vd z, vd m) {
-  vd lost;
-  const vd d = fl_minus(x, z, &lost);
-  return fl_plus(m, -t * d, -t * lost);
+  vd error;
+  const vd d = two_diff_finite(x, z, &error);
+  return sum_with_error(m, -t * d, -t * error);
 }
 /* m, from what a float holds of it and the rest; m alone in double. */
 FL_INLINE vd FN(margin_of)(vd m, vd rest) { return FL_REAL_BITS == 32 ? m + rest : m; }

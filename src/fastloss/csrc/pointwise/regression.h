@@ -136,10 +136,10 @@ POINT(gaussian_nll) {
    the logarithm is 2 atanh(g / (2 + g)), whose first term is taken out of the difference; beyond, nothing much cancels. */
 #if FL_REAL_BITS == 32
 FL_INLINE vd FN(gamma_gap)(vd x, vd t, vd ratio) { /* g; of one below 2^-20, u + u^2 / 2 has the digits of a float */
-  vd g = ratio - 1.0, lost;
+  vd g = ratio - 1.0, error;
   const md near = vlt(vabs(g), vset_f64(0x1p-20));
   if (__builtin_expect(vany_f64(near), 0)) {
-    const vd v = vlog_gap(x, t, 0x1p-30, &lost), u = -(v + lost);
+    const vd v = vlog_gap(x, t, 0x1p-30, &error), u = -(v + error);
     g = vselect(near, vfma(u * u, vset_f64(0.5), u), g);
   }
   return g;
@@ -159,7 +159,7 @@ POINT(gamma) {
 #else
 POINT(gamma) {
   (void)z, (void)p;
-  V lost, v = vlog_gap(x, t, 0x1p-7, &lost), e, grow, ratio = vexp_times(t, -x);
-  return (FN(point)){vphi(-v, -lost, 0, &e, &grow), FN(vset)(1) - ratio, ratio};
+  V error, v = vlog_gap(x, t, 0x1p-7, &error), e, grow, ratio = vexp_times(t, -x);
+  return (FN(point)){vphi(-v, -error, 0, &e, &grow), FN(vset)(1) - ratio, ratio};
 }
 #endif

@@ -83,7 +83,7 @@ FL_INLINE FN(position)
   at.share = FN(inverse)(all), at.leads = others * at.share;
   if (entropy) {
     const V gap = vfma(k, FN(vset)(FL_LN2_LOW), vfma(k, FN(vset)(FL_LN2_HIGH), -m));
-    at.rest = vfma(others, FN(vexp_near)(gap) * (R)FL_UNBIAS, ties);
+    at.rest = vfma(others, vexp_small(gap) * (R)FL_UNBIAS, ties);
   } else
     at.rest = zero;
   if (hidden) at.share = vdrop(gone, at.share), at.leads = vdrop(gone, at.leads), at.rest = vdrop(gone, at.rest);

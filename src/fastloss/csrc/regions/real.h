@@ -10,11 +10,9 @@
 #if FL_REAL_BITS == 32
 #define FL_LN2_HIGH FL_LN2_HIGH_F32
 #define FL_LN2_LOW FL_LN2_LOW_F32
-FL_INLINE vf vexp_near_f32(vf a) { return FL_POLY_F32(a, FL_EXP_F32); } /* |a| <= ln 2 / 2 */
 #else
 #define FL_LN2_HIGH FL_LN2_HIGH_F64
 #define FL_LN2_LOW FL_LN2_LOW_F64
-FL_INLINE vd vexp_near_f64(vd a) { return vexp_small(a); }
 #endif
 
 FL_INLINE const R *FN(plane)(const char *first, ptrdiff_t step, ptrdiff_t c) { return (const R *)(first + c * step); }
@@ -51,7 +49,7 @@ static void FN(region_softmax)(ptrdiff_t C, ptrdiff_t P, const char *x_, ptrdiff
     const V shift = vselect(vlt(wide, vabs(m)), m, zero), y = m - shift, low = y - FL_RANGE;
     const V k = vfma(y, FN(vset)((R)FL_LOG2E), FN(vset)(FL_ROUND)) - FL_ROUND, exponent = k - FL_BIAS;
     const V gap = vfma(k, FN(vset)(FL_LN2_LOW), vfma(k, FN(vset)(FL_LN2_HIGH), -y));
-    const V unit = FN(vexp_near)(gap) * (R)FL_UNBIAS;
+    const V unit = vexp_small(gap) * (R)FL_UNBIAS;
     V ties = -one;
     vd sum[2] = {vset_f64(0), vset_f64(0)};
     V term[4];

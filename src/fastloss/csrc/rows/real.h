@@ -241,14 +241,13 @@ FL_INLINE V FN(soft_weight)(const fl_soft *soft, ptrdiff_t i, ptrdiff_t left, V 
   return a;
 }
 
-/* *sum += v; in double, where nothing wider stands behind, what rounding loses is kept in *lost (Knuth's two-sum). */
-FL_INLINE void FN(add_up)(vd *sum, vd *lost, vd v) {
+/* *sum += v; of terms in double, which no wider type holds, the rounding errors are added up in *error. */
+FL_INLINE void FN(add_up)(vd *sum, vd *error, vd v) {
   const vd s = *sum + v;
 #if FL_REAL_BITS == 64
-  const vd back = s - *sum;
-  *lost += (*sum - (s - back)) + (v - back);
+  *error += error_of_sum(*sum, v, s);
 #else
-  (void)lost;
+  (void)error;
 #endif
   *sum = s;
 }

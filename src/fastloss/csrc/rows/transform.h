@@ -17,8 +17,8 @@
 FL_INLINE vd vpower_unit(vd base, double power) {
   if (power == 2) return base * base;
   const vd zero = vset_f64(0), p = vset_f64(power);
-  vd lost, log = vlog_pair(base, &lost), a = p * log;
-  const vd rest = vfma(p, lost, vproduct_lost(p, log, a));
+  vd error, log = vlog_with_error(base, &error), a = p * log;
+  const vd rest = vfma(p, error, error_of_product(p, log, a));
   return vselect(veq(base, zero), vset_f64(power == 0), vfma(vexp(a), rest, vexp(a)));
 }
 

@@ -5,7 +5,7 @@
 
 typedef struct {
   vd score, low, high, w;
-  vd a, a_lost, b, b_lost;
+  vd a, a_error, b, b_error;
   md first, last; /* the lowest and the highest level */
 } fl_interval;
 
@@ -18,8 +18,8 @@ FL_INLINE fl_interval fl_interval_at(const fl_link *job, ptrdiff_t i) {
   fl_interval at = {.score = vload(job->score + i), .low = vload(job->low + i), .high = vload(job->high + i)};
   at.first = veq(at.low, -top), at.last = veq(at.high, top);
   at.w = at.high - at.low;
-  at.a = vselect(at.first, -top, fl_minus(at.low, at.score, &at.a_lost)); /* whatever the score */
-  at.b = vselect(at.last, top, fl_minus(at.high, at.score, &at.b_lost));
+  at.a = vselect(at.first, -top, two_diff_finite(at.low, at.score, &at.a_error)); /* whatever the score */
+  at.b = vselect(at.last, top, two_diff_finite(at.high, at.score, &at.b_error));
   return at;
 }
 
@@ -27,10 +27,10 @@ FL_INLINE fl_interval fl_interval_at(const fl_link *job, ptrdiff_t i) {
    terms >= 0. The slope in the score, s(-b) - s(a), is s(-b) s(-a) (1 - e^(a + b)), or the same mirrored. */
 FL_INLINE fl_link_point fl_logit(const fl_interval *at) {
   const vd zero = vset_f64(0);
-  vd under, over, under_a, over_b, lost; /* s(a), s(-b), 1 less each */
-  const vd value = fl_softplus(at->a, at->a_lost, &under, &under_a) + fl_softplus(-at->b, -at->b_lost, &over, &over_b);
+  vd under, over, under_a, over_b, error; /* s(a), s(-b), 1 less each */
+  const vd value = fl_softplus(at->a, at->a_error, &under, &under_a) + fl_softplus(-at->b, -at->b_error, &over, &over_b);
   const vd q = fl_one_minus_exp(at->w), tail = fl_exp_negative(-at->w) / q; /* 1 / (e^w - 1) */
-  const vd both = fl_finite(fl_plus_lost(at->a, at->b, &lost)), skew = both + (lost + (at->a_lost + at->b_lost));
+  const vd both = nan_to_0(two_sum_finite(at->a, at->b, &error)), skew = both + (error + (at->a_error + at->b_error));
   const vd size = fl_one_minus_exp(vabs(skew));
   return (fl_link_point){
       value + fl_log_one_minus_exp(at->w, zero, q),
@@ -56,10 +56,10 @@ FL_INLINE vd fl_mills(vd z) {
   return FL_POLY_F64((bounded - 5.25) / (bounded + 5.25), FL_MILLS) / (1.0 + 0.8 * z);
 }
 
-/* e^-(z + lost)^2/2, the rounding of z^2 made good */
-FL_INLINE vd fl_bell(vd z, vd lost) {
+/* e^-(z + error)^2/2, the rounding of z^2 made good */
+FL_INLINE vd fl_bell(vd z, vd error) {
   const vd square = z * z;
-  return fl_exp_exact(-0.5 * square, -fl_finite(0.5 * fl_product_lost(z, z, square) + z * lost));
+  return fl_exp_exact(-0.5 * square, -nan_to_0(0.5 * error_of_product_finite(z, z, square) + z * error));
 }
 
 /* The interval is mirrored so that its middle m is <= 0: then b is nearer to 0 than a, and phi(a) = phi(b) e^(-w |m|).
@@ -76,22 +76,22 @@ FL_INLINE fl_link_point fl_probit(const fl_interval *at) {
                                  0.06667134430868814};
   const double phi0 = 0.3989422804014327, log_phi0 = 0.91893853320467274;
   const vd zero = vset_f64(0), one = vset_f64(1), top = vset_f64(INFINITY);
-  vd lost;
-  const vd both = fl_finite(fl_plus_lost(at->a, at->b, &lost));
+  vd error;
+  const vd both = nan_to_0(two_sum_finite(at->a, at->b, &error));
   const md turn = vlt(zero, both);
   const vd a = vselect(turn, -at->b, at->a), b = vselect(turn, -at->a, at->b);
-  const vd a_lost = vselect(turn, -at->b_lost, at->a_lost), b_lost = vselect(turn, -at->a_lost, at->b_lost);
-  const vd m = 0.5 * vabs(both + (lost + (at->a_lost + at->b_lost))), product = at->w * m; /* |m| */
+  const vd a_error = vselect(turn, -at->b_error, at->a_error), b_error = vselect(turn, -at->a_error, at->b_error);
+  const vd m = 0.5 * vabs(both + (error + (at->a_error + at->b_error))), product = at->w * m; /* |m| */
   const vd wm = vselect(veq(product, product), product, top);
   const vd fall = fl_exp_negative(-wm), size = fl_one_minus_exp(wm);
 
   const vd mills_b = fl_mills(vabs(b));
   const vd ratio = vselect(veq(fall, zero), zero, fall * (fl_mills(vabs(a)) / mills_b));
-  const vd inner = 0.5 * b * b + b * b_lost;
+  const vd inner = 0.5 * b * b + b * b_error;
   const vd far = -vlog(mills_b) + vselect(veq(inner, inner), inner, top) - vlog1p(-ratio);
   const vd far_slope = phi0 / (mills_b * (1.0 - ratio)); /* phi(b) over the probability */
 
-  const vd bell = fl_bell(b, b_lost), outside = mills_b * bell + fl_mills(vabs(a)) * fl_bell(a, a_lost);
+  const vd bell = fl_bell(b, b_error), outside = mills_b * bell + fl_mills(vabs(a)) * fl_bell(a, a_error);
   const vd near = -vlog1p(-vmin(vset_f64(0.9), outside)), near_slope = phi0 * bell / (1.0 - outside);
 
   const vd curve = at->w * at->w * 0.125, lean = 0.5 * wm;
@@ -126,15 +126,15 @@ FL_INLINE fl_link_point fl_probit(const fl_interval *at) {
 FL_INLINE fl_link_point fl_cloglog(const fl_interval *at) {
   const vd zero = vset_f64(0), one = vset_f64(1), top = vset_f64(INFINITY), tiny = vset_f64(0x1p-60);
   vd a_low, b_low, d_low;
-  const vd q = fl_one_minus_exp(at->w), e_b = fl_exp_pair(at->b, at->b_lost, &b_low); /* inf at the highest level */
-  const vd big_a = fl_exp_pair(at->a, at->a_lost, &a_low), apart = fl_minus(e_b, big_a, &d_low);
+  const vd q = fl_one_minus_exp(at->w), e_b = fl_exp_dd(at->b, at->b_error, &b_low); /* inf at the highest level */
+  const vd big_a = fl_exp_dd(at->a, at->a_error, &a_low), apart = two_diff_finite(e_b, big_a, &d_low);
   const md close = vlt(at->w, one); /* then B - A would cancel */
   const vd d = vselect(veq(e_b, top), top, vselect(close, e_b * q, apart + (b_low - a_low)));
-  const vd dropped = vselect(close, zero, fl_finite((apart - d) + (d_low + (b_low - a_low))));
+  const vd dropped = vselect(close, zero, nan_to_0((apart - d) + (d_low + (b_low - a_low))));
   const md small = vlt(d, tiny);
   const vd p = fl_one_minus_exp(d);
   const vd log_d =
-      vselect(small, fl_log_one_minus_exp(at->w, zero, q) - (at->b + at->b_lost), fl_log_one_minus_exp(d, dropped, p));
+      vselect(small, fl_log_one_minus_exp(at->w, zero, q) - (at->b + at->b_error), fl_log_one_minus_exp(d, dropped, p));
   const vd h = vselect(small, one, vmin(vset_f64(800.0), d) * fl_exp_negative(-d) / p); /* d / (e^d - 1) */
   const vd rise = fl_exp_negative(-at->w) / q;                                          /* 1 / (e^w - 1) */
   return (fl_link_point){

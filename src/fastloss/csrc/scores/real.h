@@ -54,7 +54,7 @@ FL_INLINE void FN(put_own)(const fl_scores *job, const FN(column) *at, ptrdiff_t
 /* ---- the label against its strongest rival ------------------------------------------------------------------------ */
 
 /* Energies E (or scores, as E = -score): the label's own against the lowest of the others, the first of equals. gap = E - rival
-   with the digits `lost` that its rounding dropped. par: the kind, margin, beta, sign (-1: scores). */
+   and its rounding error. par: the kind, margin, beta, sign (-1: scores). */
 static void FN(contrast)(fl_scores *job) {
   const vd zero = vset_f64(0), one = vset_f64(1), two = vset_f64(2), top = vset_f64(INFINITY);
   const vd margin = vset_f64(job->par[1]), beta = vset_f64(job->par[2]), sign = vset_f64(job->par[3]);
@@ -69,24 +69,24 @@ static void FN(contrast)(fl_scores *job) {
       const md lower = vlt(v, rival);
       rival = vselect(lower, v, rival), who = vselect(lower, index, who);
     }
-    vd lost, value, up = zero, down = zero; /* slopes: d value / d E and - d value / d rival */
-    const vd gap = fl_minus(own, rival, &lost);
+    vd error, value, up = zero, down = zero; /* slopes: d value / d E and - d value / d rival */
+    const vd gap = two_diff_finite(own, rival, &error);
     switch (kind) {
       case FL_ENERGY: value = own, up = one; break;
       case FL_HINGE:
       case FL_HINGE_SQUARED:
-        value = vmax(zero, fl_plus(gap, margin, lost));
+        value = vmax(zero, sum_with_error(gap, margin, error));
         up = vselect(vlt(zero, value), one, zero);
         if (kind == FL_HINGE_SQUARED) up = two * value, value *= value;
         down = up;
         break;
-      case FL_LOG: value = fl_softplus(gap, lost, &up, &down), down = up; break;
+      case FL_LOG: value = fl_softplus(gap, error, &up, &down), down = up; break;
       case FL_LVQ2:
         value = vmin(margin, vmax(zero, gap));
         up = down = vselect(vlt(zero, gap), vselect(vlt(gap, margin), one, zero), zero);
         break;
       case FL_MCE:
-        fl_softplus(gap, lost, &value, &down);
+        fl_softplus(gap, error, &value, &down);
         up = down = value * down;
         break;
       case FL_SQUARE_SQUARE:
@@ -106,9 +106,10 @@ static void FN(contrast)(fl_scores *job) {
 /* max(0, margin + s_c - s_y) for one class, 0 at the label. */
 FL_INLINE vd FN(excess)(const fl_scores *job, const FN(column) *at, ptrdiff_t c) {
   const vd zero = vset_f64(0);
-  vd lost;
-  const vd gap = fl_minus(FN(score_at)(at->x + c * job->P), at->own, &lost);
-  return vselect(veq(vset_f64((double)c), at->label), zero, vmax(zero, fl_plus(gap, vset_f64(job->par[1]), lost)));
+  vd error;
+  const vd gap = two_diff_finite(FN(score_at)(at->x + c * job->P), at->own, &error);
+  return vselect(veq(vset_f64((double)c), at->label), zero,
+                 vmax(zero, sum_with_error(gap, vset_f64(job->par[1]), error)));
 }
 
 /* Weston and Watkins: the mean over the classes of the excess, or of its square. par: -, margin, p. */
@@ -118,12 +119,12 @@ static void FN(weston_watkins)(fl_scores *job) {
   const int squared = job->par[2] == 2;
   for (ptrdiff_t q = 0; q < job->P; q += LANES_F64) {
     FN(column) at = FN(column_at)(job, q);
-    vd sum = zero, sum_lost = zero, total = zero;
+    vd sum = zero, sum_error = zero, total = zero;
     for (ptrdiff_t c = 0; c < job->C; c++) {
       const vd h = FN(excess)(job, &at, c);
-      fl_add(&sum, &sum_lost, squared ? h * h : h);
+      add_compensated(&sum, &sum_error, squared ? h * h : h);
     }
-    FN(put_value)(job, &at, q, fl_sum(sum, sum_lost) / classes);
+    FN(put_value)(job, &at, q, (sum + sum_error) / classes);
     if (!at.grad) continue;
     for (ptrdiff_t c = 0; c < job->C; c++) {
       const vd h = FN(excess)(job, &at, c), slope = (squared ? h * 2.0 : vselect(vlt(zero, h), one, zero)) / classes;
@@ -143,18 +144,18 @@ static void FN(gibbs)(fl_scores *job) {
   const int mee = (int)job->par[0] == FL_MEE;
   for (ptrdiff_t q = 0; q < job->P; q += LANES_F64) {
     FN(column) at = FN(column_at)(job, q);
-    vd least = vset_f64(INFINITY), lost, others = zero, others_lost = zero, rest = zero, rest_lost = zero, ties = -one;
+    vd least = vset_f64(INFINITY), error, others = zero, others_error = zero, rest = zero, rest_error = zero, ties = -one;
     for (ptrdiff_t c = 0; c < job->C; c++) least = vmin(FN(score_at)(at.x + c * job->P), least);
     for (ptrdiff_t c = 0; c < job->C; c++) {
-      const vd v = FN(score_at)(at.x + c * job->P), gap = fl_minus(v, least, &lost), x = beta * gap;
-      const vd e = fl_exp_exact(-x, -fl_sum(beta * lost, fl_product_lost(beta, gap, x)));
+      const vd v = FN(score_at)(at.x + c * job->P), gap = two_diff_finite(v, least, &error), x = beta * gap;
+      const vd e = fl_exp_exact(-x, -(beta * error + error_of_product_finite(beta, gap, x)));
       const md is_least = veq(v, least);
       ties = vtally(ties, is_least);
-      fl_add(&rest, &rest_lost, vdrop(is_least, e));
-      fl_add(&others, &others_lost, vdrop(veq(vset_f64((double)c), at.label), e));
+      add_compensated(&rest, &rest_error, vdrop(is_least, e));
+      add_compensated(&others, &others_error, vdrop(veq(vset_f64((double)c), at.label), e));
       vstore(job->scratch + c * LANES_F64, e);
     }
-    rest = fl_sum(rest, rest_lost) + ties, others = fl_sum(others, others_lost);
+    rest = (rest + rest_error) + ties, others += others_error;
     const vd part = one / (one + rest), missed = others * part; /* 1 - p at the label */
     double own[LANES_F64];
     for (int j = 0; j < LANES_F64; j++) own[j] = job->scratch[(ptrdiff_t)job->label[q + j] * LANES_F64 + j];
@@ -180,7 +181,7 @@ static void FN(tasks)(fl_scores *job) {
   const int conditional = job->par[0] != 0;
   for (ptrdiff_t q = 0; q < job->P; q += LANES_F64) {
     const vd label = vload(job->label + q), scale = vload(job->scale + q);
-    vd sum = zero, sum_lost = zero, mark = zero;
+    vd sum = zero, sum_error = zero, mark = zero;
     for (int pass = 0; pass < (job->grad || job->hess ? 2 : 1); pass++)
       for (ptrdiff_t c = 0; c < job->C; c++) {
         const ptrdiff_t here = c * job->P + q;
@@ -193,7 +194,7 @@ static void FN(tasks)(fl_scores *job) {
         const md absent = veq(present, zero);
         if (pass == 0) {
           mark = vselect(veq(x, x), mark, x);
-          fl_add(&sum, &sum_lost, vdrop(absent, w * fl_softplus(z, zero, &slope, &rest)));
+          add_compensated(&sum, &sum_error, vdrop(absent, w * fl_softplus(z, zero, &slope, &rest)));
           continue;
         }
         fl_softplus(z, zero, &slope, &rest);
@@ -201,7 +202,7 @@ static void FN(tasks)(fl_scores *job) {
         if (job->grad) FN(slope_to)((R *)job->grad + here, vdrop(absent, s * vselect(above, -slope, slope)) + mark);
         if (job->hess) FN(slope_to)((R *)job->hess + here, vdrop(absent, s * slope * rest) + mark);
       }
-    vstore(job->value + q, fl_sum(sum, sum_lost) + mark);
+    vstore(job->value + q, (sum + sum_error) + mark);
   }
 }
 
@@ -215,32 +216,32 @@ static void FN(squared_emd)(fl_scores *job) {
   double *e = job->scratch, *h = e + C * LANES_F64;
   for (ptrdiff_t q = 0; q < job->P; q += LANES_F64) {
     FN(column) at = FN(column_at)(job, q);
-    vd top = vset_f64(-INFINITY), lost, total = zero, total_lost = zero, value = zero, value_lost = zero;
+    vd top = vset_f64(-INFINITY), error, total = zero, total_error = zero, value = zero, value_error = zero;
     for (ptrdiff_t c = 0; c < C; c++) top = vmax(FN(score_at)(at.x + c * job->P), top);
     for (ptrdiff_t c = 0; c < C; c++) {
-      const vd gap = fl_minus(FN(score_at)(at.x + c * job->P), top, &lost), p = fl_exp_exact(gap, lost);
-      fl_add(&total, &total_lost, p);
+      const vd gap = two_diff_finite(FN(score_at)(at.x + c * job->P), top, &error), p = fl_exp_exact(gap, error);
+      add_compensated(&total, &total_error, p);
       vstore(e + c * LANES_F64, p);
     }
-    const vd unit = 1.0 / fl_sum(total, total_lost);
-    vd run = zero, run_lost = zero, reach = zero, pivot = zero, mean = zero;
+    const vd unit = 1.0 / (total + total_error);
+    vd run = zero, run_error = zero, reach = zero, pivot = zero, mean = zero;
     for (ptrdiff_t c = C - 1; c >= 0; c--) { /* S_c of the levels from the label on */
-      const vd s = vdrop(vlt(vset_f64((double)c), at.label), fl_sum(run, run_lost) * unit);
-      fl_add(&value, &value_lost, s * s);
+      const vd s = vdrop(vlt(vset_f64((double)c), at.label), (run + run_error) * unit);
+      add_compensated(&value, &value_error, s * s);
       vstore(h + c * LANES_F64, s);
-      fl_add(&run, &run_lost, vload(e + c * LANES_F64));
+      add_compensated(&run, &run_error, vload(e + c * LANES_F64));
     }
-    run = run_lost = zero;
+    run = run_error = zero;
     for (ptrdiff_t c = 0; c < C; c++) { /* H above the label; F_c below it is put by for the way back */
       const md below = vlt(vset_f64((double)c), at.label);
       const vd s = vload(h + c * LANES_F64);
-      fl_add(&run, &run_lost, vload(e + c * LANES_F64));
-      const vd f = vdrop(vle(at.label, vset_f64((double)c)), fl_sum(run, run_lost) * unit);
-      fl_add(&value, &value_lost, f * f);
+      add_compensated(&run, &run_error, vload(e + c * LANES_F64));
+      const vd f = vdrop(vle(at.label, vset_f64((double)c)), (run + run_error) * unit);
+      add_compensated(&value, &value_error, f * f);
       vstore(h + c * LANES_F64, vselect(below, f, reach));
       reach += s;
     }
-    FN(put_value)(job, &at, q, fl_sum(value, value_lost) + (top - top)); /* nan where the top is infinite */
+    FN(put_value)(job, &at, q, (value + value_error) + (top - top)); /* nan where the top is infinite */
     if (!at.grad) continue;
     reach = zero;
     for (ptrdiff_t c = C - 1; c >= 0; c--) { /* H below the label */

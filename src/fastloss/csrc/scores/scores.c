@@ -8,7 +8,7 @@
 #include "common/simd.h"
 #include "common/vecmath.h"
 
-#include "common/exactly.h"
+#include "common/probability.h"
 #include "scores/links.h"
 
 #define FL_BODY "scores/real.h"

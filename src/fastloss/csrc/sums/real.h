@@ -76,7 +76,7 @@ FL_INLINE void FN(long_rows)(FN(summand_function) f, summand_function_f64 wide, 
   const ptrdiff_t C = job->C;
   for (ptrdiff_t r = 0; r < job->rows; r++) {
     const V s = FN(vset)((R)(job->weight ? job->scale * job->weight[r] : job->scale));
-    double total = 0, lost = 0;
+    double total = 0, error = 0;
     for (ptrdiff_t start = 0; start < C; start += FL_STRETCH) {
       const ptrdiff_t stop = C - start < FL_STRETCH ? C : start + FL_STRETCH, base = r * C;
       FN(sum_values) sum = {0};
@@ -98,13 +98,9 @@ FL_INLINE void FN(long_rows)(FN(summand_function) f, summand_function_f64 wide, 
 #if FL_REAL_BITS == 32
       sum.low += sum.high;
 #endif
-      if (want & FL_VALUE) { /* Neumaier's compensated sum */
-        const double more = vsum_f64(sum.low), next = total + more;
-        lost += fabs(total) >= fabs(more) ? (total - next) + more : (more - next) + total;
-        total = next;
-      }
+      if (want & FL_VALUE) add_neumaier(&total, &error, vsum_f64(sum.low));
     }
-    if (want & FL_VALUE) job->sum[r] = lost == lost ? total + lost : total;
+    if (want & FL_VALUE) job->sum[r] = error == error ? total + error : total;
   }
 }
 

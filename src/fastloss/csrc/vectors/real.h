@@ -86,17 +86,17 @@ FL_INLINE FN(ruler) FN(ruler_of)(const fl_vectors *job, const FN(between) *r) {
 }
 
 typedef struct {
-  vd high[STEPS], low[STEPS];
+  vd hi[STEPS], lo[STEPS];
 } FN(sums);
 
-FL_INLINE pair FN(total)(FN(sums) s, int exact) {
+FL_INLINE fl_dd FN(total)(FN(sums) s, int exact) {
 #if FL_REAL_BITS == 32
-  if (!exact) return (pair){vsum_f64(s.high[0] + s.high[1]), 0};
-  fold_lanes(&s.high[0], &s.low[0], s.high[1], s.low[1]);
+  if (!exact) return (fl_dd){vsum_f64(s.hi[0] + s.hi[1]), 0};
+  fold_lanes(&s.hi[0], &s.lo[0], s.hi[1], s.lo[1]);
 #else
   (void)exact;
 #endif
-  return pair_sum(s.high[0], s.low[0]);
+  return dd_sum_lanes(s.hi[0], s.lo[0]);
 }
 
 FL_INLINE void FN(sum_step)(FN(sums) *s, const FN(ruler) *r, int norm, int with_eps, int scaled, int exact, const void *x,
@@ -104,18 +104,18 @@ FL_INLINE void FN(sum_step)(FN(sums) *s, const FN(ruler) *r, int norm, int with_
   FN(ahead)(x, i), FN(ahead)(y, i);
   const FN(wide) u = FN(elements)(x, i, left, whole), v = FN(elements)(y, i, left, whole);
   for (int k = 0; k < STEPS; k++) {
-    vd lost, e = scaled ? gap(u.at[k] * r->before, v.at[k] * r->before, r->eps, with_eps, exact, &lost)
-                        : gap(u.at[k], v.at[k], r->eps, with_eps, exact, &lost);
-    e = FN(within)(e, k, left, whole), lost = FN(within)(lost, k, left, whole);
-    if (scaled) e *= r->after, lost *= r->after;
+    vd error, e = scaled ? gap(u.at[k] * r->before, v.at[k] * r->before, r->eps, with_eps, exact, &error)
+                         : gap(u.at[k], v.at[k], r->eps, with_eps, exact, &error);
+    e = FN(within)(e, k, left, whole), error = FN(within)(error, k, left, whole);
+    if (scaled) e *= r->after, error *= r->after;
     if (norm == FL_NORM_TWO)
-      add_square(&s->high[k], &s->low[k], e, lost, exact);
+      add_square(&s->hi[k], &s->lo[k], e, error, exact);
     else
-      add_size(&s->high[k], &s->low[k], e, lost, exact);
+      add_size(&s->hi[k], &s->lo[k], e, error, exact);
   }
 }
 
-FL_INLINE pair FN(sum_with)(fl_vectors *job, const FN(between) *rows, int norm, int with_eps, int scaled, int exact) {
+FL_INLINE fl_dd FN(sum_with)(fl_vectors *job, const FN(between) *rows, int norm, int with_eps, int scaled, int exact) {
   FN(sums) s = {0};
   const FN(ruler) r = FN(ruler_of)(job, rows);
   FL_ALONG(job, rows->a, rows->b, FN(sum_step)(&s, &r, norm, with_eps, scaled, exact, x, y, i, left, whole), (void)0)
@@ -123,7 +123,7 @@ FL_INLINE pair FN(sum_with)(fl_vectors *job, const FN(between) *rows, int norm, 
 }
 
 /* The sum of the squares of the differences, or of their sizes: a loop for each of the usual cases. */
-static pair FN(sum)(fl_vectors *job, const FN(between) *r, int exact) {
+static fl_dd FN(sum)(fl_vectors *job, const FN(between) *r, int exact) {
   const int one = job->norm == FL_NORM_ONE, scaled = r->before != 1 || r->after != 1;
   if (scaled || (exact && FL_REAL_BITS == 32))
     return one ? FN(sum_with)(job, r, FL_NORM_ONE, 1, 1, 1) : FN(sum_with)(job, r, FL_NORM_TWO, 1, 1, 1);
@@ -177,11 +177,11 @@ FL_INLINE void FN(leader_step)(FN(leaders) *of, const FN(ruler) *r, const void *
                                ptrdiff_t left, int whole) {
   const FN(wide) u = FN(elements)(x, i, left, whole), v = FN(elements)(y, i, left, whole);
   for (int k = 0; k < STEPS; k++) {
-    vd lost;
-    const vd e = FN(within)(gap(u.at[k] * r->before, v.at[k] * r->before, r->eps, 1, 1, &lost), k, left, whole);
+    vd error;
+    const vd e = FN(within)(gap(u.at[k] * r->before, v.at[k] * r->before, r->eps, 1, 1, &error), k, left, whole);
     const md leads = veq(vabs(e), of->size);
     of->count = vtally(of->count, leads);
-    of->most = vmax(of->most, vselect(leads, vselect(vlt(e, vset_f64(0)), -lost, lost), of->most));
+    of->most = vmax(of->most, vselect(leads, vselect(vlt(e, vset_f64(0)), -error, error), of->most));
   }
 }
 
@@ -199,7 +199,7 @@ FL_INLINE void FN(power_step)(vd sum[2], FN(wide) e, double top, double p) {
     const vd ratio = vabs(e.at[k]) / top;
     const md gone = vlt(ratio, vset_f64(0x1p-1000));
     const vd log = vlog(vselect(gone, vset_f64(1), ratio));
-    fl_add(&sum[0], &sum[1], vdrop(gone, fl_exp_negative(log * p)));
+    add_compensated(&sum[0], &sum[1], vdrop(gone, fl_exp_negative(log * p)));
   }
 }
 
@@ -209,8 +209,8 @@ static double FN(sum_of_powers)(fl_vectors *job, const FN(between) *rows, double
   const FN(ruler) r = FN(ruler_of)(job, rows);
   const double p = job->p;
   FL_ALONG(job, rows->a, rows->b, FN(power_step)(sum, FN(gaps)(&r, x, y, i, left, whole), top, p), (void)0)
-  const pair all = pair_sum(sum[0], sum[1]);
-  return all.high + all.low;
+  const fl_dd all = dd_sum_lanes(sum[0], sum[1]);
+  return all.hi + all.lo;
 }
 
 /* The length of the difference of two rows by the job's norm, or (not `rooted`, norm two) its square. Sets r's powers of two. */
@@ -219,10 +219,10 @@ static length FN(distance)(fl_vectors *job, FN(between) *r, int rooted, int exac
   if (job->norm == FL_NORM_ONE || job->norm == FL_NORM_TWO) {
     const double eps = job->norm == FL_NORM_TWO ? job->eps * job->eps * 0x1p-20 : job->eps,
                  least = job->norm == FL_NORM_TWO ? 0x1p-900 : 0;
-    pair s = FN(sum)(job, r, exact);
-    if (!exact && s.high <= (double)job->D * eps * 0x1p-20) s = FN(sum)(job, r, 1); /* little is left of x - y + eps */
-    if (s.high >= least && s.high < 0x1p1000) {
-      const length sum = {s.high, s.low, 0};
+    fl_dd s = FN(sum)(job, r, exact);
+    if (!exact && s.hi <= (double)job->D * eps * 0x1p-20) s = FN(sum)(job, r, 1); /* little is left of x - y + eps */
+    if (s.hi >= least && s.hi < 0x1p1000) {
+      const length sum = {s.hi, s.lo, 0};
       return rooted && job->norm == FL_NORM_TWO ? length_root(sum, exact) : sum;
     }
   }
@@ -239,9 +239,9 @@ static length FN(distance)(fl_vectors *job, FN(between) *r, int rooted, int exac
   frexp(top, &power);
   shift += power, shift = shift < -1000 ? -1000 : shift > 1000 ? 1000 : shift;
   r->before = shift > 0 ? ldexp(1, -shift) : 1, r->after = shift < 0 ? ldexp(1, -shift) : 1;
-  const pair s = FN(sum)(job, r, 1);
-  if (job->norm == FL_NORM_ONE) return (length){s.high, s.low, shift};
-  const length square = {s.high, s.low, 2 * shift};
+  const fl_dd s = FN(sum)(job, r, 1);
+  if (job->norm == FL_NORM_ONE) return (length){s.hi, s.lo, shift};
+  const length square = {s.hi, s.lo, 2 * shift};
   return rooted ? length_root(square, 1) : square;
 }
 
@@ -254,15 +254,15 @@ typedef struct { /* factor times the slope of a length with respect to the diffe
 
 /* `factor` times the slope of a length (of its square, if not `rooted`) that `distance` has found. */
 static FN(turn) FN(turn_of)(fl_vectors *job, const FN(between) *r, length d, int rooted, double factor) {
-  FN(turn) t = {*r, factor, d.high};
+  FN(turn) t = {*r, factor, d.hi};
   if (job->norm == FL_NORM_TWO && !rooted) t.factor = 2 * factor, t.r.before = t.r.after = 1;
-  if (job->norm == FL_NORM_TWO && rooted) t.factor = factor / d.high;
+  if (job->norm == FL_NORM_TWO && rooted) t.factor = factor / d.hi;
   if (job->norm == FL_NORM_MAX) {
     double count;
-    FN(largest_lost)(job, r, d.high, &count);
+    FN(largest_lost)(job, r, d.hi, &count);
     t.factor = factor / (count > 0 ? count : 1);
   }
-  if (d.high == 0) t.factor = 0, t.top = 1;
+  if (d.hi == 0) t.factor = 0, t.top = 1;
   return t;
 }
 
@@ -371,7 +371,7 @@ static void FN(contrastive)(fl_vectors *job) {
   if (job->label == 1) {
     const int rooted = p != 2;
     const length d = FN(distance)(job, &r, rooted, FL_REAL_BITS == 64);
-    job->value = rooted ? length_power(d, p) / 2 : shifted((d.high + d.low) / 2, d.shift);
+    job->value = rooted ? length_power(d, p) / 2 : shifted((d.hi + d.lo) / 2, d.shift);
     if (!job->slopes) return;
     const double slope = rooted ? p / 2 * length_power(d, p - 1) : 0.5;
     const FN(turn) t = FN(turn_of)(job, &r, d, rooted, job->scale * slope);
@@ -446,7 +446,7 @@ static void FN(triplet)(fl_vectors *job) {
 
 typedef struct { /* sums of the products of two vectors times powers of two, one for each */
   double by[2];
-  pair xx, yy, xy;
+  fl_dd xx, yy, xy;
 } FN(products);
 
 FL_INLINE void FN(product_step)(FN(sums) s[3], double by_x, double by_y, int scaled, int exact, const void *x,
@@ -455,9 +455,9 @@ FL_INLINE void FN(product_step)(FN(sums) s[3], double by_x, double by_y, int sca
   const FN(wide) a = FN(elements)(x, i, left, whole), b = FN(elements)(y, i, left, whole);
   for (int k = 0; k < STEPS; k++) {
     const vd u = scaled ? a.at[k] * by_x : a.at[k], v = scaled ? b.at[k] * by_y : b.at[k];
-    add_product(&s[0].high[k], &s[0].low[k], u, u, exact);
-    add_product(&s[1].high[k], &s[1].low[k], v, v, exact);
-    add_product(&s[2].high[k], &s[2].low[k], u, v, exact);
+    add_product(&s[0].hi[k], &s[0].lo[k], u, u, exact);
+    add_product(&s[1].hi[k], &s[1].lo[k], v, v, exact);
+    add_product(&s[2].hi[k], &s[2].lo[k], u, v, exact);
   }
 }
 
@@ -475,8 +475,8 @@ static double FN(multiply)(fl_vectors *job, FN(products) *p, int exact) {
     FN(multiply_with)(job, p, 0, 1);
   else
     FN(multiply_with)(job, p, 0, 0);
-  const double least = p->xx.high < p->yy.high ? p->xx.high : p->yy.high;
-  const double most = p->xx.high < p->yy.high ? p->yy.high : p->xx.high;
+  const double least = p->xx.hi < p->yy.hi ? p->xx.hi : p->yy.hi;
+  const double most = p->xx.hi < p->yy.hi ? p->yy.hi : p->xx.hi;
   if (least > 0x1p-450 && most < 0x1p450) return 1;
   double found = 1;
   for (int k = 0; k < 2; k++) {
@@ -490,29 +490,29 @@ static double FN(multiply)(fl_vectors *job, FN(products) *p, int exact) {
   return found;
 }
 
-FL_INLINE vd FN(residual)(vd y, vd x, pair t) { return FL_REAL_BITS == 32 ? y - x * t.high : exact_residual(y, x, t); }
+FL_INLINE vd FN(residual)(vd y, vd x, fl_dd t) { return FL_REAL_BITS == 32 ? y - x * t.hi : exact_residual(y, x, t); }
 
-FL_INLINE void FN(sine_step)(vd sum[2], double by_x, double by_y, pair along, const void *x, const void *y, ptrdiff_t i,
+FL_INLINE void FN(sine_step)(vd sum[2], double by_x, double by_y, fl_dd along, const void *x, const void *y, ptrdiff_t i,
                              ptrdiff_t left, int whole) {
   const FN(wide) u = FN(elements)(x, i, left, whole), v = FN(elements)(y, i, left, whole);
   for (int k = 0; k < STEPS; k++) {
     const vd r = exact_residual(v.at[k] * by_y, u.at[k] * by_x, along);
-    fl_add(&sum[0], &sum[1], r * r);
+    add_compensated(&sum[0], &sum[1], r * r);
   }
 }
 
 /* 1 - c^2 for the cosine c of nearly parallel vectors: the part of y that is not along x, squared. */
-static double FN(square_of_sine)(fl_vectors *job, const FN(products) *p, pair along) {
+static double FN(square_of_sine)(fl_vectors *job, const FN(products) *p, fl_dd along) {
   vd sum[2] = {vset_f64(0), vset_f64(0)};
   const double by_x = p->by[0], by_y = p->by[1];
   FL_ALONG(job, 0, 1, FN(sine_step)(sum, by_x, by_y, along, x, y, i, left, whole), (void)0)
-  const pair all = pair_sum(sum[0], sum[1]);
-  const double sine = (all.high + all.low) / p->yy.high;
+  const fl_dd all = dd_sum_lanes(sum[0], sum[1]);
+  const double sine = (all.hi + all.lo) / p->yy.hi;
   return sine < 0x1p-190 ? 0 : sine; /* what rounding leaves of parallel vectors */
 }
 
-typedef struct {   /* of the gradient of the cosine, times factor */
-  pair of_x, of_y; /* xy / xx and xy / yy */
+typedef struct {    /* of the gradient of the cosine, times factor */
+  fl_dd of_x, of_y; /* xy / xx and xy / yy */
   double by_x, by_y, factor;
 } FN(turned);
 
@@ -531,7 +531,7 @@ FL_INLINE void FN(cosine_step)(const FN(turned) *t, int scaled, const void *x, c
 
 /* The gradient of factor times the cosine, whose denominator is `both`: (y - (xy / xx) x) / (|x| |y|). */
 static void FN(cosine_slopes)(fl_vectors *job, const FN(products) *p, double both, double factor) {
-  const FN(turned) t = {pair_over(p->xy, p->xx), pair_over(p->xy, p->yy), p->by[0], p->by[1], factor / both};
+  const FN(turned) t = {dd_over(p->xy, p->xx), dd_over(p->xy, p->yy), p->by[0], p->by[1], factor / both};
   if (t.by_x != 1 || t.by_y != 1)
     FL_ALONG(job, 0, 1, FN(cosine_step)(&t, 1, x, y, gx, gy, i, left, whole), leave(job, start))
   else
@@ -542,18 +542,18 @@ static void FN(cosine_slopes)(fl_vectors *job, const FN(products) *p, double bot
 static double FN(of_cosine)(fl_vectors *job, const FN(products) *p, double *both, int exact) {
   const double sign = job->label == 1 ? 1 : -1; /* 1 - c, or c - margin */
   if (!exact) {
-    *both = sqrt(p->xx.high * p->yy.high);
-    return sign > 0 ? (*both - p->xy.high) / *both : p->xy.high / *both - job->margin;
+    *both = sqrt(p->xx.hi * p->yy.hi);
+    return sign > 0 ? (*both - p->xy.hi) / *both : p->xy.hi / *both - job->margin;
   }
-  const pair size = pair_root(pair_times(p->xx, p->yy));
-  *both = size.high;
+  const fl_dd size = dd_sqrt(dd_times(p->xx, p->yy));
+  *both = size.hi;
   if (sign < 0 && job->margin != -1) {
-    const pair c = pair_over(p->xy, size), v = pair_minus(c, (pair){job->margin, 0});
-    return fabs(v.high) < 0x1p-95 ? 0 : v.high + v.low;
+    const fl_dd c = dd_over(p->xy, size), v = dd_subtract(c, (fl_dd){job->margin, 0});
+    return fabs(v.hi) < 0x1p-95 ? 0 : v.hi + v.lo;
   }
-  const pair xy = {sign * p->xy.high, sign * p->xy.low}, rest = pair_minus(size, xy); /* of 1 - c, or 1 + c */
-  const double v = (rest.high + rest.low) / size.high;
-  return v > 0x1p-40 ? v : FN(square_of_sine)(job, p, pair_over(p->xy, p->xx)) / (2 - v);
+  const fl_dd xy = {sign * p->xy.hi, sign * p->xy.lo}, rest = dd_subtract(size, xy); /* of 1 - c, or 1 + c */
+  const double v = (rest.hi + rest.lo) / size.hi;
+  return v > 0x1p-40 ? v : FN(square_of_sine)(job, p, dd_over(p->xy, p->xx)) / (2 - v);
 }
 
 static void FN(cosine)(fl_vectors *job) {

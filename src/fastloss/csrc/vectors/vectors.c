@@ -8,7 +8,7 @@
 #include "common/simd.h"
 #include "common/vecmath.h"
 
-#include "common/exactly.h"
+#include "common/probability.h"
 #include "vectors/exact.h"
 
 static const double lane_numbers[8] = {0, 1, 2, 3, 4, 5, 6, 7};
