@@ -6,6 +6,8 @@
  * transpose of a few rows; so has a matrix of weights that is read as its own transpose, and so have rows of vectors as B where k
  * counts rows. Sums are of the computation type, in order of k; since k is never split among threads, threads do not change a bit.
  */
+#include "common/square.h"
+
 #ifndef FL_TILE_ROWS
 #if defined(FL_V4)
 #define FL_TILE_ROWS 12 /* 24 sums and two registers of B, of 32 */
@@ -42,40 +44,17 @@ static void FN(tile)(ptrdiff_t K, const R *a, ptrdiff_t a_step, const R *b, ptrd
   }
 }
 
-/* A square of FL_SIDE x FL_SIDE numbers with rows and columns exchanged, in registers of 16 bytes; rows are a step apart. */
-#if FL_REAL_BITS == 32
-#define FL_SIDE 4
-FL_INLINE void FN(turn_square)(const R *from, ptrdiff_t step, R *to, ptrdiff_t to_step) {
-  typedef float quad __attribute__((vector_size(16)));
-  quad x[4], y[4];
-  for (int i = 0; i < 4; i++) memcpy(&x[i], from + i * step, sizeof x[i]);
-  y[0] = FL_SHUFFLE(x[0], x[1], 0, 4, 1, 5), y[1] = FL_SHUFFLE(x[0], x[1], 2, 6, 3, 7);
-  y[2] = FL_SHUFFLE(x[2], x[3], 0, 4, 1, 5), y[3] = FL_SHUFFLE(x[2], x[3], 2, 6, 3, 7);
-  x[0] = FL_SHUFFLE(y[0], y[2], 0, 1, 4, 5), x[1] = FL_SHUFFLE(y[0], y[2], 2, 3, 6, 7);
-  x[2] = FL_SHUFFLE(y[1], y[3], 0, 1, 4, 5), x[3] = FL_SHUFFLE(y[1], y[3], 2, 3, 6, 7);
-  for (int i = 0; i < 4; i++) memcpy(to + i * to_step, &x[i], sizeof x[i]);
-}
-#else
-#define FL_SIDE 2
-FL_INLINE void FN(turn_square)(const R *from, ptrdiff_t step, R *to, ptrdiff_t to_step) {
-  typedef double pair __attribute__((vector_size(16)));
-  pair x, y;
-  memcpy(&x, from, sizeof x), memcpy(&y, from + step, sizeof y);
-  const pair first = {x[0], y[0]}, second = {x[1], y[1]};
-  memcpy(to, &first, sizeof first), memcpy(to + to_step, &second, sizeof second);
-}
-#endif
-
 /* n rows of D, `step` numbers apart, as panels of `width` rows: out[panel][d][row], zeros where there is no row. If `centre` is
    given it is subtracted. */
 static void FN(pack)(ptrdiff_t n, ptrdiff_t D, const R *x, ptrdiff_t step, const R *centre, ptrdiff_t width, R *out) {
-  const ptrdiff_t whole = D / FL_SIDE * FL_SIDE;
+  const ptrdiff_t whole = D / FL_SIDE * FL_SIDE, size = sizeof(R);
   for (ptrdiff_t first = 0; first < n; first += width, out += D * width) {
     const ptrdiff_t rows = n - first < width ? n - first : width;
     ptrdiff_t r = 0;
     for (; !centre && r + FL_SIDE <= rows; r += FL_SIDE) {
       const R *row = x + (first + r) * step;
-      for (ptrdiff_t d = 0; d < whole; d += FL_SIDE) FN(turn_square)(row + d, step, out + d * width + r, width);
+      for (ptrdiff_t d = 0; d < whole; d += FL_SIDE)
+        FN(transpose_square)(row + d, step * size, out + d * width + r, width * size);
       for (ptrdiff_t d = whole; d < D; d++)
         for (int q = 0; q < FL_SIDE; q++) out[d * width + r + q] = row[q * step + d];
     }

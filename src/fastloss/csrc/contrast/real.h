@@ -183,12 +183,13 @@ static void FN(contrast_online)(const fl_contrast *job) {
   }
 }
 
-static void FN(contrast_turn)(const void *e_, void *turned_) {
+static void FN(contrast_turn)(const void *e_, void *transposed_) {
+  const ptrdiff_t step = FL_ANCHORS * (ptrdiff_t)sizeof(R);
   const R *e = e_;
-  R *turned = turned_;
+  R *transposed = transposed_;
   for (ptrdiff_t i = 0; i < FL_ANCHORS; i += FL_SIDE)
     for (ptrdiff_t j = 0; j < FL_ANCHORS; j += FL_SIDE)
-      FN(turn_square)(e + j * FL_ANCHORS + i, FL_ANCHORS, turned + i * FL_ANCHORS + j, FL_ANCHORS);
+      FN(transpose_square)(e + j * FL_ANCHORS + i, step, transposed + i * FL_ANCHORS + j, step);
 }
 
 /* ---- slopes ------------------------------------------------------------------------------------------------------- */

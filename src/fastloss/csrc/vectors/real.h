@@ -5,6 +5,8 @@
  * summed once more with twice the digits (`exact`). Of doubles every row is.
  */
 
+#include "common/registers.h"
+
 #define STEPS (LANES / LANES_F64)
 
 typedef struct { /* LANES elements */
@@ -35,16 +37,9 @@ FL_INLINE void FN(keep)(void *row, ptrdiff_t i, ptrdiff_t left, int whole, FN(wi
     vstore_part(p, left, narrow);
 }
 
-FL_INLINE void FN(ahead)(const void *row, ptrdiff_t i) {
-  __builtin_prefetch((const char *)((const R *)row + i) + FL_LINES_AHEAD);
-}
-FL_INLINE void FN(ahead_out)(const void *row, ptrdiff_t i) {
-  __builtin_prefetch((const char *)((const R *)row + i) + FL_LINES_AHEAD, 1);
-}
-
 /* 0 in the lanes of step k that lie past the end. */
 FL_INLINE vd FN(within)(vd v, int k, ptrdiff_t left, int whole) {
-  return whole ? v : vdrop(vle(vset_f64((double)(left - k * LANES_F64)), vload_f64(lane_numbers)), v);
+  return whole ? v : vdrop(vle(vset_f64((double)(left - k * LANES_F64)), vload_f64(fl_iota_f64)), v);
 }
 
 /* Runs `step` over the registers of rows a and b: an expression of i, left, whole, and of x and y, where these rows (or a piece of
@@ -101,7 +96,7 @@ FL_INLINE fl_dd FN(total)(FN(sums) s, int exact) {
 
 FL_INLINE void FN(sum_step)(FN(sums) *s, const FN(ruler) *r, int norm, int with_eps, int scaled, int exact, const void *x,
                             const void *y, ptrdiff_t i, ptrdiff_t left, int whole) {
-  FN(ahead)(x, i), FN(ahead)(y, i);
+  FN(fetch)(x, i), FN(fetch)(y, i);
   const FN(wide) u = FN(elements)(x, i, left, whole), v = FN(elements)(y, i, left, whole);
   for (int k = 0; k < STEPS; k++) {
     vd error, e = scaled ? gap(u.at[k] * r->before, v.at[k] * r->before, r->eps, with_eps, exact, &error)
@@ -297,7 +292,7 @@ FL_INLINE void FN(pair_step)(const FN(lever) *t, int scaled, const void *x, cons
     up.at[k] = FN(slope)(t, u.at[k], v.at[k], FL_NORM_TWO, 0, scaled);
     down.at[k] = -up.at[k];
   }
-  FN(ahead_out)(gx, i), FN(ahead_out)(gy, i);
+  FN(fetch_out)(gx, i), FN(fetch_out)(gy, i);
   FN(keep)(gx, i, left, whole, up), FN(keep)(gy, i, left, whole, down);
 }
 
@@ -324,7 +319,7 @@ FL_INLINE void FN(triplet_step)(const FN(lever) *near, const FN(lever) *away, in
     of_p.at[k] = swapped ? push - pull : -pull;
     of_n.at[k] = -push;
   }
-  FN(ahead_out)(gx, i), FN(ahead_out)(gy, i), FN(ahead_out)(gz, i);
+  FN(fetch_out)(gx, i), FN(fetch_out)(gy, i), FN(fetch_out)(gz, i);
   FN(keep)(gx, i, left, whole, of_a), FN(keep)(gy, i, left, whole, of_p), FN(keep)(gz, i, left, whole, of_n);
 }
 
@@ -451,7 +446,7 @@ typedef struct { /* sums of the products of two vectors times powers of two, one
 
 FL_INLINE void FN(product_step)(FN(sums) s[3], double by_x, double by_y, int scaled, int exact, const void *x,
                                 const void *y, ptrdiff_t i, ptrdiff_t left, int whole) {
-  FN(ahead)(x, i), FN(ahead)(y, i);
+  FN(fetch)(x, i), FN(fetch)(y, i);
   const FN(wide) a = FN(elements)(x, i, left, whole), b = FN(elements)(y, i, left, whole);
   for (int k = 0; k < STEPS; k++) {
     const vd u = scaled ? a.at[k] * by_x : a.at[k], v = scaled ? b.at[k] * by_y : b.at[k];
@@ -525,7 +520,7 @@ FL_INLINE void FN(cosine_step)(const FN(turned) *t, int scaled, const void *x, c
     of_a.at[k] = FN(residual)(v, u, t->of_x) * t->factor, of_b.at[k] = FN(residual)(u, v, t->of_y) * t->factor;
     if (scaled) of_a.at[k] *= t->by_x, of_b.at[k] *= t->by_y;
   }
-  FN(ahead_out)(gx, i), FN(ahead_out)(gy, i);
+  FN(fetch_out)(gx, i), FN(fetch_out)(gy, i);
   FN(keep)(gx, i, left, whole, of_a), FN(keep)(gy, i, left, whole, of_b);
 }
 

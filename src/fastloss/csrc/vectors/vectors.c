@@ -11,8 +11,6 @@
 #include "common/probability.h"
 #include "vectors/exact.h"
 
-static const double lane_numbers[8] = {0, 1, 2, 3, 4, 5, 6, 7};
-
 /* The piece of a row that begins at `start`; returns its length. */
 FL_INLINE ptrdiff_t turn_to(fl_vectors *job, ptrdiff_t start) {
   if (job->load && job->at != start) job->load(job, start), job->at = start;
