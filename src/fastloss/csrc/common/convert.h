@@ -1,5 +1,5 @@
 /* Reading and writing arrays of any element type and any strides as blocks of the computation type. Included by level.c once
- * per type (R, V, LANES, FN as in pointwise.h). Elements go through memcpy: misaligned arrays are welcome.
+ * per type (R, V, LANES, FN as in twice.h). Elements go through memcpy: misaligned arrays are welcome.
  */
 
 /* Unrolled: one load and one store to a round took twice as long at two of eight placements of the same code (AVX-512 EPYC). */

@@ -6,7 +6,7 @@ typedef struct {
   V value, grad, hess, grad2, hess2;
 } FN(point);
 
-/* v, but nan where x is nan: for derivatives that are constant on pieces. */
+/* v, but nan where x is nan: for piecewise constant derivatives. */
 FL_INLINE V FN(unless_nan)(V x, V v) { return vselect(veq(x, x), v, x); }
 
 FL_INLINE V FN(read)(const R *p, ptrdiff_t i, ptrdiff_t left, int whole, R fill) {

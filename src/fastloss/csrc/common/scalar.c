@@ -1,10 +1,10 @@
-/* The small jobs that need no CPU level: merging the pieces of a row, labels, single elements. Linked into every extension. */
+/* The small jobs that need no CPU level: merging the chunks of a row, labels, single elements. Linked into every extension. */
 #include <math.h>
 
 #include "common/kernels.h"
 #include "common/view.h"
 
-/* e^(a - b) with the rounding of a - b made good, for a <= b. */
+/* e^(a - b) with the rounding error of a - b, for a <= b. */
 static double fl_exp_gap(double a, double b) {
   const double gap = a - b;
   if (gap == 0 || a == b) return 1; /* two infinite tops too */

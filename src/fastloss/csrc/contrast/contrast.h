@@ -30,7 +30,7 @@ typedef struct {
   void *top;           /* of each anchor (fl_contrast_real.online) */
 } fl_contrast;
 
-/* How exponentials, or products, become the loss's slopes with respect to the similarities: an anchor's and a candidate's (which
+/* How exponentials, or products, become the loss's gradients with respect to the similarities: an anchor's and a candidate's (which
    is an anchor, too, of other blocks) together. */
 typedef struct {
   const void *lane, *row;         /* what they are multiplied by: of the block's anchors, of all candidates */
@@ -60,7 +60,7 @@ typedef struct {
   void (*terms)(const fl_contrast *job);                      /* exponentials */
   void (*products)(const fl_contrast *job);                   /* -inf where `low` and `high` say so */
   void (*online)(const fl_contrast *job);                     /* their tops, and sums of exponentials relative to these */
-  void (*turn)(const void *e, void *turned);                  /* FL_ANCHORS x FL_ANCHORS */
+  void (*turn)(const void *e, void *transposed);              /* FL_ANCHORS x FL_ANCHORS */
   void (*weigh)(const fl_contrast *job, const fl_contrast_weigh *weigh);
   void (*weigh_products)(const fl_contrast *job, const fl_contrast_weigh *weigh);
   /* g += the weighted sums of rows of z; z: panels of `columns` numbers of every row, panel_step numbers apart. */

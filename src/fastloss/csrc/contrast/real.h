@@ -192,10 +192,10 @@ static void FN(contrast_turn)(const void *e_, void *transposed_) {
       FN(transpose_square)(e + j * FL_ANCHORS + i, step, transposed + i * FL_ANCHORS + j, step);
 }
 
-/* ---- slopes ------------------------------------------------------------------------------------------------------- */
+/* ---- gradients ------------------------------------------------------------------------------------------------------- */
 
 /* Positives, and a row that meets itself, in row r of the weights. */
-FL_INLINE void FN(own_slopes)(const fl_contrast *job, const fl_contrast_weigh *weigh, ptrdiff_t r) {
+FL_INLINE void FN(own_gradients)(const fl_contrast *job, const fl_contrast_weigh *weigh, ptrdiff_t r) {
   const ptrdiff_t j = job->first + r, begin = job->anchor, end = begin + job->lanes;
   if (!job->low || job->low[j] >= end || job->high[j] <= begin) return;
   R *w = (R *)weigh->w + r * FL_ANCHORS - begin;
@@ -212,7 +212,7 @@ static void FN(contrast_weigh)(const fl_contrast *job, const fl_contrast_weigh *
     const V by = FN(vset)(row[r]);
     for (ptrdiff_t c = 0; c < FL_ANCHORS; c += LANES)
       vstore(w + r * FL_ANCHORS + c, vload(e + r * FL_ANCHORS + c) * (vload(lane + c) + by));
-    if (weigh->itself) FN(own_slopes)(job, weigh, r);
+    if (weigh->itself) FN(own_gradients)(job, weigh, r);
   }
 }
 
@@ -228,7 +228,7 @@ static void FN(contrast_weigh_products)(const fl_contrast *job, const fl_contras
       const V mine = FN(relative)(u, vload(lane_top + c), factor), other = FN(relative)(u, top, factor);
       vstore(w + r * FL_ANCHORS + c, vfma(mine, vload(lane + c), other * by));
     }
-    if (weigh->itself) FN(own_slopes)(job, weigh, r);
+    if (weigh->itself) FN(own_gradients)(job, weigh, r);
   }
 }
 
@@ -265,13 +265,13 @@ static void FN(contrast_slope)(ptrdiff_t n, const fl_contrast_slope *job) {
   const vd along = vset_f64(vsum_f64(sum[0] + sum[1]));
   for (ptrdiff_t d = 0; d < n; d += LANES) {
     const V xs = vload(x + d), gs = vload(g + d);
-    vd slope[2];
+    vd gradient[2];
     for (int h = 0; h < FL_HALVES; h++)
-      slope[h] = (FL_HALF(gs, h) - along * (FL_HALF(xs, h) * power * inverse)) * factor * inverse * power;
+      gradient[h] = (FL_HALF(gs, h) - along * (FL_HALF(xs, h) * power * inverse)) * factor * inverse * power;
 #if FL_REAL_BITS == 32
-    vstore(out + d, vnarrow(slope[0], slope[1]));
+    vstore(out + d, vnarrow(gradient[0], gradient[1]));
 #else
-    vstore(out + d, slope[0]);
+    vstore(out + d, gradient[0]);
 #endif
   }
 }

@@ -20,7 +20,7 @@
 enum {
   FL_CTC_LANES = 8,   /* what rows of states and columns are padded to a multiple of: doubles in the longest register */
   FL_CTC_FRAMES = 16, /* the most frames of a stretch: emissions first, then states */
-  FL_CTC_TABLE = 4096 /* entries of the emissions of a stretch that hold them in the first-level cache */
+  FL_CTC_TABLE = 4096 /* entries of the emissions of a stretch that hold them in the L1 cache */
 };
 
 /* An array of frames: T of them, `step` bytes apart, of classes `class_step` bytes apart. */
@@ -31,7 +31,7 @@ typedef struct {
   int direct; /* contiguous classes of the computation type: used where they lie */
 } fl_ctc_frames;
 
-/* What the states of a frame may have lost: see ctc_linear.h. */
+/* What the states of a frame may have lost: see linear.h. */
 typedef struct {
   double events; /* how many frames may have lost something */
   double worst;  /* the logarithm (base 2) of the most that a state lost, as a probability */
@@ -75,7 +75,7 @@ typedef struct {
   /* ---- the states */
   double *alpha;                /* 2 P entries of labels, then blanks; if kept, for each frame */
   double *beta;                 /* 2 P entries, in a gradient */
-  double *exact;                /* 4 P entries: see ctc_exact.h */
+  double *exact;                /* 4 P entries: see exact.h */
   unsigned char *back;          /* (alignment) for each frame 2 P entries */
   ptrdiff_t dead;               /* states that can no longer reach the end, in the order of the extended labels */
   ptrdiff_t low, high;          /* entries of the rows that the frame before (on the way back: behind) used */
@@ -84,8 +84,8 @@ typedef struct {
   int64_t power;                /* the states are alpha 2^power */
   double normal, normal_lost;   /* sum of log_total, of all frames so far */
   double offset, offset_lost;   /* sum of shift */
-  double taken, taken_lost;     /* the logarithm that is taken out of the states: ctc_log.h */
-  double product, product_lost; /* of the frames' sums: see ctc_exact.h */
+  double taken, taken_lost;     /* the logarithm that is taken out of the states: log.h */
+  double product, product_lost; /* of the frames' sums: see exact.h */
   fl_ctc_lost lost;
 
   /* ---- out */

@@ -4,7 +4,7 @@
  * for the likeliest, so that a confident path multiplies by 1 and nothing accumulates. Emissions are doubles, those of floats too
  * (to 5e-12). The normaliser is made of the same numbers: where two classes that both fit the labels share a frame, errors of
  * their exponentials cancel against it. Classes without a column (a wide row's, that the labels do not use) are added up in the
- * computation type, as in rows.h: whatever probability they have is missing from the alignments, so that the loss is never
+ * computation type, as in rows/real.h: whatever probability they have is missing from the alignments, so that the loss is never
  * smaller than what they contribute.
  */
 #include "common/convert.h"
@@ -182,7 +182,7 @@ static double FN(others)(const fl_ctc *job, const R *x, R top, ptrdiff_t ahead) 
   vd sum[2] = {vset_f64(0), vset_f64(0)};
   ptrdiff_t i = 0;
 #define FL_TERM_AT(k) FN(term)(vload(x + i + (k) * LANES), shift, low, exponent)
-  for (; i + 4 * LANES <= job->C; i += 4 * LANES) { /* floats in pairs of pairs, then on in double: as in rows.h */
+  for (; i + 4 * LANES <= job->C; i += 4 * LANES) { /* floats in pairs of pairs, then on in double: as in rows/real.h */
     for (int line = 0; line < 4 * FL_BYTES; line += 64) __builtin_prefetch((const char *)(x + i) + ahead + line, 0, 2);
     V a = FN(add_others)(zero, FL_TERM_AT(0), job->keep, i, LANES);
     V b = FN(add_others)(zero, FL_TERM_AT(2), job->keep, i + 2 * LANES, LANES);
@@ -245,7 +245,7 @@ static void FN(frames)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n, int again, int log
 
 /* ---- the gradient ------------------------------------------------------------------------------------------------- */
 
-FL_INLINE R *FN(slope_row)(const fl_ctc *job, ptrdiff_t t) {
+FL_INLINE R *FN(gradient_row)(const fl_ctc *job, ptrdiff_t t) {
   return job->grad.direct ? (R *)(void *)(job->grad.data + t * job->grad.step) : (R *)job->out;
 }
 
@@ -256,7 +256,7 @@ FL_INLINE void FN(put_row)(const fl_ctc *job, ptrdiff_t t) {
 
 static void FN(fill)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n, double value) {
   for (; n > 0; t++, n--) {
-    R *out = FN(slope_row)(job, t);
+    R *out = FN(gradient_row)(job, t);
     for (ptrdiff_t c = 0; c < job->C; c++) out[c] = (R)value;
     FN(put_row)(job, t);
   }
@@ -285,7 +285,7 @@ FL_INLINE void FN(differences)(const fl_ctc *job, const double *e, double *g, do
 }
 
 /* n doubles to the computation type. */
-FL_INLINE void FN(put_slopes)(R *out, const double *g, ptrdiff_t n) {
+FL_INLINE void FN(put_gradient)(R *out, const double *g, ptrdiff_t n) {
   ptrdiff_t i = 0;
 #if FL_REAL_BITS == 32
   for (; i + LANES <= n; i += LANES) vstore(out + i, vnarrow(vload(g + i), vload(g + i + LANES_F64)));
@@ -293,7 +293,7 @@ FL_INLINE void FN(put_slopes)(R *out, const double *g, ptrdiff_t n) {
   for (; i < n; i++) out[i] = (R)g[i];
 }
 
-/* The whole row's probabilities times scale; meanwhile fetches the rows before, which come next: of logits and of slopes. */
+/* The whole row's probabilities times scale; meanwhile fetches the rows before, which come next: of logits and of gradients. */
 static void FN(probabilities)(const fl_ctc *job, const R *x, R top, double scale, R *out) {
   const FN(scaling) s = FN(scaling_of)(top);
   const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent);
@@ -317,7 +317,7 @@ static void FN(slopes)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
     const double *e = job->emission + f * job->width;
     const double rest = job->rest[at], gap = job->shift[at] - job->top[at];
     double *g = job->occupied + f * job->width;
-    R *out = FN(slope_row)(job, at);
+    R *out = FN(gradient_row)(job, at);
     if (job->log_probs) {
       if (job->classes) memset(out, 0, (size_t)job->C * sizeof(R));
       for (ptrdiff_t u = 0; u < job->U; u++)
@@ -328,7 +328,7 @@ static void FN(slopes)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
     const double share = 1 / (1 + rest), unit = gap == 0 ? share : exp(gap) * share;
     FN(differences)(job, e, g, unit, rest, gap == 0);
     if (!job->classes) {
-      FN(put_slopes)(out, g, job->C);
+      FN(put_gradient)(out, g, job->C);
     } else {
       FN(probabilities)(job, FN(frame_row)(job, at), (R)job->top[at], job->scale * share, out);
       for (ptrdiff_t u = 0; u < job->U; u++) out[job->classes[u]] = (R)g[u];

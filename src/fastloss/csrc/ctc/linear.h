@@ -1,19 +1,19 @@
 /* CTC in linear space. Included by ctc.c once.
  *
  * States are kept times 2^power, in double, so that the largest lies near 2^TOP; they are looked at every few frames. What may
- * then be lost is bounded, not guessed:
+ * then underflow is bounded, not guessed:
  *
- * 1. What is lost. A frame's emission of a class is either 0 (a logit of -inf) or at least e^least. So a state that is not truly
- * 0    lies, after a frame, no lower than the least one before times e^least: `room` keeps the logarithm of that bound. While it
- * stays above    FLOOR nothing at all has been lost. A frame in which it does not is an event: each of its 2 S + 1 states may
- * have lost up to    2^FLOOR. So is a look at the states that sets those under 2^FLUSH to 0,
- *    to make room, and a frame with emissions under e^FL_CTC_LEAST, which are 0: a state is at most 2^MOST, so that 2^MISSED is
- * lost. 2. What it is worth. From a state, different paths of states spell different sequences of classes (stay, move on to the
- * blank,    skip to a different label: the class tells which). So the probabilities of all continuations add up to 1 at the most,
- * those of    continuations not normalised to the product of the frames' sums. Hence a loss of 2^k in frame t, at power p, takes
- * from the    likelihood no more than 2^(k - p) / (product of the sums up to t): `normal` is the logarithm of that product.
+ * 1. What underflows. A frame's emission of a class is either 0 (a logit of -inf) or at least e^least. So a state that is not truly
+ *    0 lies, after a frame, no lower than the least one before times e^least: `room` keeps the logarithm of that bound. While it
+ *    stays above FLOOR nothing at all has underflowed. A frame in which it does not is an event: each of its 2 S + 1 states may
+ *    have lost up to 2^FLOOR. So is a look at the states that sets those under 2^UNDERFLOW_BELOW to 0, to make room, and a frame with
+ *    emissions under e^FL_CTC_LEAST, which are 0: a state is at most 2^MOST, so that 2^MISSED is lost.
+ * 2. What it is worth. From a state, different paths of states spell different sequences of classes (stay, move on to the blank,
+ *    skip to a different label: the class tells which). So the probabilities of all continuations add up to 1 at the most, those of
+ *    continuations not normalised to the product of the frames' sums. Hence a loss of 2^k in frame t, at power p, takes from the
+ *    likelihood no more than 2^(k - p) / (product of the sums up to t): `normal` is the logarithm of that product.
  * 3. What counts. All events together, (events) (2 S + 2) 2^worst, are compared with the likelihood itself at the end. Where they
- *    are not below rounding the sample is done again with logarithms (ctc_log.h).
+ *    are not below rounding the sample is done again with logarithms (log.h).
  *
  * On the way back beta is kept times 2^-power and a constant, so that alpha beta adds up to 2^UNIT in each frame. A state whose
  * occupation probability is under 2^PRUNE is left out from there on: all alignments through it weigh no more than that, in every
@@ -26,7 +26,7 @@ enum {
   TOP = 900,     /* logarithms, base 2: of the largest state after a look that moved it */
   MOST = 926,    /* a frame adds three at the most: log2(3) FL_CTC_FRAMES more */
   LOW_TOP = 820, /* below, the states are moved up */
-  FLUSH = -800,
+  UNDERFLOW_BELOW = -800,
   FLOOR = -950,
   MISSED = MOST - 1009, /* e^FL_CTC_LEAST is 2^-1009.9 */
   UNIT = 64,
@@ -49,7 +49,7 @@ static void lose(fl_ctc *job, int level) {
   if (worth > job->lost.worst) job->lost.worst = worth;
 }
 
-/* Looks at the states before frame t: flushes the smallest, moves all if they are low or have grown. */
+/* Looks at the states before frame t: the smallest underflow to 0, all are scaled if they are low or have grown. */
 static void look(fl_ctc *job, ptrdiff_t t) {
   double *row = states_before(job, t);
   const vd none = vset_f64(INFINITY), zero = vset_f64(0);
@@ -63,11 +63,11 @@ static void look(fl_ctc *job, ptrdiff_t t) {
   job->age = 0, job->room = INFINITY;
   if (!(high > 0 && high < INFINITY)) return; /* nothing is left, or nan */
   const int top = ilogb(high), up = top >= LOW_TOP && top <= TOP ? 0 : top < TOP - 1000 ? 1000 : TOP - top;
-  const double factor = ldexp(1, up), flush = ldexp(1, FLUSH - up);
-  const int flushes = low < flush;
-  job->room = fmax(ilogb(low) + up, FLUSH);
-  if (!up && !flushes) return;
-  const vd by = vset_f64(factor), bound = vset_f64(flush);
+  const double factor = ldexp(1, up), least_kept = ldexp(1, UNDERFLOW_BELOW - up);
+  const int underflows = low < least_kept;
+  job->room = fmax(ilogb(low) + up, UNDERFLOW_BELOW);
+  if (!up && !underflows) return;
+  const vd by = vset_f64(factor), bound = vset_f64(least_kept);
   for (int half = 0; half < 2; half++)
     for (ptrdiff_t i = job->low; i < job->high; i += LANES_F64) {
       const vd v = vload(row + half * job->P + i);
@@ -75,7 +75,7 @@ static void look(fl_ctc *job, ptrdiff_t t) {
     }
   job->power += up;
   if (job->kept) job->exponent[t] = (int32_t)job->power;
-  if (flushes) lose(job, FLUSH);
+  if (underflows) lose(job, UNDERFLOW_BELOW);
 }
 
 FL_INLINE void linear_step(const fl_ctc *job, const double *from, double *to, const double *e) {

@@ -1,6 +1,6 @@
 /* CTC with logarithms of everything: for the samples of which linear space has lost too much. Included by ctc.c once.
  *
- * The same steps as in ctc_linear.h; -inf stands for 0. About ten times as slow, never out of range.
+ * The same steps as in linear.h; -inf stands for 0. About ten times as slow, never out of range.
  */
 
 /* log(e^a + e^b + e^c) */

@@ -13,7 +13,7 @@ enum {
   FL_LOWEST_DIGIT = -33,   /* which holds 2^-1074 */
   FL_HUGE_EXPONENT = 1000, /* |values| from 2^1000 on are left to the caller, as infinities and nans are */
   FL_DIGITS = 66,          /* digits that the others and what rounding carries upward can reach */
-  FL_DIGITS_BLOCK = 2048   /* values cut at a time: they stay in the first-level cache, sums of their digits are exact */
+  FL_DIGITS_BLOCK = 2048   /* values cut at a time: they stay in the L1 cache, sums of their digits are exact */
 };
 
 typedef struct {

@@ -56,9 +56,9 @@ static double FN(pair_distance)(const fl_points *x, ptrdiff_t i, ptrdiff_t j, in
 
 /* One less the cosine: half the squared distance of the unit vectors, which does not cancel. */
 static double FN(angle)(const fl_points *x, const fl_points *y, ptrdiff_t i, ptrdiff_t j) {
-  const int turn = x->norm[i] < y->norm[j]; /* the longer one first: the other way round it is the same number */
-  const R *a = turn ? FN(row_of)(y, j) : FN(row_of)(x, i), *b = turn ? FN(row_of)(x, i) : FN(row_of)(y, j);
-  const double left = turn ? y->norm[j] : x->norm[i], right = turn ? x->norm[i] : y->norm[j], ratio = left / right;
+  const int swapped = x->norm[i] < y->norm[j]; /* the longer one first: the other way round it is the same number */
+  const R *a = swapped ? FN(row_of)(y, j) : FN(row_of)(x, i), *b = swapped ? FN(row_of)(x, i) : FN(row_of)(y, j);
+  const double left = swapped ? y->norm[j] : x->norm[i], right = swapped ? x->norm[i] : y->norm[j], ratio = left / right;
   if (!(left > 0) || !(right > 0)) return 1 + 0 * (left + right); /* nothing is similar to 0 */
   if (!(left > 0x1p-900 && left < 0x1p+900 && right > 0x1p-900 && right < 0x1p+900)) {
     double sum = 0;
@@ -131,7 +131,7 @@ FL_INLINE void FN(finish_tile)(const fl_points *x, const fl_points *y, int metri
   }
 }
 
-/* A stretch of a panel of y stays in the first cache while all of x's pass by. */
+/* A stretch of a panel of y stays in the L1 cache while all of x's pass by. */
 static void FN(distances)(const fl_points *x, const fl_points *y, int metric, ptrdiff_t first, ptrdiff_t n,
                           ptrdiff_t from, ptrdiff_t to, void *out_, ptrdiff_t step) {
   for (ptrdiff_t j = from; j < to; j += FN(FL_TILE_COLUMNS)) {

@@ -1,4 +1,4 @@
-/* Mining of triplets: which triplets of an anchor count, their losses and the slopes in the distances. Included once per type
+/* Mining of triplets: which triplets of an anchor count, their losses and the gradients in the distances. Included once per type
  * (real.h).
  *
  * A triplet of anchor a is a positive p and a negative n, and its loss is max(0, d_p - d_n + margin). With P positives and Q
@@ -105,12 +105,12 @@ static ptrdiff_t FN(take_negatives)(const fl_anchor *job, const R *row, R *key, 
   return Q;
 }
 
-/* The slope of a distance as a factor of the difference of its rows. */
+/* The gradient of a distance as a factor of the difference of its rows. */
 FL_INLINE V FN(per_distance)(V w, V d, int squared) {
   return squared ? w + w : vdrop(veq(d, FN(vset)(0)), w / d); /* none where rows are equal */
 }
 
-static void FN(add_slope)(const fl_anchor *job, int32_t j, double w, double d) {
+static void FN(add_gradient)(const fl_anchor *job, int32_t j, double w, double d) {
   if (d != 0 || job->squared) ((R *)job->slopes)[j] += (R)(job->squared ? 2 * w : w / d);
 }
 
@@ -161,7 +161,7 @@ static void FN(mine_semihard)(fl_anchor *job, FN(fl_mine_room) *room, R *row, pt
     job->valid += 1;
     if (!(loss > 0)) continue;
     job->active += 1, job->value += loss;
-    if (job->slopes) FN(add_slope)(job, room->place[k], job->weight, p), FN(add_slope)(job, at[k], -job->weight, n);
+    if (job->slopes) FN(add_gradient)(job, room->place[k], job->weight, p), FN(add_gradient)(job, at[k], -job->weight, n);
   }
 }
 
@@ -192,7 +192,7 @@ static void FN(count_ranks)(ptrdiff_t n, const I *rank, ptrdiff_t keys, int32_t 
   ptrdiff_t j = 0;
   memset(counts, 0, (size_t)(4 * (keys + 1)) * sizeof *counts);
   for (; j + 4 <= n; j += 4)
-    for (int turn = 0; turn < 4; turn++) counts[4 * rank[j + turn] + turn]++;
+    for (int k = 0; k < 4; k++) counts[4 * rank[j + k] + k]++;
   for (; j < n; j++) counts[4 * rank[j]]++;
 }
 
@@ -223,7 +223,7 @@ static void FN(mine_all)(fl_anchor *job, FN(fl_mine_room) *room, R *row, ptrdiff
   FN(fl_ranks) plain, shifted;
   const R margin = (R)job->margin;
   const double w = job->weight;
-  R *slopes = job->slopes;
+  R *gradients = job->slopes;
   if (!job->squared) {
     for (ptrdiff_t j = 0; j < job->columns; j += LANES) vstore(row + j, vsqrt(vload(row + j)));
     for (ptrdiff_t k = 0; k < P; k++) room->key[k] = (R)sqrt(room->key[k]);
@@ -235,11 +235,11 @@ static void FN(mine_all)(fl_anchor *job, FN(fl_mine_room) *room, R *row, ptrdiff
     if (near) FN(rank_among)(&plain, P, room->key, room->start2);
     const double drop = FN(partners)(job->columns, row, &shifted, 1, near ? &plain : NULL, 0, P, room);
     job->value = FN(partner_keys)(job->N, P, room->shifted, room, 1, near, &job->active) - drop;
-    if (slopes) {
+    if (gradients) {
       for (ptrdiff_t j = 0; j < job->columns; j += LANES)
-        vstore(slopes + j, FN(per_distance)(vload(room->count + j) * (R)-w, vload(row + j), job->squared));
-      for (ptrdiff_t m = 0; m < job->members; m++) slopes[job->member[m]] = 0;
-      for (ptrdiff_t k = 0; k < P; k++) FN(add_slope)(job, room->place[k], w * room->open[k], room->key[k]);
+        vstore(gradients + j, FN(per_distance)(vload(room->count + j) * (R)-w, vload(row + j), job->squared));
+      for (ptrdiff_t m = 0; m < job->members; m++) gradients[job->member[m]] = 0;
+      for (ptrdiff_t k = 0; k < P; k++) FN(add_gradient)(job, room->place[k], w * room->open[k], room->key[k]);
     }
   } else { /* a positive's partners: d_n < d_p + margin, and perhaps d_n > d_p */
     memcpy(room->query, room->key, (size_t)P * sizeof(R)),
@@ -262,11 +262,11 @@ static void FN(mine_all)(fl_anchor *job, FN(fl_mine_room) *room, R *row, ptrdiff
       if (b > a) lift += (double)(b - a) * (double)room->shifted[k];
     }
     job->value = lift - FN(partner_keys)(P, Q, room->key, room, near, 1, &job->active);
-    if (slopes) {
-      memset(slopes, 0, (size_t)job->columns * sizeof *slopes);
-      for (ptrdiff_t k = 0; k < Q; k++) FN(add_slope)(job, room->place[k], -w * room->open[k], room->key[k]);
+    if (gradients) {
+      memset(gradients, 0, (size_t)job->columns * sizeof *gradients);
+      for (ptrdiff_t k = 0; k < Q; k++) FN(add_gradient)(job, room->place[k], -w * room->open[k], room->key[k]);
       for (ptrdiff_t k = 0; k < P; k++)
-        FN(add_slope)(job, room->query_place[k], w * (double)room->count[k], room->query[k]);
+        FN(add_gradient)(job, room->query_place[k], w * (double)room->count[k], room->query[k]);
     }
   }
   job->valid = near ? job->active : (double)P * (double)Q;
@@ -275,23 +275,23 @@ static void FN(mine_all)(fl_anchor *job, FN(fl_mine_room) *room, R *row, ptrdiff
 
 static void FN(mine)(fl_anchor *job) {
   FN(fl_mine_room) room;
-  R *row = job->row, *slopes = job->slopes;
+  R *row = job->row, *gradients = job->slopes;
   FN(lay_room)(job->columns, job->room, &room);
   const ptrdiff_t P = FN(take_positives)(job, row, room.key, room.place), Q = job->N - 1 - P;
   job->value = job->active = job->valid = 0;
-  if (slopes && job->mining != FL_ALL && job->mining != FL_ALL_SEMIHARD)
-    memset(slopes, 0, (size_t)job->columns * sizeof *slopes);
+  if (gradients && job->mining != FL_ALL && job->mining != FL_ALL_SEMIHARD)
+    memset(gradients, 0, (size_t)job->columns * sizeof *gradients);
   if (P > 0 && Q > 0 && (FN(any_nan)(P, room.key) || FN(any_nan)(job->columns, row))) {
     job->value = NAN, job->active = job->valid = (double)P * (double)Q;
-    for (ptrdiff_t j = 0; slopes && j < job->N; j++) slopes[j] = (R)NAN;
-    for (ptrdiff_t j = job->N; slopes && j < job->columns; j++) slopes[j] = 0;
+    for (ptrdiff_t j = 0; gradients && j < job->N; j++) gradients[j] = (R)NAN;
+    for (ptrdiff_t j = job->N; gradients && j < job->columns; j++) gradients[j] = 0;
   } else if (P > 0 && Q > 0) {
     if (job->mining == FL_SEMIHARD)
       FN(mine_semihard)(job, &room, row, P, Q);
     else
       FN(mine_all)(job, &room, row, P, Q, job->mining == FL_ALL_SEMIHARD);
-  } else if (slopes)
-    memset(slopes, 0, (size_t)job->columns * sizeof *slopes);
+  } else if (gradients)
+    memset(gradients, 0, (size_t)job->columns * sizeof *gradients);
 }
 
 #undef I

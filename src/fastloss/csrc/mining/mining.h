@@ -32,7 +32,7 @@ typedef struct {
   double margin, weight;
   void *row; /* squared distances to all rows, `columns` of them (a multiple of tile_columns); overwritten */
   void *
-      slopes; /* NULL, or: the loss's slope in each distance, times `weight`, divided by the distance (doubled if squared) */
+      slopes; /* NULL, or: the loss's gradient in each distance, times `weight`, divided by the distance (doubled if squared) */
   ptrdiff_t columns;
   char *room;                  /* fl_pairs_real.room(columns) bytes */
   double value, active, valid; /* the answer: the sum of the triplets' losses, how many are above 0, how many there are */
@@ -60,9 +60,9 @@ typedef struct {
   /* sum += w (x_i - x_j), in double. */
   void (*pull)(const fl_points *x, ptrdiff_t i, ptrdiff_t j, double w, double *sum);
   /* out[i] += sum over k of (across[i][k] + along[k][i]) y_k, for K rows of y from the `first` one on, as they were packed, and n
-     rows i, up to FL_PULLED; total[i] += the sum of those slopes. across or along may be NULL. */
+     rows i, up to FL_PULLED; total[i] += the sum of those gradients. across or along may be NULL. */
   void (*weigh)(const fl_points *y, ptrdiff_t first, ptrdiff_t K, const void *across, const void *along,
-                ptrdiff_t slopes_step, ptrdiff_t n, void *out, double *total, void *room);
+                ptrdiff_t gradients_step, ptrdiff_t n, void *out, double *total, void *room);
   void (*pulled)(const fl_points *x, ptrdiff_t i, const void *sum, double total, double scale, void *out);
   int tile_rows, tile_columns, size;
 } fl_pairs_real;

@@ -1,23 +1,23 @@
-/* From slopes in distances to slopes in rows. Included once per type (real.h). */
+/* From gradients in distances to gradients in rows. Included once per type (real.h). */
 
 static void FN(pull)(const fl_points *x, ptrdiff_t i, ptrdiff_t j, double w, double *sum) {
   const R *a = FN(row_of)(x, i), *b = FN(row_of)(x, j);
   for (ptrdiff_t d = 0; d < x->D; d++) sum[d] += w * ((double)a[d] - (double)b[d]);
 }
 
-/* Slopes of `steps` k in n rows i as the panels of tile(), one after the other: across[i][k] + along[k][i], either may be NULL. */
-static void FN(pack_slopes)(ptrdiff_t steps, const R *across, const R *along, ptrdiff_t slopes_step, ptrdiff_t n,
-                            R *out) {
+/* Gradients of `steps` k in n rows i as the panels of tile(), one after the other: across[i][k] + along[k][i], either may be NULL. */
+static void FN(pack_gradients)(ptrdiff_t steps, const R *across, const R *along, ptrdiff_t gradients_step, ptrdiff_t n,
+                               R *out) {
   for (ptrdiff_t i = 0; i < n; i += FL_TILE_ROWS, out += steps * FL_TILE_ROWS) {
     const ptrdiff_t rows = n - i < FL_TILE_ROWS ? n - i : FL_TILE_ROWS;
     if (across)
-      FN(pack)(rows, steps, across + i * slopes_step, slopes_step, NULL, FL_TILE_ROWS, out);
+      FN(pack)(rows, steps, across + i * gradients_step, gradients_step, NULL, FL_TILE_ROWS, out);
     else
       memset(out, 0, (size_t)(steps * FL_TILE_ROWS) * sizeof(R));
     if (!along) continue;
     for (ptrdiff_t k = 0; k < steps; k++) {
       R *to = out + k * FL_TILE_ROWS;
-      const R *from = along + k * slopes_step + i;
+      const R *from = along + k * gradients_step + i;
       if (rows == FL_TILE_ROWS)
         for (int r = 0; r < FL_TILE_ROWS; r++) to[r] += from[r];
       else
@@ -27,12 +27,13 @@ static void FN(pack_slopes)(ptrdiff_t steps, const R *across, const R *along, pt
 }
 
 static void FN(weigh)(const fl_points *y, ptrdiff_t first, ptrdiff_t K, const void *across_, const void *along_,
-                      ptrdiff_t slopes_step, ptrdiff_t n, void *out_, double *total, void *room) {
+                      ptrdiff_t gradients_step, ptrdiff_t n, void *out_, double *total, void *room) {
   const R *across = across_, *along = along_;
   R *out = out_, product[FL_TILE_ROWS * 2 * LANES];
   for (ptrdiff_t k = 0; k < K; k += FL_K_BLOCK) {
     const ptrdiff_t steps = K - k < FL_K_BLOCK ? K - k : FL_K_BLOCK;
-    FN(pack_slopes)(steps, across ? across + k : NULL, along ? along + k * slopes_step : NULL, slopes_step, n, room);
+    FN(pack_gradients)(steps, across ? across + k : NULL, along ? along + k * gradients_step : NULL, gradients_step, n,
+                       room);
     for (ptrdiff_t i = 0; i < n; i += FL_TILE_ROWS) {
       const R *a = (const R *)room + i * steps;
       double sum[FL_TILE_ROWS] = {0};

@@ -1,20 +1,20 @@
-/* The binary classification losses as point functions (see pointwise.h): x is the probability or score, t the target. */
+/* The binary classification losses as point functions (see real.h): x is the probability or score, t the target. */
 
-/* Logs at -100 or below are cut there (PyTorch's convention) and then have no slope. With eps = p[0] > 0 the probability is
-   clipped to [eps, 1 - eps]: beyond, the logs are p[1] = log(eps) and p[2] = log(1 - eps), and there is no slope either. */
+/* Logs at -100 or below are cut there (PyTorch's convention) and then have no gradient. With eps = p[0] > 0 the probability is
+   clipped to [eps, 1 - eps]: beyond, the logs are p[1] = log(eps) and p[2] = log(1 - eps), and there is no gradient either. */
 POINT(binary_cross_entropy) {
   (void)z;
   V one = FN(vset)(1), zero = FN(vset)(0), floor = FN(vset)(-100), s = one - t, y = one - x;
   M low = vlt(x, p[0]), high = vlt(y, p[0]);
   V log_x = vmax(floor, vselect(veq(x, zero), floor, vlog(x)));
   V log_y = vmax(floor, vselect(veq(x, one), floor, vlog1p(-x)));
-  V slope_x = vdrop(vle(log_x, floor), t / x), slope_y = vdrop(vle(log_y, floor), s / y);
-  V curve = vdrop(vle(log_x, floor), slope_x / x) + vdrop(vle(log_y, floor), slope_y / y);
+  V gradient_x = vdrop(vle(log_x, floor), t / x), gradient_y = vdrop(vle(log_y, floor), s / y);
+  V curve = vdrop(vle(log_x, floor), gradient_x / x) + vdrop(vle(log_y, floor), gradient_y / y);
   log_x = vselect(low, p[1], vselect(high, p[2], log_x));
   log_y = vselect(low, p[2], vselect(high, p[1], log_y));
   return (FN(point)){
       -(t * log_x + s * log_y),
-      vdrop(low, vdrop(high, slope_y - slope_x)),
+      vdrop(low, vdrop(high, gradient_y - gradient_x)),
       vdrop(low, vdrop(high, curve)),
   };
 }

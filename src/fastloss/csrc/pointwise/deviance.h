@@ -1,4 +1,4 @@
-/* Regression losses that are made of logarithms and exponentials, as point functions of doubles (see pointwise.h); floats use
+/* Regression losses that are made of logarithms and exponentials, as point functions of doubles (see real.h); floats use
  * them too, in their brief form, whose polynomials are good to 1e-10. x is the prediction (of the logarithm of the mean, but
  * for msle and rates), t the target. phi(v) = e^v - 1 - v >= 0, which vphi gives without cancellation, is what the deviances
  * are made of; with v = x - log t from vlog_gap, which keeps digits of the logarithm that a double has no room for.
@@ -21,7 +21,7 @@ POINT_TWICE(msle) {
   V d = brief ? vlog1p_short_fast(w) : vlog1p(w);
   if (!brief && __builtin_expect(vany_f64(veq(w, top)), 0)) d = vselect(veq(w, top), vlog(n) - vlog(least), d);
   V toward =
-      vselect(veq(x, top), vdrop(veq(n, top), n), vselect(vlt(x, t), -d, d)); /* inf x 0 is 0: the slope out there */
+      vselect(veq(x, top), vdrop(veq(n, top), n), vselect(vlt(x, t), -d, d)); /* inf x 0 is 0: the gradient out there */
   return (FN(point)){d * d, (R)2 * toward * inv, (R)2 * (one - toward) * inv * inv};
 }
 

@@ -1,4 +1,4 @@
-/* The energy losses as point functions (see pointwise.h): x is the energy of the answer, t that of a contrastive sample. */
+/* The energy losses as point functions (see real.h): x is the energy of the answer, t that of a contrastive sample. */
 
 /* x - t + a (x^2 + t^2) with a = p[0]; the parts may have opposite signs, so that floats are added in double. */
 FL_INLINE vd FN(opposed)(vd x, vd t, vd a) {

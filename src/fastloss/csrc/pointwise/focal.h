@@ -1,4 +1,4 @@
-/* The focal loss of a logit as a point function of doubles (see pointwise.h and deviance.h); floats use its brief form.
+/* The focal loss of a logit as a point function of doubles (see real.h and deviance.h); floats use its brief form.
  *
  * With p = sigmoid(x), s = 1 - p and l = -log p, a label of 1 costs f(x) = s^gamma l, and a label of 0 f(-x). Then
  *   f'(x)  = -s^gamma (gamma p l + s)

@@ -1,4 +1,4 @@
-/* The margin losses as point functions (see pointwise.h): x is the score, t the label, -1 or 1; t x is the margin. Last, those of
+/* The margin losses as point functions (see real.h): x is the score, t the label, -1 or 1; t x is the margin. Last, those of
    pairs: of two scores, and of a distance. */
 
 POINT(hinge) { /* p[0] = margin */
@@ -49,8 +49,8 @@ POINT(margin_ranking) { /* z is the other score; p[0], p[1] = margin */
 #else
   const V d = FN(ranked)(x, t, z, FN(margin_of)(p[0], p[1]));
 #endif
-  const V slope = FN(unless_nan)(d, vselect(vlt(zero, d), t, zero)), flat = FN(unless_nan)(d, zero);
-  return (FN(point)){vmax(zero, d), zero - slope, flat, slope, flat};
+  const V gradient = FN(unless_nan)(d, vselect(vlt(zero, d), t, zero)), flat = FN(unless_nan)(d, zero);
+  return (FN(point)){vmax(zero, d), zero - gradient, flat, gradient, flat};
 }
 
 POINT(hinge_embedding) { /* x is a distance; p[0], p[1] = margin */

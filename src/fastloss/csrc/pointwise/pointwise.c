@@ -1,5 +1,5 @@
-/* The loops of pointwise losses of one CPU level. setup.py compiles this file once per level with -DFL_LEVEL=<name> and the level's flags; the result is one
- * constant table, fl_pointwise_table_<level>.
+/* The loops of pointwise losses, of one CPU level. setup.py compiles this file once per level with
+ * -DFL_LEVEL=<name> and the level's flags; the result is one constant table, fl_pointwise_table_<level>.
  */
 #include "pointwise/pointwise.h"
 

@@ -152,17 +152,17 @@ FL_INLINE void FN(weighted_loop)(FN(point_function) f, point_function_f64 wide, 
   for (int k = 0; k < 4; k++) p[k] = FN(vset)((R)job.par[k]), wide_p[k] = vset_f64(job.par[k]);
   const V top = FN(vset)((R)INFINITY);
   FN(carry) c = {{sum[0], sum[1]}, top, -top, top, -top, top, -top};
-  for (int turn = 0; turn < 2; turn++) {
+  for (int tail = 0; tail < 2; tail++) {
     fl_pointwise here = job; /* a copy of our own, which no store can change */
     if (no_weights) here.w = ones;
     if (no_grad) here.grad = here.grad2 = unwanted;
     for (ptrdiff_t i = 0; i + LANES <= here.n; i += LANES)
       FN(step)(f, wide, ranged, want, weighted, &here, &c, scale, p, wide_p, i, i & w_mask, i & g_mask);
-    if (turn) FN(drop_beyond)(c.sum, left), FN(move_out)(out, whole, &room);
+    if (tail) FN(drop_beyond)(c.sum, left), FN(move_out)(out, whole, &room);
     sum[0] += c.sum[0], sum[1] += c.sum[1];
     c.sum[0] = c.sum[1] = vset_f64(0);
     if (!left) break;
-    if (!turn) FN(move_in)(&job, whole, &room, (R)(ranged & FL_SIZE_T ? 1 : 0.5));
+    if (!tail) FN(move_in)(&job, whole, &room, (R)(ranged & FL_SIZE_T ? 1 : 0.5));
   }
   out->sum = vsum_f64(sum[0] + sum[1]);
   if (ranged & FL_X) out->x_low = -(double)vtop(-c.x_low), out->x_high = (double)vtop(c.x_high);

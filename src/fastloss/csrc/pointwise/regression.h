@@ -1,4 +1,4 @@
-/* The regression losses as point functions (see pointwise.h): x is the prediction, t the target, e = x - t. */
+/* The regression losses as point functions (see real.h): x is the prediction, t the target, e = x - t. */
 
 POINT(mse) {
   (void)z, (void)p;
@@ -40,12 +40,12 @@ POINT(pseudo_huber) { /* p[0] = delta */
   (void)z;
   const R far = FL_REAL_BITS == 32 ? (R)0x1p60 : (R)0x1p500;
   V one = FN(vset)(1), zero = FN(vset)(0), e = x - t, a = vabs(e), s = a / p[0], h = vsqrt(vfma(s, s, one));
-  V slope = one / h;
+  V inverse = one / h;
   M outside = vlt(FN(vset)(far), s);
   return (FN(point)){
       a * vselect(outside, p[0], a / (h + one)),
-      vselect(outside, vselect(vlt(e, zero), -p[0], p[0]), e * slope),
-      vselect(outside, zero, slope * slope * slope),
+      vselect(outside, vselect(vlt(e, zero), -p[0], p[0]), e * inverse),
+      vselect(outside, zero, inverse * inverse * inverse),
   };
 }
 

@@ -53,7 +53,7 @@ static inline double fl_scaled_boxes(const double *box, const double *target, in
   const double both = inter + apart + eps; /* the union */
   const double hull_w = x.shared + x.own + x.other + x.gap, hull_h = y.shared + y.own + y.other + y.gap;
   double loss = (apart + eps) / both + (w - w) + (h - h) + (W - W) + (H - H);
-  /* slopes with respect to intersection, own area, hull's width and height, and the centre and size of the box */
+  /* gradients with respect to intersection, own area, hull's width and height, and the centre and size of the box */
   double d_inter = -(both + inter) / both / both, d_area = inter / both / both;
   double d_hull_w = 0, d_hull_h = 0, d_cx = 0, d_cy = 0, d_w = 0, d_h = 0;
   if (kind == FL_GIOU) {
@@ -77,10 +77,10 @@ static inline double fl_scaled_boxes(const double *box, const double *target, in
     const double crossed = (x.other - x.own) * high * kx - wide * (y.other - y.own) * ky; /* W h - w H */
     const double angle = atan2(crossed, H * ky * high + W * kx * wide), v = four * angle * angle;
     const double alpha = v > 0 ? v / ((apart + eps) / both + v + unit->eps) : 0, size = wide * wide + high * high;
-    const double turn = size > 0 ? 2 * four * angle * alpha * (2 - alpha) / size : 0;
+    const double rotation = size > 0 ? 2 * four * angle * alpha * (2 - alpha) / size : 0;
     loss += alpha * v + (v - v);
     d_inter *= 1 - alpha * alpha, d_area *= 1 - alpha * alpha; /* alpha falls as 1 - I/U grows */
-    d_w = -turn * high * kx, d_h = turn * wide * ky;
+    d_w = -rotation * high * kx, d_h = rotation * wide * ky;
   }
   if (!grad) return loss;
   const double meets = inter > 0, nan = loss - loss;

@@ -143,8 +143,9 @@ FL_INLINE int FN(softmax_sums_loop)(const fl_region *b, ptrdiff_t C, int hidden,
 /* work: four registers for each class. */
 FL_INLINE void FN(softmax_grad_loop)(const fl_region *b, ptrdiff_t C, int hidden, int entropy, V *work) {
   const V zero = FN(vset)(0), one = FN(vset)(1), half = FN(vset)((R)0.5);
-  V *e = work, *on = work + C, *off = work + 2 * C, *k = work + 3 * C; /* slopes with respect to p where t is 1, and 0 */
-  V far = zero;                                                        /* the sums have seen that nothing is */
+  /* on, off: gradients with respect to p where t is 1, and 0 */
+  V *e = work, *on = work + C, *off = work + 2 * C, *k = work + 3 * C;
+  V far = zero; /* softmax_sums has made sure that nothing is */
 #pragma GCC unroll 4
   for (ptrdiff_t c = 0; c < C; c++) {
     const R *s = (const R *)b->slopes + c * FL_REGION_SLOPES;
@@ -170,11 +171,11 @@ FL_INLINE void FN(softmax_grad_loop)(const fl_region *b, ptrdiff_t C, int hidden
     for (ptrdiff_t c = 0; c < C; c++, own += one) {
       const M is = veq(label, own);
       const V p = e[c], g = vselect(is, on[c], off[c]);
-      V slope = p * (FN(minus_where)(vle(p, half), g, leading) + apart);
-      if (entropy) slope = vfma(whole, vselect(is, -miss, p), slope);
+      V gradient = p * (FN(minus_where)(vle(p, half), g, leading) + apart);
+      if (entropy) gradient = vfma(whole, vselect(is, -miss, p), gradient);
       R *out = (R *)(b->grad + c * b->grad_step) + q;
       __builtin_prefetch(out + b->P, 1);
-      vstore(out, slope);
+      vstore(out, gradient);
     }
   }
 }
@@ -302,9 +303,9 @@ FL_INLINE void FN(sigmoid_grad_loop)(const fl_region *b, ptrdiff_t c, int hidden
     const M is = veq(label, own);
     V right, e, behind;
     const V wrong = FN(wrong_of)(vload(x + q), is, &right, &e, &behind);
-    V slope = vselect(is, on, off) * (right * wrong);
-    if (entropy) slope = vfma(k, vselect(is, -wrong, wrong), slope);
-    vstore(out + q, hidden ? vdrop(vlt(label, zero), slope) : slope);
+    V gradient = vselect(is, on, off) * (right * wrong);
+    if (entropy) gradient = vfma(k, vselect(is, -wrong, wrong), gradient);
+    vstore(out + q, hidden ? vdrop(vlt(label, zero), gradient) : gradient);
   }
 }
 

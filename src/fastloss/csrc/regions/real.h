@@ -191,7 +191,7 @@ static void FN(region_tally)(const fl_region *b, ptrdiff_t c, double *sums) {
 
 /* ---- gradients ---------------------------------------------------------------------------------------------------- */
 
-/* The loss's slope with respect to p of class c. FL_GIVEN ones are 0 where hidden, whatever p is: see times(). */
+/* The loss's gradient with respect to p of class c. FL_GIVEN ones are 0 where hidden, whatever p is: see times(). */
 FL_INLINE V FN(push)(const fl_region *b, ptrdiff_t c, V t, V p, V not_p, int target) {
   const R *s = (const R *)b->slopes + c * FL_REGION_SLOPES;
   if (target == FL_GIVEN) return t * s[FL_D_TP];
@@ -206,7 +206,7 @@ FL_INLINE V FN(push)(const fl_region *b, ptrdiff_t c, V t, V p, V not_p, int tar
   return vselect(is, tp - (not_p + not_p) * fn, (p + p) * fp);
 }
 
-FL_INLINE void FN(slope_loop)(const fl_region *b, ptrdiff_t c, int target) {
+FL_INLINE void FN(gradient_loop)(const fl_region *b, ptrdiff_t c, int target) {
   const R *p_ = FN(plane)(b->p, b->p_step, c), *t_ = FN(plane)(b->t, b->t_step, c), *rest = b->rest;
   R *out = (R *)(b->grad + c * b->grad_step);
   const V zero = FN(vset)(0), one = FN(vset)(1);
@@ -232,21 +232,21 @@ FL_INLINE void FN(slope_loop)(const fl_region *b, ptrdiff_t c, int target) {
 
 static void FN(region_slope)(const fl_region *b, ptrdiff_t c) {
   switch (b->target) {
-    case FL_INDEX: FN(slope_loop)(b, c, FL_INDEX); break;
-    case FL_MASKS: FN(slope_loop)(b, c, FL_MASKS); break;
-    case FL_SOFT: FN(slope_loop)(b, c, FL_SOFT); break;
-    default: FN(slope_loop)(b, c, FL_GIVEN);
+    case FL_INDEX: FN(gradient_loop)(b, c, FL_INDEX); break;
+    case FL_MASKS: FN(gradient_loop)(b, c, FL_MASKS); break;
+    case FL_SOFT: FN(gradient_loop)(b, c, FL_SOFT); break;
+    default: FN(gradient_loop)(b, c, FL_GIVEN);
   }
 }
 
-/* p_c (g_c - sum of g p). Of the class that leads, 1 - p is taken from `rest`, and the others' slopes relative to its own: what
+/* p_c (g_c - sum of g p). Of the class that leads, 1 - p is taken from `rest`, and the others' gradients relative to its own: what
    is left when p is nearly 1 does not cancel. */
 FL_INLINE void FN(softmax_loop)(const fl_region *b, int target) {
   const V zero = FN(vset)(0), one = FN(vset)(1), half = FN(vset)((R)0.5);
   const R *rest_ = b->rest;
   for (ptrdiff_t q = 0; q < b->P; q += LANES) {
     const V rest = vload(rest_ + q);
-    V led = zero, leading = zero, others = zero, whole = zero; /* p and slope of the leading class */
+    V led = zero, leading = zero, others = zero, whole = zero; /* p and gradient of the leading class */
     for (ptrdiff_t c = 0; c < b->C; c++) {
       const V p = vload(FN(plane)(b->p, b->p_step, c) + q), t = vload(FN(plane)(b->t, b->t_step, c) + q);
       const M leads = vlt(half, p);
@@ -259,7 +259,7 @@ FL_INLINE void FN(softmax_loop)(const fl_region *b, int target) {
             target == FL_SOFT ? vfma(k, t, whole) : vselect(veq(t, FN(vset)((R)(target == FL_INDEX ? c : 1))), k, whole);
       }
     }
-    const V apart = leading * led - others; /* the leading class's slope less the mean slope */
+    const V apart = leading * led - others; /* the leading class's gradient less the mean gradient */
     for (ptrdiff_t c = 0; c < b->C; c++) {
       const V p = vload(FN(plane)(b->p, b->p_step, c) + q), t = vload(FN(plane)(b->t, b->t_step, c) + q);
       R *out = (R *)(b->grad + c * b->grad_step) + q;
@@ -267,16 +267,16 @@ FL_INLINE void FN(softmax_loop)(const fl_region *b, int target) {
       const V not_p = vselect(leads, rest, one - p);
       const V g = FN(push)(b, c, t, p, not_p, target);
       const V push = vdrop(leads, g - leading) + apart;
-      V slope = target == FL_GIVEN ? FN(times)(push, p) : push * p;
+      V gradient = target == FL_GIVEN ? FN(times)(push, p) : push * p;
       if (b->entropy && target == FL_SOFT) {
         const V k = FN(vset)(((const R *)b->slopes)[c * FL_REGION_SLOPES + FL_D_ENTROPY]), own = k * t;
-        slope += vselect(leads, (whole - own) - rest * whole, vfma(p, whole, -own));
+        gradient += vselect(leads, (whole - own) - rest * whole, vfma(p, whole, -own));
       } else if (b->entropy) {
         const M is = veq(t, FN(vset)((R)(target == FL_INDEX ? c : 1)));
-        slope += whole * vselect(is, -not_p, p);
+        gradient += whole * vselect(is, -not_p, p);
       }
       __builtin_prefetch(out + b->P, 1);
-      vstore(out, slope);
+      vstore(out, gradient);
     }
   }
 }

@@ -10,13 +10,13 @@
 /* What a block adds up for each class, in double, of predictions p and targets t: p t, p (1 - t), (1 - p) t, t, and cross-entropy.
    Squared: FP and FN together hold the sum of (p - t)^2. COUNTED, how many entries are not hidden, is the caller's to fill in. */
 enum { FL_TP, FL_FP, FL_FN, FL_VOLUME, FL_ENTROPY, FL_COUNTED, FL_REGION_SUMS };
-enum { FL_D_TP, FL_D_FP, FL_D_FN, FL_D_ENTROPY, FL_REGION_SLOPES }; /* the loss's slopes with respect to them */
+enum { FL_D_TP, FL_D_FP, FL_D_FN, FL_D_ENTROPY, FL_REGION_SLOPES }; /* the loss's gradients with respect to them */
 
 enum fl_region_target { /* what a block's targets are; all are numbers of the computation type */
                         FL_INDEX,
                         FL_MASKS, /* 0 and 1 */
                         FL_SOFT,  /* probabilities */
-                        FL_GIVEN  /* the loss's slopes with respect to p itself */
+                        FL_GIVEN  /* the loss's gradients with respect to p itself */
 };
 enum fl_region_entropy { FL_NO_ENTROPY, FL_BINARY_ENTROPY, FL_SOFTMAX_ENTROPY };
 
@@ -42,7 +42,7 @@ typedef struct {
    digit by which elements differ, move all of them; add all up. */
 typedef struct {
   ptrdiff_t n;     /* positions, fewer than 2^32 */
-  void *error;     /* as `errors` wrote them; they become slopes if wanted */
+  void *error;     /* as `errors` wrote them; they become gradients if wanted */
   void *from, *to; /* the elements that are sorted, and where they are moved to */
   uint32_t *count; /* how many have which digit, for each pass; then where the next of them is to be */
   int slopes, pass;
@@ -79,7 +79,7 @@ typedef struct {
   void (*lovasz_move)(fl_lovasz *job, ptrdiff_t start, ptrdiff_t n);
   void (*lovasz_add)(fl_lovasz *job, ptrdiff_t start, ptrdiff_t n);
   int passes;
-  ptrdiff_t key_bytes, pair_bytes; /* of an element that is sorted, for a value and for slopes */
+  ptrdiff_t key_bytes, pair_bytes; /* of an element that is sorted, for a value and for gradients */
   ptrdiff_t register_bytes, block;
 } fl_region_real;
 

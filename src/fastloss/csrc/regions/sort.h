@@ -79,7 +79,7 @@ static void FN(region_lovasz_begin)(fl_lovasz *job) {
 static void FN(region_lovasz_read)(fl_lovasz *job, ptrdiff_t start, ptrdiff_t n) {
   const U sign = (U)1 << (FL_REAL_BITS - 1);
   const R hidden_error = (R)FL_HIDDEN;
-  const int slopes = job->slopes;
+  const int gradients = job->slopes;
   R *error = job->error;
   U hidden, *keys = job->from;
   FN(fl_pair) *pairs = job->from;
@@ -90,14 +90,14 @@ static void FN(region_lovasz_read)(fl_lovasz *job, ptrdiff_t start, ptrdiff_t n)
     U bits;
     memcpy(&bits, error + i, sizeof bits);
     if (bits == hidden) {
-      if (slopes) error[i] = 0;
+      if (gradients) error[i] = 0;
       continue;
     }
     const int is = bits >= sign;
     const U key = ~((U)(bits << 1) | (U)is);
     own += is;
     for (int pass = 0; pass < FL_PASSES; pass++) count[(pass << FL_DIGIT_BITS) + FL_DIGIT(key, pass)]++;
-    if (slopes)
+    if (gradients)
       pairs[m++] = FN(fl_pair_of)(key, i);
     else
       keys[m++] = key;

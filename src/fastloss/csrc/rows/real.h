@@ -1,8 +1,11 @@
-/* Softmax statistics and gradients along contiguous rows. Included by rows.c once per type (R, V, FN as in twice.h). */
+/* Softmax statistics and gradients along contiguous rows. Included by rows.c once per type (R, V, FN as in twice.h).
+ * top: the largest logit of a row (or chunk); rest: the sum of the others' exponentials relative to it (tail sum); unit: the scale of
+ * the exponentials that are kept (scaling.h).
+ */
 
 #include "common/scaling.h"
 
-/* The largest of a piece; of every group of four registers the lanes' largest is left in `groups`, to find it again. */
+/* The largest of a chunk; of every group of four registers the lanes' largest is left in `groups`, to find it again. */
 FL_INLINE R FN(largest)(ptrdiff_t n, const R *x, R *groups) {
   const V none = FN(vset)((R)-INFINITY);
   V best = none, rest = none;
@@ -26,7 +29,7 @@ static int FN(has_nan)(ptrdiff_t n, const R *x, ptrdiff_t step) {
   return 0;
 }
 
-/* Terms of up to four registers of a piece: kept in e if wanted, summed. `careful` where the top may be among them: tops count
+/* Terms of up to four registers of a chunk: kept in e if wanted, summed. `careful` where the top may be among them: tops count
    as 0 and are counted. Beyond `left` there is nothing. */
 FL_INLINE void FN(group_terms)(const R *x, R *e, ptrdiff_t left, int keep, int careful, V best, V shift, V low,
                                V exponent, vd sum[2], int *ties) {
@@ -50,9 +53,9 @@ FL_INLINE void FN(group_terms)(const R *x, R *e, ptrdiff_t left, int keep, int c
 
 enum { FN(FL_GROUP) = 4 * LANES }; /* elements of a group */
 
-/* One piece whose top is known and finite: sum of the other terms, kept in e if wanted. Meanwhile fetches what is read next:
+/* One chunk whose top is known and finite: sum of the other terms, kept in e if wanted. Meanwhile fetches what is read next:
    n elements of `size` bytes. */
-FL_INLINE double FN(piece_terms)(ptrdiff_t n, const R *x, R *e, int keep, R top, const R *groups, double *unit,
+FL_INLINE double FN(chunk_terms)(ptrdiff_t n, const R *x, R *e, int keep, R top, const R *groups, double *unit,
                                  const char *next, int size) {
   const FN(scaling) s = FN(scaling_of)(top);
   const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent), best = FN(vset)(top);
@@ -76,43 +79,43 @@ FL_INLINE double FN(piece_terms)(ptrdiff_t n, const R *x, R *e, int keep, R top,
       FL_TERMS(n - i, 0);
   }
 #undef FL_TERMS
-  const double part = vsum_f64(sum[0] + sum[1]);
+  const double partial = vsum_f64(sum[0] + sum[1]);
   *unit = s.unit;
-  return ties > 0 ? part + ties * exp(-s.unit) / FL_UNBIAS : part;
+  return ties > 0 ? partial + ties * exp(-s.unit) / FL_UNBIAS : partial;
 }
 
-/* Rows in turns of a few, so that the end of one search for a top overlaps with the next. */
-FL_INLINE void FN(pieces_loop)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride,
-                               int keep, double *top, double *part, double *unit, const char *next, int size) {
+/* Rows in batches of a few, so that the end of one search for a maximum overlaps with the next. */
+FL_INLINE void FN(chunks_loop)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride,
+                               int keep, double *top, double *partial, double *unit, const char *next, int size) {
   const ptrdiff_t bytes = n * (ptrdiff_t)sizeof(R), ahead = bytes < FL_AHEAD ? FL_AHEAD : bytes;
-  enum { ROOM = FL_PIECE_BYTES / sizeof(R) / 4, TURN = 16 };
-  R groups[ROOM], tops[TURN];
+  enum { ROOM = FL_PIECE_BYTES / sizeof(R) / 4, BATCH = 16 };
+  R groups[ROOM], tops[BATCH];
   const ptrdiff_t each = (n + FN(FL_GROUP) - 1) / FN(FL_GROUP) *(ptrdiff_t)LANES;
-  const ptrdiff_t turn = each * TURN <= ROOM ? TURN : ROOM / each;
-  for (ptrdiff_t first = 0; first < rows; first += turn) {
-    const ptrdiff_t some = rows - first < turn ? rows - first : turn;
+  const ptrdiff_t batch = each * BATCH <= ROOM ? BATCH : ROOM / each;
+  for (ptrdiff_t first = 0; first < rows; first += batch) {
+    const ptrdiff_t some = rows - first < batch ? rows - first : batch;
     for (ptrdiff_t i = 0; i < some; i++)
       tops[i] = FN(largest)(n, (const R *)(const void *)(x + (first + i) * stride), groups + i * each);
     for (ptrdiff_t i = 0; i < some; i++) {
       const ptrdiff_t at = first + i;
       const R *row = (const R *)(const void *)(x + at * stride);
       R *kept = keep ? (R *)(void *)(e + at * e_stride) : NULL;
-      top[at] = tops[i], part[at] = unit[at] = 0;
+      top[at] = tops[i], partial[at] = unit[at] = 0;
       if (tops[i] - tops[i] == 0) {
         const char *fetched = next ? next + at * n * size : (const char *)row + ahead;
-        part[at] = FN(piece_terms)(n, row, kept, keep, tops[i], groups + i * each, &unit[at], fetched, size);
+        partial[at] = FN(chunk_terms)(n, row, kept, keep, tops[i], groups + i * each, &unit[at], fetched, size);
         continue;
       }
-      if (FN(has_nan)(n, row, 1)) part[at] = NAN; /* an infinite top, or nan: then the answer is nan if there is a nan */
+      if (FN(has_nan)(n, row, 1)) partial[at] = NAN; /* an infinite or nan top: the result is nan if there is a nan */
       if (keep) memset(kept, 0, (size_t)n * sizeof(R));
     }
   }
 }
 
 static void FN(pieces)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride,
-                       double *top, double *part, double *unit, const char *next) {
+                       double *top, double *partial, double *unit, const char *next) {
 #define FL_PIECES(e, e_stride, keep, next, size)                                                                         \
-  FN(pieces_loop)(rows, n, x, stride, e, e_stride, keep, top, part, unit, next, size)
+  FN(chunks_loop)(rows, n, x, stride, e, e_stride, keep, top, partial, unit, next, size)
   if (next) {
     if (e)
       FL_PIECES(e, e_stride, 1, next, 2);
@@ -127,10 +130,10 @@ static void FN(pieces)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t str
 #undef FL_PIECES
 }
 
-static void FN(finish)(ptrdiff_t pieces, const double *part, double *unit, double *rest) {
-  for (ptrdiff_t i = 0; i < pieces; i += LANES_F64) {
-    const ptrdiff_t left = pieces - i;
-    const vd u = FL_EXP_UNIT(vload_up_to(unit + i, left, 0.0)), r = vload_up_to(part + i, left, 0.0) * (u * FL_UNBIAS);
+static void FN(finish)(ptrdiff_t chunks, const double *partial, double *unit, double *rest) {
+  for (ptrdiff_t i = 0; i < chunks; i += LANES_F64) {
+    const ptrdiff_t left = chunks - i;
+    const vd u = FL_EXP_UNIT(vload_up_to(unit + i, left, 0.0)), r = vload_up_to(partial + i, left, 0.0) * (u * FL_UNBIAS);
     vstore_up_to(unit + i, left, u);
     vstore_up_to(rest + i, left, vdrop(vlt(r, vset_f64(FL_FLUSH)), r));
   }
@@ -162,7 +165,7 @@ static double FN(hard_values)(ptrdiff_t n, const double *top, const double *pick
 }
 
 static void FN(hard_slopes)(ptrdiff_t n, const double *top, const double *picked, const double *rest, const double *unit,
-                            const double *e, const double *weight, double scale, double *factor, double *slope) {
+                            const double *e, const double *weight, double scale, double *factor, double *gradient) {
   for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
     const ptrdiff_t left = n - i;
     const vd t = vload_up_to(top + i, left, 0.0), r = vload_up_to(rest + i, left, 0.0);
@@ -171,7 +174,7 @@ static void FN(hard_slopes)(ptrdiff_t n, const double *top, const double *picked
     const vd p = vload_up_to(e + i, left, 0.0) * (u * FL_UNBIAS);
     const md won = veq(t, vload_up_to(picked + i, left, 0.0));
     vstore_up_to(factor + i, left, w * u);
-    vstore_up_to(slope + i, left, w * (vselect(won, -r * z, p - 1.0) + (t - t)));
+    vstore_up_to(gradient + i, left, w * (vselect(won, -r * z, p - 1.0) + (t - t)));
   }
 }
 
@@ -204,16 +207,16 @@ static void FN(rescale)(ptrdiff_t n, const void *e_, double factor, void *out_) 
   }
 }
 
-/* Gradients of whole rows with class indices: rescaled exponentials, but the slope at the label; 0 where the label is -1. */
+/* Gradients of whole rows with class indices: rescaled exponentials, but the gradient at the label; 0 where the label is -1. */
 static void FN(hard_rows)(ptrdiff_t rows, ptrdiff_t n, const char *e, ptrdiff_t e_stride, const double *factor,
-                          const double *slope, const int64_t *label, char *out, ptrdiff_t stride) {
+                          const double *gradient, const int64_t *label, char *out, ptrdiff_t stride) {
   for (ptrdiff_t i = 0; i < rows; i++, e += e_stride, out += stride) {
     if (label[i] < 0) {
       memset(out, 0, (size_t)n * sizeof(R));
       continue;
     }
     FN(rescale)(n, e, factor[i], out);
-    ((R *)(void *)out)[label[i]] = (R)slope[i];
+    ((R *)(void *)out)[label[i]] = (R)gradient[i];
   }
 }
 
@@ -334,7 +337,7 @@ FL_INLINE vd FN(wide_weight)(const fl_soft *soft, ptrdiff_t i, ptrdiff_t left, i
 static void FN(transform_sums)(ptrdiff_t n, const void *x, double top, double log1p_rest, const fl_soft *soft,
                                int transform, double parameter, double *value, double *pull) {
   const vd zero = vset_f64(0), tail = vset_f64(log1p_rest + (top - top));
-  vd sum = zero, slopes = zero;
+  vd sum = zero, gradients = zero;
   for (ptrdiff_t i = 0; i < n; i += LANES) {
     const V v = FN(read)(x, i, n - i, n - i >= LANES, 0);
     for (int h = 0; h < FL_HALVES; h++) {
@@ -342,10 +345,10 @@ static void FN(transform_sums)(ptrdiff_t n, const void *x, double top, double lo
       vd f, s;
       vtransform(transform, parameter, (vset_f64(top) - FL_HALF(v, h)) + tail, &f, &s);
       sum += vselect(veq(a, zero), tail - tail, a * f); /* 0 log 0 = 0; nan for an infinite top */
-      slopes += vselect(veq(a, zero), zero, a * s);
+      gradients += vselect(veq(a, zero), zero, a * s);
     }
   }
-  *value += vsum_f64(sum), *pull += vsum_f64(slopes);
+  *value += vsum_f64(sum), *pull += vsum_f64(gradients);
 }
 
 static void FN(transform_grad)(ptrdiff_t n, const void *x, double top, double log1p_rest, double scale, double pull,
@@ -377,7 +380,7 @@ FL_INLINE V FN(t_log_t)(V t, int is_log) {
 
 /* *sum += t log t. Terms of probabilities have one sign: floats of four registers are added in float. */
 static void FN(negentropy)(ptrdiff_t n, const void *t, int is_log, double *sum) {
-  vd part[2] = {vset_f64(0), vset_f64(0)};
+  vd partial[2] = {vset_f64(0), vset_f64(0)};
   const R nothing = is_log ? (R)-INFINITY : 0;
   for (ptrdiff_t i = 0; i < n; i += FN(FL_GROUP)) {
     V term[4];
@@ -389,9 +392,9 @@ static void FN(negentropy)(ptrdiff_t n, const void *t, int is_log, double *sum) 
       FN(fetch)(t, at);
       term[k] = FN(t_log_t)(FN(read)(t, at, left, left >= LANES, nothing), is_log);
     }
-    FN(sum_terms)(part, term);
+    FN(sum_terms)(partial, term);
   }
-  *sum += vsum_f64(part[0] + part[1]);
+  *sum += vsum_f64(partial[0] + partial[1]);
 }
 
 static void FN(exps)(ptrdiff_t n, const void *x_, void *out_) {

@@ -1,5 +1,5 @@
-/* The loops for rows of logits of one CPU level. setup.py compiles this file once per level with -DFL_LEVEL=<name> and the level's flags; the result is one
- * constant table, fl_rows_table_<level>.
+/* The loops for rows of logits, of one CPU level. setup.py compiles this file once per level with
+ * -DFL_LEVEL=<name> and the level's flags; the result is one constant table, fl_rows_table_<level>.
  */
 #include "rows/rows.h"
 

@@ -7,7 +7,7 @@
 #include "common/kernels.h"
 #include "common/levels.h"
 
-#define FL_PIECE_BYTES 16384 /* the longest piece of a row: a third of the first-level cache */
+#define FL_PIECE_BYTES 16384 /* the longest chunk of a row: a third of the L1 cache */
 
 enum {
   FL_PLAIN,
@@ -35,29 +35,29 @@ typedef struct {
 } fl_tile;
 
 typedef struct { /* the loops of one computation type */
-  /* Softmax statistics. A piece (a row, or a stretch of a long one) has top = its largest logit and
+  /* Softmax statistics. A chunk (a row, or a stretch of a long one) has top = its largest logit and
      rest = sum over the others of e^(x - top): log sum e^x = top + log1p(rest), without cancellation. `pieces` does one of n
      elements in each of some rows, `stride` bytes apart, and leaves scaled exponentials in `e` (null if nobody wants them).
      Meanwhile it fetches what follows, or `next`, if not null: elements of two bytes that are to be converted next.
-     `finish` makes rest of part, and unit into the factor by which e becomes e^(x - top) 2^bias; `rescale` multiplies. */
+     `finish` makes rest of the partial sums, and unit into the factor by which e becomes e^(x - top) 2^bias; `rescale` multiplies. */
   void (*pieces)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride, double *top,
-                 double *part, double *unit, const char *next);
-  void (*finish)(ptrdiff_t pieces, const double *part, double *unit, double *rest);
+                 double *partial, double *unit, const char *next);
+  void (*finish)(ptrdiff_t chunks, const double *partial, double *unit, double *rest);
   void (*rescale)(ptrdiff_t n, const void *e, double factor, void *out);
   void (*hard_rows)(ptrdiff_t rows, ptrdiff_t n, const char *e, ptrdiff_t e_stride, const double *factor,
-                    const double *slope, const int64_t *label, char *out, ptrdiff_t stride);
+                    const double *gradient, const int64_t *label, char *out, ptrdiff_t stride);
   void (*log1p)(ptrdiff_t n, const double *x, double *out);
   /* out = weight ((top - picked) + log1p_rest), 0 where weight < 0 (a sample that does not count; its weight becomes 0), nan
      where top is not finite. Returns the sum; adds the weights to *weights. */
   double (*hard_values)(ptrdiff_t n, const double *top, const double *picked, const double *log1p_rest, double *weight,
                         double *out, double *weights);
-  /* The same for weight F(l), l the row's cross-entropy (transform.h); also slope = F'(l). */
+  /* The same for weight F(l), l the row's cross-entropy (transform.h); also gradient = F'(l). */
   double (*transformed_values)(ptrdiff_t n, int transform, double parameter, const double *top, const double *picked,
-                               const double *log1p_rest, double *weight, double *out, double *slope, double *weights);
+                               const double *log1p_rest, double *weight, double *out, double *gradient, double *weights);
   /* What the gradient needs of samples with class indices: factor = scale weight unit / (1 + rest) for all classes, and the
-     slope at the label itself, from e there: -rest / (1 + rest) where the label won, else p - 1. */
+     gradient at the label itself, from e there: -rest / (1 + rest) where the label won, else p - 1. */
   void (*hard_slopes)(ptrdiff_t n, const double *top, const double *picked, const double *rest, const double *unit,
-                      const double *e, const double *weight, double scale, double *factor, double *slope);
+                      const double *e, const double *weight, double scale, double *factor, double *gradient);
   /* Of n labels (weight: the samples' own), those that do not count, ignored or outside [0, classes), become -1 with weight -1.
      Returns the first outside that is not ignored, or -1. */
   ptrdiff_t (*samples)(ptrdiff_t n, int64_t *label, double *weight, int64_t classes, int has_ignore, int64_t ignore);

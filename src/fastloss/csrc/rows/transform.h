@@ -1,8 +1,8 @@
-/* Losses that are a function F of a row's cross-entropy l = -log p alone, with p the label's probability: value F(l), slope F'(l).
+/* Losses that are a function F of a row's cross-entropy l = -log p alone, with p the label's probability: value F(l), gradient F'(l).
  * The gradient of such a loss is cross-entropy's times F'(l). All in double, a register of rows (or classes) at a time; included
  * once by rows.c. l keeps its digits near 0, and so 1 - p = -(e^-l - 1) does.
  *
- *   FL_FOCAL        (1 - p)^gamma l              slope (1 - p)^gamma (1 + gamma p l / (1 - p))
+ *   FL_FOCAL        (1 - p)^gamma l              gradient (1 - p)^gamma (1 + gamma p l / (1 - p))
  *   FL_POLY1        l + epsilon (1 - p)                1 + epsilon p
  *     for epsilon < 0: (1 + epsilon) l - epsilon (l - (1 - p)), where the bracket is phi(-l) of vphi, which does not cancel
  *   FL_GENERALIZED  (1 - p^q) / q                      p^q
@@ -22,10 +22,10 @@ FL_INLINE vd vpower_unit(vd base, double power) {
   return vselect(veq(base, zero), vset_f64(power == 0), vfma(vexp(a), rest, vexp(a)));
 }
 
-FL_INLINE void vtransform(int transform, double parameter, vd l, vd *value, vd *slope) {
+FL_INLINE void vtransform(int transform, double parameter, vd l, vd *value, vd *gradient) {
   vd grow, p;
   if (transform == FL_GENERALIZED) {
-    *slope = vexp_both(-parameter * l, &grow);
+    *gradient = vexp_both(-parameter * l, &grow);
     *value = grow / -parameter;
     return;
   }
@@ -33,24 +33,25 @@ FL_INLINE void vtransform(int transform, double parameter, vd l, vd *value, vd *
     const vd zero = vset_f64(0), rest = 1 + vset_f64(parameter), bracket = vphi(-l, zero, 0, &p, &grow);
     const vd own = vselect(veq(rest, zero), zero, rest * l); /* 0 x inf is 0 */
     *value = vfma(bracket, vset_f64(-parameter), own);
-    *slope = vfma(vset_f64(parameter), grow, rest);
+    *gradient = vfma(vset_f64(parameter), grow, rest);
     return;
   }
   p = vexp_both(-l, &grow);
   if (transform == FL_POLY1) {
     *value = l - parameter * grow;
-    *slope = vfma(vset_f64(parameter), p, vset_f64(1));
+    *gradient = vfma(vset_f64(parameter), p, vset_f64(1));
     return;
   }
   const vd zero = vset_f64(0), others = -grow, power = vpower_unit(others, parameter);
   const vd ratio = vselect(veq(others, zero), vset_f64(1), vmin(vset_f64(1e4), l) / others); /* beyond, p is 0 */
   *value = power * l;
-  *slope = power * vfma(parameter * p, ratio, vset_f64(1));
+  *gradient = power * vfma(parameter * p, ratio, vset_f64(1));
 }
 
-/* out = weight F(l) and slope = F'(l) for rows with class indices; as hard_values (rows.h) otherwise. */
+/* out = weight F(l) and gradient = F'(l) for rows with class indices; as hard_values (real.h) otherwise. */
 static double transformed_values(ptrdiff_t n, int transform, double parameter, const double *top, const double *picked,
-                                 const double *log1p_rest, double *weight, double *out, double *slope, double *weights) {
+                                 const double *log1p_rest, double *weight, double *out, double *gradient,
+                                 double *weights) {
   vd sum = vset_f64(0), total = vset_f64(0);
   const vd zero = vset_f64(0);
   for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
@@ -67,7 +68,7 @@ static double transformed_values(ptrdiff_t n, int transform, double parameter, c
     const vd counted = vdrop(vlt(w, zero), w);
     sum += value, total += counted;
     vstore_up_to(out + i, left, value);
-    vstore_up_to(slope + i, left, s);
+    vstore_up_to(gradient + i, left, s);
     vstore_up_to(weight + i, left, counted);
   }
   *weights += vsum_f64(total);

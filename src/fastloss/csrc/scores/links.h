@@ -1,5 +1,5 @@
 /* Cumulative links: minus the log-probability that a level's interval (a, b) = (low - score, high - score) has under a link's
- * distribution F, and its slopes in score, low and high. Included by scores.c once: everything is double. low is -inf at the
+ * distribution F, and its gradients in score, low and high. Included by scores.c once: everything is double. low is -inf at the
  * lowest level, high +inf at the highest. w = high - low does not depend on the score.
  */
 
@@ -10,7 +10,7 @@ typedef struct {
 } fl_interval;
 
 typedef struct {
-  vd value, score, low, high; /* the value, and its slopes in them */
+  vd value, score, low, high; /* the value, and its gradients in them */
 } fl_link_point;
 
 FL_INLINE fl_interval fl_interval_at(const fl_link *job, ptrdiff_t i) {
@@ -24,7 +24,7 @@ FL_INLINE fl_interval fl_interval_at(const fl_link *job, ptrdiff_t i) {
 }
 
 /* Logistic: F(b) - F(a) = s(b) s(-a) (1 - e^-w), so that minus its log is softplus(-b) + softplus(a) - log(1 - e^-w): three
-   terms >= 0. The slope in the score, s(-b) - s(a), is s(-b) s(-a) (1 - e^(a + b)), or the same mirrored. */
+   terms >= 0. The gradient in the score, s(-b) - s(a), is s(-b) s(-a) (1 - e^(a + b)), or the same mirrored. */
 FL_INLINE fl_link_point fl_logit(const fl_interval *at) {
   const vd zero = vset_f64(0);
   vd under, over, under_a, over_b, error; /* s(a), s(-b), 1 less each */
@@ -56,7 +56,7 @@ FL_INLINE vd fl_mills(vd z) {
   return FL_POLY_F64((bounded - 5.25) / (bounded + 5.25), FL_MILLS) / (1.0 + 0.8 * z);
 }
 
-/* e^-(z + error)^2/2, the rounding of z^2 made good */
+/* e^-(z + error)^2/2, with the rounding error of z^2 */
 FL_INLINE vd fl_bell(vd z, vd error) {
   const vd square = z * z;
   return fl_exp_exact(-0.5 * square, -nan_to_0(0.5 * error_of_product_finite(z, z, square) + z * error));
@@ -78,9 +78,9 @@ FL_INLINE fl_link_point fl_probit(const fl_interval *at) {
   const vd zero = vset_f64(0), one = vset_f64(1), top = vset_f64(INFINITY);
   vd error;
   const vd both = nan_to_0(two_sum_finite(at->a, at->b, &error));
-  const md turn = vlt(zero, both);
-  const vd a = vselect(turn, -at->b, at->a), b = vselect(turn, -at->a, at->b);
-  const vd a_error = vselect(turn, -at->b_error, at->a_error), b_error = vselect(turn, -at->a_error, at->b_error);
+  const md mirrored = vlt(zero, both);
+  const vd a = vselect(mirrored, -at->b, at->a), b = vselect(mirrored, -at->a, at->b);
+  const vd a_error = vselect(mirrored, -at->b_error, at->a_error), b_error = vselect(mirrored, -at->a_error, at->b_error);
   const vd m = 0.5 * vabs(both + (error + (at->a_error + at->b_error))), product = at->w * m; /* |m| */
   const vd wm = vselect(veq(product, product), product, top);
   const vd fall = fl_exp_negative(-wm), size = fl_one_minus_exp(wm);
@@ -89,10 +89,10 @@ FL_INLINE fl_link_point fl_probit(const fl_interval *at) {
   const vd ratio = vselect(veq(fall, zero), zero, fall * (fl_mills(vabs(a)) / mills_b));
   const vd inner = 0.5 * b * b + b * b_error;
   const vd far = -vlog(mills_b) + vselect(veq(inner, inner), inner, top) - vlog1p(-ratio);
-  const vd far_slope = phi0 / (mills_b * (1.0 - ratio)); /* phi(b) over the probability */
+  const vd far_gradient = phi0 / (mills_b * (1.0 - ratio)); /* phi(b) over the probability */
 
   const vd bell = fl_bell(b, b_error), outside = mills_b * bell + fl_mills(vabs(a)) * fl_bell(a, a_error);
-  const vd near = -vlog1p(-vmin(vset_f64(0.9), outside)), near_slope = phi0 * bell / (1.0 - outside);
+  const vd near = -vlog1p(-vmin(vset_f64(0.9), outside)), near_gradient = phi0 * bell / (1.0 - outside);
 
   const vd curve = at->w * at->w * 0.125, lean = 0.5 * wm;
   const md narrow = vlt(curve + lean, vset_f64(FL_MEAN_LIMIT));
@@ -104,19 +104,19 @@ FL_INLINE fl_link_point fl_probit(const fl_interval *at) {
     mean += (0.5 * part[k]) * (vexp_small(u + v) + vexp_small(u - v));
   }
   const vd width = vselect(narrow, at->w, one) * mean;
-  const vd slim = 0.5 * m * m + (log_phi0 - vlog(width)), slim_slope = vexp_small(l - c) / width;
+  const vd slim = 0.5 * m * m + (log_phi0 - vlog(width)), slim_gradient = vexp_small(l - c) / width;
 
   const md straddles = vlt(zero, b);
   const vd value = vselect(narrow, slim, vselect(straddles, near, far));
-  const vd density = vselect(narrow, slim_slope, vselect(straddles, near_slope, far_slope));
+  const vd density = vselect(narrow, slim_gradient, vselect(straddles, near_gradient, far_gradient));
   const vd less = vselect(veq(fall, zero), zero, density * fall); /* phi(a) over the probability */
-  const vd slope =
+  const vd gradient =
       vselect(veq(density, top), m, density * size); /* thresholds a denormal number apart, or an infinite m */
   return (fl_link_point){
       value,
-      vselect(turn, -slope, slope),
-      vselect(turn, density, less),
-      -vselect(turn, less, density),
+      vselect(mirrored, -gradient, gradient),
+      vselect(mirrored, density, less),
+      -vselect(mirrored, less, density),
   };
 }
 
@@ -145,14 +145,14 @@ FL_INLINE fl_link_point fl_cloglog(const fl_interval *at) {
   };
 }
 
-/* Value, and where wanted slopes times scale; entries up to the next multiple of the lanes are there, and are computed too. */
-FL_INLINE void fl_link_loop(fl_link_point link(const fl_interval *at), fl_link *job, int slopes) {
+/* Value, and where wanted gradients times scale; entries up to the next multiple of the lanes are there, and are computed too. */
+FL_INLINE void fl_link_loop(fl_link_point link(const fl_interval *at), fl_link *job, int gradients) {
   for (ptrdiff_t i = 0; i < job->n; i += LANES_F64) {
     const fl_interval at = fl_interval_at(job, i);
     const fl_link_point f = link(&at);
     const vd mark = vselect(veq(at.score, at.score), vset_f64(0), at.score), scale = vload(job->scale + i);
     vstore(job->value + i, f.value + mark);
-    if (!slopes) continue;
+    if (!gradients) continue;
     vstore(job->grad + i, scale * f.score + mark);
     vstore(job->grad_low + i, vdrop(at.first, scale * f.low + mark));
     vstore(job->grad_high + i, vdrop(at.last, scale * f.high + mark));

@@ -1,19 +1,19 @@
 /* Losses of rows of scores with one label each: tiles of C x P scores, positions along the vector, as in tiles.h. Included by
  * scores.c once per type (R, FN as in twice.h). Everything is computed in double, two-byte and float scores too: what the
- * type decides is how scores are read and slopes written.
+ * type decides is how scores are read and gradients written.
  *
  * A value is nan if any score of its row is, and then so is the whole row's gradient.
  */
 
 #if FL_REAL_BITS == 32
 FL_INLINE vd FN(score_at)(const R *p) { return vwiden(p); }
-FL_INLINE void FN(slope_to)(R *p, vd v) {
+FL_INLINE void FN(store_gradient)(R *p, vd v) {
   const vf f = vnarrow(v, v);
   memcpy(p, &f, LANES_F64 * sizeof(R));
 }
 #else
 FL_INLINE vd FN(score_at)(const R *p) { return vload(p); }
-FL_INLINE void FN(slope_to)(R *p, vd v) { vstore(p, v); }
+FL_INLINE void FN(store_gradient)(R *p, vd v) { vstore(p, v); }
 #endif
 
 /* The column of LANES_F64 positions at q; `mark` is 0, or nan where a score is nan. */
@@ -35,19 +35,19 @@ FL_INLINE FN(column) FN(column_at)(const fl_scores *job, ptrdiff_t q) {
   return at;
 }
 
-FL_INLINE void FN(put_slope)(const FN(column) *at, ptrdiff_t offset, vd slope) {
-  FN(slope_to)(at->grad + offset, at->scale * slope + at->mark);
+FL_INLINE void FN(put_gradient)(const FN(column) *at, ptrdiff_t offset, vd gradient) {
+  FN(store_gradient)(at->grad + offset, at->scale * gradient + at->mark);
 }
 
-/* The value; where it is undefined (inf - inf) the whole row's slopes are too. */
+/* The value; where it is undefined (inf - inf) the whole row's gradients are too. */
 FL_INLINE void FN(put_value)(const fl_scores *job, FN(column) *at, ptrdiff_t q, vd value) {
   at->mark = vselect(veq(value, value), at->mark, value);
   vstore(job->value + q, value + at->mark);
 }
 
-/* The slope at the labels themselves, after all others are written. */
-FL_INLINE void FN(put_own)(const fl_scores *job, const FN(column) *at, ptrdiff_t q, vd slope) {
-  const vd own = at->scale * slope + at->mark;
+/* The gradient at the labels themselves, after all others are written. */
+FL_INLINE void FN(put_own)(const fl_scores *job, const FN(column) *at, ptrdiff_t q, vd gradient) {
+  const vd own = at->scale * gradient + at->mark;
   for (int j = 0; j < LANES_F64; j++) at->grad[(ptrdiff_t)job->label[q + j] * job->P + j] = (R)own[j];
 }
 
@@ -69,7 +69,7 @@ static void FN(contrast)(fl_scores *job) {
       const md lower = vlt(v, rival);
       rival = vselect(lower, v, rival), who = vselect(lower, index, who);
     }
-    vd error, value, up = zero, down = zero; /* slopes: d value / d E and - d value / d rival */
+    vd error, value, up = zero, down = zero; /* gradients: d value / d E and - d value / d rival */
     const vd gap = two_diff_finite(own, rival, &error);
     switch (kind) {
       case FL_ENERGY: value = own, up = one; break;
@@ -98,7 +98,7 @@ static void FN(contrast)(fl_scores *job) {
     FN(put_value)(job, &at, q, value);
     if (!at.grad) continue;
     for (ptrdiff_t c = 0; c < job->C; c++)
-      FN(put_slope)(&at, c * job->P, vselect(veq(vset_f64((double)c), who), -sign * down, zero));
+      FN(put_gradient)(&at, c * job->P, vselect(veq(vset_f64((double)c), who), -sign * down, zero));
     FN(put_own)(job, &at, q, sign * up);
   }
 }
@@ -127,9 +127,9 @@ static void FN(weston_watkins)(fl_scores *job) {
     FN(put_value)(job, &at, q, (sum + sum_error) / classes);
     if (!at.grad) continue;
     for (ptrdiff_t c = 0; c < job->C; c++) {
-      const vd h = FN(excess)(job, &at, c), slope = (squared ? h * 2.0 : vselect(vlt(zero, h), one, zero)) / classes;
-      total += slope;
-      FN(put_slope)(&at, c * job->P, slope);
+      const vd h = FN(excess)(job, &at, c), gradient = (squared ? h * 2.0 : vselect(vlt(zero, h), one, zero)) / classes;
+      total += gradient;
+      FN(put_gradient)(&at, c * job->P, gradient);
     }
     FN(put_own)(job, &at, q, -total);
   }
@@ -167,7 +167,7 @@ static void FN(gibbs)(fl_scores *job) {
       value = (at.own - least) + vlog1p(rest) / beta, down = -part, up = missed;
     FN(put_value)(job, &at, q, value + (least - least)); /* nan where the least is infinite */
     if (!at.grad) continue;
-    for (ptrdiff_t c = 0; c < job->C; c++) FN(put_slope)(&at, c * job->P, down * vload(job->scratch + c * LANES_F64));
+    for (ptrdiff_t c = 0; c < job->C; c++) FN(put_gradient)(&at, c * job->P, down * vload(job->scratch + c * LANES_F64));
     FN(put_own)(job, &at, q, up);
   }
 }
@@ -189,25 +189,26 @@ static void FN(tasks)(fl_scores *job) {
         const md above = vlt(index, label);
         const vd z = vselect(above, -x, x);
         const double w = job->level_weight ? job->level_weight[c] : 1.0;
-        vd present = w ? one : zero, slope, rest;
+        vd present = w ? one : zero, gradient, rest;
         if (conditional) present = vselect(vle(index, label), present, zero);
         const md absent = veq(present, zero);
         if (pass == 0) {
           mark = vselect(veq(x, x), mark, x);
-          add_compensated(&sum, &sum_error, vdrop(absent, w * fl_softplus(z, zero, &slope, &rest)));
+          add_compensated(&sum, &sum_error, vdrop(absent, w * fl_softplus(z, zero, &gradient, &rest)));
           continue;
         }
-        fl_softplus(z, zero, &slope, &rest);
+        fl_softplus(z, zero, &gradient, &rest);
         const vd s = scale * w;
-        if (job->grad) FN(slope_to)((R *)job->grad + here, vdrop(absent, s * vselect(above, -slope, slope)) + mark);
-        if (job->hess) FN(slope_to)((R *)job->hess + here, vdrop(absent, s * slope * rest) + mark);
+        if (job->grad)
+          FN(store_gradient)((R *)job->grad + here, vdrop(absent, s * vselect(above, -gradient, gradient)) + mark);
+        if (job->hess) FN(store_gradient)((R *)job->hess + here, vdrop(absent, s * gradient * rest) + mark);
       }
     vstore(job->value + q, (sum + sum_error) + mark);
   }
 }
 
 /* The squared differences of two distribution functions. Below the label's level the prediction's F_k = sum of p_i, i <= k, counts,
-   from there on S_k = 1 - F_k, which is summed from the other end: neither is a difference. The slope is
+   from there on S_k = 1 - F_k, which is summed from the other end: neither is a difference. The gradient is
    2 p_i (D_i - sum_j p_j D_j) with D_i = H_i - H_top, H_i the sum of the F_k or S_k between i and the label. Measured from the
    likeliest level the sum is small where p is near 1, right or wrong. */
 static void FN(squared_emd)(fl_scores *job) {
@@ -255,7 +256,7 @@ static void FN(squared_emd)(fl_scores *job) {
     for (ptrdiff_t c = 0; c < C; c++) mean += vload(e + c * LANES_F64) * unit * (vload(h + c * LANES_F64) - pivot);
     for (ptrdiff_t c = 0; c < C; c++) {
       const vd p = vload(e + c * LANES_F64) * unit, away = vload(h + c * LANES_F64) - pivot;
-      FN(put_slope)(&at, c * job->P, 2.0 * p * (away - mean));
+      FN(put_gradient)(&at, c * job->P, 2.0 * p * (away - mean));
     }
   }
 }

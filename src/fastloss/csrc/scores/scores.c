@@ -1,5 +1,5 @@
-/* The loops for rows of scores and for cumulative links of one CPU level. setup.py compiles this file once per level with -DFL_LEVEL=<name> and the level's flags; the result is one
- * constant table, fl_scores_table_<level>.
+/* The loops for rows of scores and for cumulative links, of one CPU level. setup.py compiles this file once per level with
+ * -DFL_LEVEL=<name> and the level's flags; the result is one constant table, fl_scores_table_<level>.
  */
 #include "scores/scores.h"
 

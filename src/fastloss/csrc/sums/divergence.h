@@ -1,4 +1,4 @@
-/* The terms that divergences sum along rows, as functions of vectors (see sums.h): {value, gradient, -, second gradient}. The ones
+/* The terms that divergences sum along rows, as functions of vectors (see real.h): {value, gradient, -, second gradient}. The ones
  * called `short` give the values of floats, in double to about 1e-11: terms of both signs may leave little.
  */
 
@@ -82,7 +82,7 @@ SUMMAND(js_divergence) {
   log_b = vselect(veq(b, zero), (h - h) - (R)INFINITY, log_b);
   V series = vfma(e, error, vfma(e, d, e_error * d)) * (half * half) * vjensen(d * d);
   V logs = half * vfma(a, log_a, vdrop(veq(b, zero), b * log_b));
-  log_a = vdrop(nothing, log_a), log_b = vdrop(nothing, log_b); /* a class that neither knows has no slope */
+  log_a = vdrop(nothing, log_a), log_b = vdrop(nothing, log_b); /* a class that neither knows has no gradient */
   return (FN(point)){
       .value = vdrop(nothing, vselect(near, series, logs)),
       .grad = half * vselect(swapped, log_b, log_a),

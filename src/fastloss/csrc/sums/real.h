@@ -1,6 +1,6 @@
 /* Losses that sum terms along rows, of one computation type: the terms are functions like the pointwise ones, with a fourth
- * operand u. Included by sums.c once per type. Sums are made in double: a row's pieces of STRETCH elements lane by lane, and the
- * pieces with compensation. Rows of few registers are computed many at a time, as one sequence, and then summed one by one.
+ * operand u. Included by sums.c once per type. Sums are made in double: a row's chunks of STRETCH elements lane by lane, and the
+ * chunks with compensation. Rows of few registers are computed many at a time, as one sequence, and then summed one by one.
  */
 
 #include "common/registers.h"
@@ -104,7 +104,7 @@ FL_INLINE void FN(long_rows)(FN(summand_function) f, summand_function_f64 wide, 
   }
 }
 
-/* The last elements of a group of rows, fewer than a register (as in pointwise.h). */
+/* The last elements of a group of rows, fewer than a register (as in pointwise/real.h). */
 typedef struct {
   R x[LANES], t[LANES], z[LANES], u[LANES], grad[LANES], grad2[LANES];
 } FN(sum_room);
@@ -132,7 +132,7 @@ FL_INLINE void FN(short_rows)(FN(summand_function) f, summand_function_f64 wide,
   double value[ROOM];
   R scale[ROOM];
   FN(sum_room) room;
-  const ptrdiff_t C = job->C, turns = FL_STRETCH / (C * LANES), group = turns > 1 ? turns * LANES : LANES;
+  const ptrdiff_t C = job->C, repeats = FL_STRETCH / (C * LANES), group = repeats > 1 ? repeats * LANES : LANES;
   for (ptrdiff_t i = 0; i < ROOM; i++) scale[i] = (R)job->scale;
   for (ptrdiff_t r = 0; r < job->rows; r += group) {
     const ptrdiff_t rows = job->rows - r < group ? job->rows - r : group, n = rows * C, base = r * C;
@@ -141,16 +141,16 @@ FL_INLINE void FN(short_rows)(FN(summand_function) f, summand_function_f64 wide,
       for (ptrdiff_t k = 0; k < rows; k++)
         for (ptrdiff_t j = 0; j < C; j++) scale[k * C + j] = (R)(job->scale * job->weight[r + k]);
     fl_sums from = *job;
-    for (int turn = 0; turn < 2; turn++) {
+    for (int tail = 0; tail < 2; tail++) {
       const fl_sums here = from; /* a copy of our own, which no store can change */
-      const ptrdiff_t start = turn ? whole : 0, stop = turn ? n : whole, shift = turn ? -whole : base;
+      const ptrdiff_t start = tail ? whole : 0, stop = tail ? n : whole, shift = tail ? -whole : base;
       for (ptrdiff_t i = start; i < stop; i += LANES) {
         FN(sum_values) v = FN(sum_step)(f, wide, flags, want, &here, c, vload(scale + i), shift + i, LANES, 1);
         if (want & FL_VALUE) memcpy(value + i, &v, sizeof v);
       }
-      if (turn) FN(sum_move_out)(job, base + whole, n - whole, &room);
+      if (tail) FN(sum_move_out)(job, base + whole, n - whole, &room);
       if (whole == n) break;
-      if (!turn) FN(sum_move_in)(&from, base + whole, n - whole, &room);
+      if (!tail) FN(sum_move_in)(&from, base + whole, n - whole, &room);
     }
     if (want & FL_VALUE)
       for (ptrdiff_t k = 0; k < rows; k++) {

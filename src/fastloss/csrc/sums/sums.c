@@ -1,5 +1,5 @@
-/* The loops of losses that sum terms along rows of one CPU level. setup.py compiles this file once per level with -DFL_LEVEL=<name> and the level's flags; the result is one
- * constant table, fl_sums_table_<level>.
+/* The loops of losses that sum terms along rows, of one CPU level. setup.py compiles this file once per level with
+ * -DFL_LEVEL=<name> and the level's flags; the result is one constant table, fl_sums_table_<level>.
  */
 #include "sums/sums.h"
 

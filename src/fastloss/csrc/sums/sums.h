@@ -7,7 +7,7 @@
 #include "common/kernels.h"
 #include "common/levels.h"
 
-/* Rows of a loss whose value is the sum of its elements' terms: `rows` rows one after another, of C elements each (a piece of a
+/* Rows of a loss whose value is the sum of its elements' terms: `rows` rows one after another, of C elements each (a chunk of a
    long row is a row here). Null pointers are not wanted or not given; p[1] stands in for z, and p[2] for u. */
 typedef struct {
   ptrdiff_t rows, C;

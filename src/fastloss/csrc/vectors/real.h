@@ -2,7 +2,7 @@
  * double; the type is that in which rows are read and gradients written.
  *
  * Of floats a plain sum knows all that a float result shows, but where lengths or products nearly cancel: such rows, seldom met, are
- * summed once more with twice the digits (`exact`). Of doubles every row is.
+ * summed once more in double-double arithmetic (`exact`). Of doubles every row is.
  */
 
 #include "common/registers.h"
@@ -42,12 +42,12 @@ FL_INLINE vd FN(within)(vd v, int k, ptrdiff_t left, int whole) {
   return whole ? v : vdrop(vle(vset_f64((double)(left - k * LANES_F64)), vload_f64(fl_iota_f64)), v);
 }
 
-/* Runs `step` over the registers of rows a and b: an expression of i, left, whole, and of x and y, where these rows (or a piece of
-   them) begin; slopes also know their gradients gx and gy, and the third row's z and gz. `after`: at the end of each piece. Pointers
+/* Runs `step` over the registers of rows a and b: an expression of i, left, whole, and of x and y, where these rows (or a chunk of
+   them) begin; it may also use their gradients gx and gy, and the third row's z and gz. `after`: at the end of each chunk. Pointers
    that are read one by one do not wait for the stores that have just set them. */
 #define FL_ALONG(job, a, b, step, after)                                                                                 \
   for (ptrdiff_t start = 0; start < (job)->D; start += (job)->piece) {                                                   \
-    const ptrdiff_t n = turn_to(job, start);                                                                             \
+    const ptrdiff_t n = enter_chunk(job, start);                                                                         \
     const void *const x = (job)->x[a], *const y = (job)->x[b], *const z = (job)->x[2];                                   \
     void *const gx = (job)->grad[a], *const gy = (job)->grad[b], *const gz = (job)->grad[2];                             \
     ptrdiff_t i = 0;                                                                                                     \
@@ -180,8 +180,8 @@ FL_INLINE void FN(leader_step)(FN(leaders) *of, const FN(ruler) *r, const void *
   }
 }
 
-/* What the largest differences (of size `top`, times `before`) have lost: the most; and how many they are. */
-static double FN(largest_lost)(fl_vectors *job, const FN(between) *rows, double top, double *count) {
+/* The largest rounding error of the largest differences (of size `top`, times `before`); and how many they are. */
+static double FN(largest_error)(fl_vectors *job, const FN(between) *rows, double top, double *count) {
   FN(leaders) of = {vset_f64(top), vset_f64(-INFINITY), vset_f64(0)};
   const FN(ruler) r = FN(ruler_of)(job, rows);
   FL_ALONG(job, rows->a, rows->b, FN(leader_step)(&of, &r, x, y, i, left, whole), (void)0)
@@ -227,7 +227,7 @@ static length FN(distance)(fl_vectors *job, FN(between) *r, int rooted, int exac
   int shift = r->before == 1 ? 0 : 2;
   if (job->norm == FL_NORM_MAX) {
     double count;
-    return (length){top, exact ? FN(largest_lost)(job, r, top, &count) : 0, shift};
+    return (length){top, exact ? FN(largest_error)(job, r, top, &count) : 0, shift};
   }
   if (job->norm == FL_NORM_ANY) return (length){top * exp(log(FN(sum_of_powers)(job, r, top)) / job->p), 0, shift};
   int power;
@@ -240,37 +240,37 @@ static length FN(distance)(fl_vectors *job, FN(between) *r, int rooted, int exac
   return rooted ? length_root(square, 1) : square;
 }
 
-/* ---- their slopes --------------------------------------------------------------------------------------------------- */
+/* ---- their gradients --------------------------------------------------------------------------------------------------- */
 
-typedef struct { /* factor times the slope of a length with respect to the difference */
+typedef struct { /* factor times the gradient of a length with respect to the difference */
   FN(between) r;
   double factor, top; /* top: the length, or the largest difference */
-} FN(turn);
+} FN(factors);
 
-/* `factor` times the slope of a length (of its square, if not `rooted`) that `distance` has found. */
-static FN(turn) FN(turn_of)(fl_vectors *job, const FN(between) *r, length d, int rooted, double factor) {
-  FN(turn) t = {*r, factor, d.hi};
+/* `factor` times the gradient of a length (of its square, if not `rooted`) that `distance` has found. */
+static FN(factors) FN(factors_of)(fl_vectors *job, const FN(between) *r, length d, int rooted, double factor) {
+  FN(factors) t = {*r, factor, d.hi};
   if (job->norm == FL_NORM_TWO && !rooted) t.factor = 2 * factor, t.r.before = t.r.after = 1;
   if (job->norm == FL_NORM_TWO && rooted) t.factor = factor / d.hi;
   if (job->norm == FL_NORM_MAX) {
     double count;
-    FN(largest_lost)(job, r, d.hi, &count);
+    FN(largest_error)(job, r, d.hi, &count);
     t.factor = factor / (count > 0 ? count : 1);
   }
   if (d.hi == 0) t.factor = 0, t.top = 1;
   return t;
 }
 
-typedef struct { /* a turn in registers */
+typedef struct { /* `factors` in registers */
   FN(ruler) r;
   vd factor, top, power;
-} FN(lever);
+} FN(factor_registers);
 
-FL_INLINE FN(lever) FN(lever_of)(const fl_vectors *job, const FN(turn) *t) {
-  return (FN(lever)){FN(ruler_of)(job, &t->r), vset_f64(t->factor), vset_f64(t->top), vset_f64(job->p - 1)};
+FL_INLINE FN(factor_registers) FN(factor_registers_of)(const fl_vectors *job, const FN(factors) *t) {
+  return (FN(factor_registers)){FN(ruler_of)(job, &t->r), vset_f64(t->factor), vset_f64(t->top), vset_f64(job->p - 1)};
 }
 
-FL_INLINE vd FN(slope)(const FN(lever) *t, vd x, vd y, int norm, int with_eps, int scaled) {
+FL_INLINE vd FN(gradient)(const FN(factor_registers) *t, vd x, vd y, int norm, int with_eps, int scaled) {
   const vd zero = vset_f64(0), eps = t->r.eps;
   const int exact = with_eps && (FL_REAL_BITS == 64 || norm == FL_NORM_MAX); /* as `largest` saw it */
   const vd e = scaled ? rounded_gap(x * t->r.before, y * t->r.before, eps, with_eps, exact) * t->r.after
@@ -284,12 +284,12 @@ FL_INLINE vd FN(slope)(const FN(lever) *t, vd x, vd y, int norm, int with_eps, i
   return sign * t->factor * fl_exp_negative(vmin(zero, t->power * vlog(ratio)));
 }
 
-FL_INLINE void FN(pair_step)(const FN(lever) *t, int scaled, const void *x, const void *y, void *gx, void *gy,
+FL_INLINE void FN(pair_step)(const FN(factor_registers) *t, int scaled, const void *x, const void *y, void *gx, void *gy,
                              ptrdiff_t i, ptrdiff_t left, int whole) {
   const FN(wide) u = FN(elements)(x, i, left, whole), v = FN(elements)(y, i, left, whole);
   FN(wide) up, down;
   for (int k = 0; k < STEPS; k++) {
-    up.at[k] = FN(slope)(t, u.at[k], v.at[k], FL_NORM_TWO, 0, scaled);
+    up.at[k] = FN(gradient)(t, u.at[k], v.at[k], FL_NORM_TWO, 0, scaled);
     down.at[k] = -up.at[k];
   }
   FN(fetch_out)(gx, i), FN(fetch_out)(gy, i);
@@ -297,24 +297,24 @@ FL_INLINE void FN(pair_step)(const FN(lever) *t, int scaled, const void *x, cons
 }
 
 /* The gradient of a function of one distance. */
-static void FN(pair_slopes)(fl_vectors *job, const FN(turn) *of) {
-  const FN(lever) t = FN(lever_of)(job, of);
+static void FN(pair_gradient)(fl_vectors *job, const FN(factors) *of) {
+  const FN(factor_registers) t = FN(factor_registers_of)(job, of);
   if (of->r.before != 1 || of->r.after != 1)
-    FL_ALONG(job, 0, 1, FN(pair_step)(&t, 1, x, y, gx, gy, i, left, whole), leave(job, start))
+    FL_ALONG(job, 0, 1, FN(pair_step)(&t, 1, x, y, gx, gy, i, left, whole), leave_chunk(job, start))
   else
-    FL_ALONG(job, 0, 1, FN(pair_step)(&t, 0, x, y, gx, gy, i, left, whole), leave(job, start))
+    FL_ALONG(job, 0, 1, FN(pair_step)(&t, 0, x, y, gx, gy, i, left, whole), leave_chunk(job, start))
 }
 
 /* x is the anchor, y the positive, z the negative. */
-FL_INLINE void FN(triplet_step)(const FN(lever) *near, const FN(lever) *away, int swapped, int norm, int with_eps,
-                                int scaled, const void *x, const void *y, const void *z, void *gx, void *gy, void *gz,
-                                ptrdiff_t i, ptrdiff_t left, int whole) {
+FL_INLINE void FN(triplet_step)(const FN(factor_registers) *near, const FN(factor_registers) *away, int swapped, int norm,
+                                int with_eps, int scaled, const void *x, const void *y, const void *z, void *gx, void *gy,
+                                void *gz, ptrdiff_t i, ptrdiff_t left, int whole) {
   const FN(wide) a = FN(elements)(x, i, left, whole), p = FN(elements)(y, i, left, whole),
                  n = FN(elements)(z, i, left, whole);
   FN(wide) of_a, of_p, of_n;
   for (int k = 0; k < STEPS; k++) {
-    const vd pull = FN(slope)(near, a.at[k], p.at[k], norm, with_eps, scaled);
-    const vd push = FN(slope)(away, swapped ? p.at[k] : a.at[k], n.at[k], norm, with_eps, scaled);
+    const vd pull = FN(gradient)(near, a.at[k], p.at[k], norm, with_eps, scaled);
+    const vd push = FN(gradient)(away, swapped ? p.at[k] : a.at[k], n.at[k], norm, with_eps, scaled);
     of_a.at[k] = swapped ? pull : pull + push;
     of_p.at[k] = swapped ? push - pull : -pull;
     of_n.at[k] = -push;
@@ -323,38 +323,38 @@ FL_INLINE void FN(triplet_step)(const FN(lever) *near, const FN(lever) *away, in
   FN(keep)(gx, i, left, whole, of_a), FN(keep)(gy, i, left, whole, of_p), FN(keep)(gz, i, left, whole, of_n);
 }
 
-#define FL_TRIPLET_SLOPES(norm, with_eps, scaled, swapped)                                                               \
+#define FL_TRIPLET_GRADIENT(norm, with_eps, scaled, swapped)                                                             \
   FL_ALONG(job, 0, 1,                                                                                                    \
            FN(triplet_step)(&near, &away, swapped, norm, with_eps, scaled, x, y, z, gx, gy, gz, i, left, whole),         \
-           leave(job, start))
+           leave_chunk(job, start))
 
-static void FN(triplet_slopes)(fl_vectors *job, const FN(turn) *to_near, const FN(turn) *to_away, int swapped) {
-  const FN(lever) near = FN(lever_of)(job, to_near), away = FN(lever_of)(job, to_away);
+static void FN(triplet_gradient)(fl_vectors *job, const FN(factors) *to_near, const FN(factors) *to_away, int swapped) {
+  const FN(factor_registers) near = FN(factor_registers_of)(job, to_near), away = FN(factor_registers_of)(job, to_away);
   const FN(between) *const r = &to_near->r, *const s = &to_away->r;
   const int plain = r->before == 1 && r->after == 1 && s->before == 1 && s->after == 1;
   if (job->norm == FL_NORM_TWO && plain && !swapped && job->eps == 0)
-    FL_TRIPLET_SLOPES(FL_NORM_TWO, 0, 0, 0)
+    FL_TRIPLET_GRADIENT(FL_NORM_TWO, 0, 0, 0)
   else if (job->norm == FL_NORM_TWO && plain && !swapped)
-    FL_TRIPLET_SLOPES(FL_NORM_TWO, 1, 0, 0)
+    FL_TRIPLET_GRADIENT(FL_NORM_TWO, 1, 0, 0)
   else if (job->norm == FL_NORM_TWO && plain)
-    FL_TRIPLET_SLOPES(FL_NORM_TWO, 1, 0, 1)
+    FL_TRIPLET_GRADIENT(FL_NORM_TWO, 1, 0, 1)
   else if (job->norm == FL_NORM_TWO)
-    FL_TRIPLET_SLOPES(FL_NORM_TWO, 1, 1, swapped)
+    FL_TRIPLET_GRADIENT(FL_NORM_TWO, 1, 1, swapped)
   else if (job->norm == FL_NORM_ONE)
-    FL_TRIPLET_SLOPES(FL_NORM_ONE, 1, 1, swapped)
+    FL_TRIPLET_GRADIENT(FL_NORM_ONE, 1, 1, swapped)
   else if (job->norm == FL_NORM_MAX)
-    FL_TRIPLET_SLOPES(FL_NORM_MAX, 1, 1, swapped)
+    FL_TRIPLET_GRADIENT(FL_NORM_MAX, 1, 1, swapped)
   else
-    FL_TRIPLET_SLOPES(FL_NORM_ANY, 1, 1, swapped)
+    FL_TRIPLET_GRADIENT(FL_NORM_ANY, 1, 1, swapped)
 }
 
-/* The gradient of a row that is no concern of the loss. */
-static void FN(no_slopes)(fl_vectors *job) {
+/* Zero gradient of an inactive row (hinge not violated). */
+static void FN(zero_gradient)(fl_vectors *job) {
   for (ptrdiff_t start = 0; start < job->D; start += job->piece) {
-    const ptrdiff_t n = turn_to(job, start);
+    const ptrdiff_t n = enter_chunk(job, start);
     for (int k = 0; k < 3; k++)
       if (job->grad[k]) memset(job->grad[k], 0, (size_t)n * sizeof(R));
-    leave(job, start);
+    leave_chunk(job, start);
   }
 }
 
@@ -368,9 +368,9 @@ static void FN(contrastive)(fl_vectors *job) {
     const length d = FN(distance)(job, &r, rooted, FL_REAL_BITS == 64);
     job->value = rooted ? length_power(d, p) / 2 : shifted((d.hi + d.lo) / 2, d.shift);
     if (!job->slopes) return;
-    const double slope = rooted ? p / 2 * length_power(d, p - 1) : 0.5;
-    const FN(turn) t = FN(turn_of)(job, &r, d, rooted, job->scale * slope);
-    FN(pair_slopes)(job, &t);
+    const double derivative = rooted ? p / 2 * length_power(d, p - 1) : 0.5;
+    const FN(factors) t = FN(factors_of)(job, &r, d, rooted, job->scale * derivative);
+    FN(pair_gradient)(job, &t);
     return;
   }
   length d = FN(distance)(job, &r, 1, FL_REAL_BITS == 64);
@@ -386,11 +386,11 @@ static void FN(contrastive)(fl_vectors *job) {
   job->value = length_power(lack, p) / 2;
   if (!job->slopes) return;
   if (v <= 0) {
-    FN(no_slopes)(job);
+    FN(zero_gradient)(job);
     return;
   }
-  const FN(turn) t = FN(turn_of)(job, &r, d, 1, -job->scale * p / 2 * length_power(lack, p - 1));
-  FN(pair_slopes)(job, &t);
+  const FN(factors) t = FN(factors_of)(job, &r, d, 1, -job->scale * p / 2 * length_power(lack, p - 1));
+  FN(pair_gradient)(job, &t);
 }
 
 typedef struct {
@@ -427,14 +427,14 @@ static void FN(triplet)(fl_vectors *job) {
   job->value = shifted(above_zero(m.v), m.shift);
   if (!job->slopes) return;
   if (m.v <= 0) {
-    FN(no_slopes)(job);
+    FN(zero_gradient)(job);
     return;
   }
   const double scale = m.v == m.v ? job->scale : NAN;
   const int rooted = !job->squared;
-  const FN(turn) pull = FN(turn_of)(job, &m.to_positive, m.near, rooted, scale);
-  const FN(turn) push = FN(turn_of)(job, &m.to_negative, m.away, rooted, -scale);
-  FN(triplet_slopes)(job, &pull, &push, m.swapped);
+  const FN(factors) pull = FN(factors_of)(job, &m.to_positive, m.near, rooted, scale);
+  const FN(factors) push = FN(factors_of)(job, &m.to_negative, m.away, rooted, -scale);
+  FN(triplet_gradient)(job, &pull, &push, m.swapped);
 }
 
 /* ---- cosine --------------------------------------------------------------------------------------------------------- */
@@ -509,9 +509,9 @@ static double FN(square_of_sine)(fl_vectors *job, const FN(products) *p, fl_dd a
 typedef struct {    /* of the gradient of the cosine, times factor */
   fl_dd of_x, of_y; /* xy / xx and xy / yy */
   double by_x, by_y, factor;
-} FN(turned);
+} FN(cosine_factors);
 
-FL_INLINE void FN(cosine_step)(const FN(turned) *t, int scaled, const void *x, const void *y, void *gx, void *gy,
+FL_INLINE void FN(cosine_step)(const FN(cosine_factors) *t, int scaled, const void *x, const void *y, void *gx, void *gy,
                                ptrdiff_t i, ptrdiff_t left, int whole) {
   const FN(wide) a = FN(elements)(x, i, left, whole), b = FN(elements)(y, i, left, whole);
   FN(wide) of_a, of_b;
@@ -525,12 +525,12 @@ FL_INLINE void FN(cosine_step)(const FN(turned) *t, int scaled, const void *x, c
 }
 
 /* The gradient of factor times the cosine, whose denominator is `both`: (y - (xy / xx) x) / (|x| |y|). */
-static void FN(cosine_slopes)(fl_vectors *job, const FN(products) *p, double both, double factor) {
-  const FN(turned) t = {dd_over(p->xy, p->xx), dd_over(p->xy, p->yy), p->by[0], p->by[1], factor / both};
+static void FN(cosine_gradient)(fl_vectors *job, const FN(products) *p, double both, double factor) {
+  const FN(cosine_factors) t = {dd_over(p->xy, p->xx), dd_over(p->xy, p->yy), p->by[0], p->by[1], factor / both};
   if (t.by_x != 1 || t.by_y != 1)
-    FL_ALONG(job, 0, 1, FN(cosine_step)(&t, 1, x, y, gx, gy, i, left, whole), leave(job, start))
+    FL_ALONG(job, 0, 1, FN(cosine_step)(&t, 1, x, y, gx, gy, i, left, whole), leave_chunk(job, start))
   else
-    FL_ALONG(job, 0, 1, FN(cosine_step)(&t, 0, x, y, gx, gy, i, left, whole), leave(job, start))
+    FL_ALONG(job, 0, 1, FN(cosine_step)(&t, 0, x, y, gx, gy, i, left, whole), leave_chunk(job, start))
 }
 
 /* The loss of two vectors that are not zero; *both: the product of their lengths. */
@@ -555,7 +555,7 @@ static void FN(cosine)(fl_vectors *job) {
   FN(products) p;
   const double found = FN(multiply)(job, &p, FL_REAL_BITS == 64);
   double both = 1, v = NAN;
-  if (found == 0) v = job->label == 1 ? 1 : -job->margin; /* a cosine of 0, without slope */
+  if (found == 0) v = job->label == 1 ? 1 : -job->margin; /* a cosine of 0, without gradient */
   if (found == 1) {
     v = FN(of_cosine)(job, &p, &both, FL_REAL_BITS == 64 || p.by[0] != 1 || p.by[1] != 1);
     if (FL_REAL_BITS == 32 && fabs(v) < 0x1p-20) {
@@ -567,11 +567,11 @@ static void FN(cosine)(fl_vectors *job) {
   job->value = above_zero(v);
   if (!job->slopes) return;
   if (v <= 0 || (found == 0 && v == v))
-    FN(no_slopes)(job);
+    FN(zero_gradient)(job);
   else
-    FN(cosine_slopes)(job, &p, both, v == v ? -job->label * job->scale : NAN);
+    FN(cosine_gradient)(job, &p, both, v == v ? -job->label * job->scale : NAN);
 }
 
 #undef STEPS
 #undef FL_ALONG
-#undef FL_TRIPLET_SLOPES
+#undef FL_TRIPLET_GRADIENT

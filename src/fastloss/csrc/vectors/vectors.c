@@ -11,12 +11,12 @@
 #include "common/probability.h"
 #include "vectors/exact.h"
 
-/* The piece of a row that begins at `start`; returns its length. */
-FL_INLINE ptrdiff_t turn_to(fl_vectors *job, ptrdiff_t start) {
+/* The chunk of a row that begins at `start`; returns its length. */
+FL_INLINE ptrdiff_t enter_chunk(fl_vectors *job, ptrdiff_t start) {
   if (job->load && job->at != start) job->load(job, start), job->at = start;
   return job->D - start < job->piece ? job->D - start : job->piece;
 }
-FL_INLINE void leave(fl_vectors *job, ptrdiff_t start) {
+FL_INLINE void leave_chunk(fl_vectors *job, ptrdiff_t start) {
   if (job->save) job->save(job, start);
 }
 
