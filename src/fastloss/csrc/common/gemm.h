@@ -1,7 +1,7 @@
 /* Products of matrices: what distances, similarities and their gradients are made of. Included once per type (R, V, LANES, FN as in
  * twice.h).
  *
- * A tile is FL_TILE_ROWS x two registers of C += A B. Both operands are walked along k: a step of A is FL_TILE_ROWS numbers next
+ * A tile is FL_TILE_ROWS x two registers of C += A B. Both operands are read along k: a step of A is FL_TILE_ROWS numbers next
  * to one another, a step of B two registers of them. Rows of vectors have that form once they are packed in panels, each the
  * transpose of a few rows; so has a matrix of weights that is read as its own transpose, and so have rows of vectors as B where k
  * counts rows. Sums are of the computation type, in order of k; since k is never split among threads, threads do not change a bit.

@@ -19,7 +19,7 @@ FL_INLINE void FN(write)(R *p, ptrdiff_t i, ptrdiff_t left, int whole, V v) {
     vstore_part(p + i, left, v);
 }
 
-/* Memory some lines ahead, to read or to write: the processor's own guesses leave the memory idle now and then. */
+/* Prefetch FL_LINES_AHEAD bytes ahead, to read or to write: the hardware prefetcher alone leaves the memory idle now and then. */
 FL_INLINE void FN(fetch)(const void *p, ptrdiff_t i) {
   __builtin_prefetch((const char *)((const R *)p + i) + FL_LINES_AHEAD);
 }

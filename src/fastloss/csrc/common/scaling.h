@@ -31,12 +31,12 @@
 #define FL_LOG1P_ROW vlog1p_f64
 #endif
 
-/* How a row's exponentials are scaled: everything follows from its top. */
+/* How a row's exponentials are scaled: everything follows from its maximum, `top`. */
 typedef struct {
   R shift;     /* subtracted from the logits: 0, or top if that is large */
   R low;       /* shifted logits below are raised to it */
   R exponent;  /* k - BIAS */
-  double unit; /* k ln 2 - (top - shift), in [-0.35, 0.35] */
+  double unit; /* the scale that is left over, a logarithm: k ln 2 - (top - shift), in [-0.35, 0.35] */
 } FN(scaling);
 
 FL_INLINE FN(scaling) FN(scaling_of)(R top) {

@@ -10,7 +10,7 @@
 
 enum {
   FL_ANCHORS = 96,    /* of a block: whole tiles of a product (gemm.h) at every level, as its rows and as its columns */
-  FL_CANDIDATES = 384 /* of a chunk, a multiple of the anchors: its similarities stay in the second-level cache */
+  FL_CANDIDATES = 384 /* of a chunk, a multiple of the anchors: its similarities stay in the L2 cache */
 };
 
 /* Rows `first` .. `first` + `rows` of the candidates against the anchors from `anchor` on, of which `lanes` exist. All arrays are
@@ -40,7 +40,7 @@ typedef struct {
   void *w;                        /* as fl_contrast.e, which it may be */
 } fl_contrast_weigh;
 
-/* The end of a gradient's row: what the sum of weighted rows is multiplied by, and through the normalisation. */
+/* The last step of a gradient's row: the sum of weighted rows times a factor, and through the normalisation x / |x|. */
 typedef struct {
   const void *x;
   double power, inverse; /* the row is x power inverse */

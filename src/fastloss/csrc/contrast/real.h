@@ -76,13 +76,13 @@ static void FN(contrast_across)(ptrdiff_t D, const void *left_, void *right_) {
 
 /* ---- similarities ------------------------------------------------------------------------------------------------- */
 
-/* The anchors that candidate j does not meet in a sum: itself; and where it has one positive, that one. */
+/* The anchors whose sums leave candidate j out: itself, and, if it has only one positive, that one. */
 FL_INLINE void FN(apart)(const fl_contrast *job, ptrdiff_t j, ptrdiff_t *low, ptrdiff_t *high) {
   *low = job->low[j], *high = job->high[j];
   if (*high - *low > 2) *low = j, *high = j + 1;
 }
 
-/* `value` in the columns c .. c + FL_TILE_COLUMNS of a tile's rows, where candidates are not to be met. */
+/* Overwrites with `value` the entries of candidates that are left out, in columns c .. c + FL_TILE_COLUMNS of a tile's rows. */
 FL_INLINE void FN(keep_apart)(const fl_contrast *job, ptrdiff_t r, ptrdiff_t rows, ptrdiff_t c, R value, R *e) {
   const ptrdiff_t j = job->first + r, begin = job->anchor + c, end = begin + FN(FL_TILE_COLUMNS);
   if (!job->low || job->low[j] >= end || job->high[j + rows - 1] <= begin) return; /* both increase */
@@ -252,7 +252,7 @@ static void FN(contrast_add_row)(ptrdiff_t D, double factor, const void *z_, ptr
     for (ptrdiff_t i = 0; i < FN(FL_TILE_COLUMNS); i++) g[d + i] += (R)factor * z[i];
 }
 
-/* Through the normalisation: what lies along the row is taken out. */
+/* Gradient through the normalisation: its component along the row is removed. */
 static void FN(contrast_slope)(ptrdiff_t n, const fl_contrast_slope *job) {
   const R *x = job->x, *g = job->g;
   R *out = job->out;

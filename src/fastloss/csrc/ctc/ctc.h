@@ -14,7 +14,7 @@
 #include "common/kernels.h"
 
 #define FL_CTC_LEAST -700.0 /* an emission of e^x with x under it is 0 */
-#define FL_CTC_QUIET -100.0 /* emissions above it are no reason to look for masked classes */
+#define FL_CTC_QUIET -100.0 /* while all emissions are above it, masked classes are not looked for */
 #define FL_CTC_UNIT 0x1p-64 /* what alpha beta is to be multiplied by to be an occupation probability */
 
 enum {
@@ -31,7 +31,7 @@ typedef struct {
   int direct; /* contiguous classes of the computation type: used where they lie */
 } fl_ctc_frames;
 
-/* What the states of a frame may have lost: see linear.h. */
+/* What the states of a frame may have lost by underflow: see linear.h. */
 typedef struct {
   double events; /* how many frames may have lost something */
   double worst;  /* the logarithm (base 2) of the most that a state lost, as a probability */
@@ -103,7 +103,7 @@ typedef struct {
   void (*slopes[2])(fl_ctc *job, ptrdiff_t t, ptrdiff_t n);
   /* Frames [t, t + n) of the whole gradient at one value. */
   void (*fill[2])(fl_ctc *job, ptrdiff_t t, ptrdiff_t n, double value);
-  /* In linear space: `begin`, stretches `forward` in order, `end`, which tells whether the bound on what was lost holds; then
+  /* In linear space: `begin`, stretches `forward` in order, `end`, which returns whether the bound on what underflowed holds; then
      `turn` and stretches `backward`, the last first. */
   void (*begin)(fl_ctc *job);
   void (*forward)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n);

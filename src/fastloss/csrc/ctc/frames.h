@@ -175,7 +175,7 @@ FL_INLINE void FN(emissions_again)(const fl_ctc *job, const R *x, ptrdiff_t n, d
   for (; i < job->width; i += LANES_F64) vstore(e + i, none);
 }
 
-/* Sum of e^(x - top) over the classes without a column; meanwhile fetches the row `ahead` bytes further. */
+/* Sum of e^(x - top) over the classes without a column; prefetches the row `ahead` bytes further. */
 static double FN(others)(const fl_ctc *job, const R *x, R top, ptrdiff_t ahead) {
   const FN(scaling) s = FN(scaling_of)(top);
   const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent), zero = FN(vset)(0);
@@ -293,7 +293,7 @@ FL_INLINE void FN(put_gradient)(R *out, const double *g, ptrdiff_t n) {
   for (; i < n; i++) out[i] = (R)g[i];
 }
 
-/* The whole row's probabilities times scale; meanwhile fetches the rows before, which come next: of logits and of gradients. */
+/* The whole row's probabilities times scale; prefetches the rows before, which come next: of logits and of gradients. */
 static void FN(probabilities)(const fl_ctc *job, const R *x, R top, double scale, R *out) {
   const FN(scaling) s = FN(scaling_of)(top);
   const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent);

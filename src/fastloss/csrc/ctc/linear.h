@@ -110,7 +110,7 @@ static void linear_forward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
 
 static double linear_sum(const fl_ctc *job) { return last_label(job, 0) + last_blank(job, 0); }
 
-/* The loss; whether what was lost on the way is less than 2^-`tolerance` of the sum over all alignments. */
+/* The loss; returns whether what underflowed on the way is less than 2^-`tolerance` of the sum over all alignments. */
 static int linear_end(fl_ctc *job, double tolerance) {
   int k;
   double sum = linear_sum(job), part = frexp(sum, &k);

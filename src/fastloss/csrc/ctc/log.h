@@ -1,4 +1,4 @@
-/* CTC with logarithms of everything: for the samples of which linear space has lost too much. Included by ctc.c once.
+/* CTC with logarithms of everything: for samples of which too much underflowed in linear space. Included by ctc.c once.
  *
  * The same steps as in linear.h; -inf stands for 0. About ten times as slow, never out of range.
  */
@@ -22,7 +22,7 @@ static void log_begin(fl_ctc *job) {
   job->taken = job->taken_lost = 0;
 }
 
-/* Takes the largest of entries [low, high) of two rows out of all of them, so that what matters keeps its digits; returns it. */
+/* Subtracts the maximum of entries [low, high) of two rows from all of them, so that what matters keeps its digits; returns it. */
 static double take_out(double *row, ptrdiff_t P, ptrdiff_t low, ptrdiff_t high) {
   vd most = vset_f64(-INFINITY);
   for (int part = 0; part < 2; part++)

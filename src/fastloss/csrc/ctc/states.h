@@ -77,7 +77,7 @@ static void states_drop(fl_ctc *job, ptrdiff_t t, double none) {
   }
 }
 
-/* What the last frame leaves: the last label, and the blank behind it, which entries in use may not reach (`none`). */
+/* The two final states: the last label, and the blank behind it; `none` where the entries in use do not reach them. */
 FL_INLINE double last_label(const fl_ctc *job, double none) {
   return job->S ? states_before(job, job->T)[job->S - 1] : none;
 }

@@ -81,7 +81,7 @@ static double FN(angle)(const fl_points *x, const fl_points *y, ptrdiff_t i, ptr
   return vsum_f64(sum) / 2;
 }
 
-/* As the tile's sums would have been, had nothing cancelled. */
+/* A tile's entry from the differences of the rows, where the product cancels. */
 FL_INLINE R FN(again)(const fl_points *x, const fl_points *y, ptrdiff_t i, ptrdiff_t j, int metric) {
   if (metric == FL_COSINE) return (R)FN(angle)(x, y, i, j);
   const R *a = FN(row_of)(x, i), *b = FN(row_of)(y, j);
@@ -99,7 +99,7 @@ FL_INLINE R FN(again)(const fl_points *x, const fl_points *y, ptrdiff_t i, ptrdi
   return (R)FN(gap)(x->step, a, b, metric == FL_SQUARED);
 }
 
-/* One register of dot products made distances; lanes that must be done again are not. */
+/* Distances from a register of dot products; not *plain: lanes in which they cancel, to be computed again from differences. */
 FL_INLINE V FN(from_dot)(V dot, V left, V right, int metric, M *plain) {
   const V s = left + right;
   V d;

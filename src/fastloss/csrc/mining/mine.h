@@ -1,4 +1,4 @@
-/* Mining of triplets: which triplets of an anchor count, their losses and the gradients in the distances. Included once per type
+/* Mining of triplets: which triplets of an anchor count, their losses and the gradients with respect to the distances. Included once per type
  * (real.h).
  *
  * A triplet of anchor a is a positive p and a negative n, and its loss is max(0, d_p - d_n + margin). With P positives and Q
@@ -83,7 +83,7 @@ static int FN(hardest)(ptrdiff_t N, ptrdiff_t columns, void *row_, const void *l
 
 /* ---- several per anchor -------------------------------------------------------------------------------------------- */
 
-/* The anchor's positives out of the row, in whose place nothing is left that a negative could be. */
+/* Moves the anchor's positives out of the row; what is left in their place is no negative. */
 static ptrdiff_t FN(take_positives)(const fl_anchor *job, R *row, R *key, int32_t *place) {
   ptrdiff_t P = 0;
   for (ptrdiff_t m = 0; m < job->members; m++) {
@@ -187,7 +187,7 @@ static double FN(partners)(ptrdiff_t n, const R *query, const FN(fl_ranks) *from
   return vsum_f64(sum[0] + sum[1]);
 }
 
-/* How many queries have each rank. Neighbours often have the same, so that they are counted by turns in different places. */
+/* How many queries have each rank. Neighbours often have the same, so that four counters are used in rotation: one that was just written cannot be read at once. */
 static void FN(count_ranks)(ptrdiff_t n, const I *rank, ptrdiff_t keys, int32_t *counts) {
   ptrdiff_t j = 0;
   memset(counts, 0, (size_t)(4 * (keys + 1)) * sizeof *counts);

@@ -35,7 +35,7 @@ typedef struct {
       slopes; /* NULL, or: the loss's gradient in each distance, times `weight`, divided by the distance (doubled if squared) */
   ptrdiff_t columns;
   char *room;                  /* fl_pairs_real.room(columns) bytes */
-  double value, active, valid; /* the answer: the sum of the triplets' losses, how many are above 0, how many there are */
+  double value, active, valid; /* out: the sum of the triplets' losses, how many are above 0, how many there are */
 } fl_anchor;
 
 typedef struct {

@@ -1,4 +1,4 @@
-/* From gradients in distances to gradients in rows. Included once per type (real.h). */
+/* Gradients with respect to distances become gradients with respect to rows. Included once per type (real.h). */
 
 static void FN(pull)(const fl_points *x, ptrdiff_t i, ptrdiff_t j, double w, double *sum) {
   const R *a = FN(row_of)(x, i), *b = FN(row_of)(x, j);

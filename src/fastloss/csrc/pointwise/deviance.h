@@ -102,7 +102,7 @@ POINT_TWICE(tweedie_three_halves) {
   return (FN(point)){value, h - pull, (R)0.5 * (h + pull)};
 }
 
-/* l e^(a b) for l >= 0, whose exponent is a product as long as two doubles: its error is relative in the power. */
+/* l e^(a b) for l >= 0, whose exponent is a double-double product: its error becomes relative in the power. */
 FL_INLINE V FN(times_power)(V l, V a, V b, int brief) {
   V product = a * b, error = error_of_product_finite(a, b, product);
   const V power = vexp_times(l, product);

@@ -6,7 +6,7 @@
  * All of p, s and l come from e^-|x| without cancellation; the Hessian alone has terms of both signs.
  */
 
-/* e^-gamma(m + l) for m, l >= 0: the product gamma m and the sum are as long as two doubles, for their error is relative. */
+/* e^-gamma(m + l) for m, l >= 0: the product gamma m and the sum are double-doubles, for their error becomes relative. */
 FL_INLINE V FN(power_far)(V gamma, V m, V l, int brief) {
   if (brief) return vexp_short(-gamma * (m + l));
   V a = gamma * m, b = gamma * l, sum = a + b;

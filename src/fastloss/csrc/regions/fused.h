@@ -232,7 +232,7 @@ static void FN(region_softmax_grad)(const fl_region *b, int hidden, void *work) 
 
 /* ---- sigmoid ------------------------------------------------------------------------------------------------------ */
 
-/* Probabilities of the wrong answer and of the right one; *e: exp(-|x|), *behind: how far x is on the wrong side. */
+/* Probabilities of the wrong class and of the right one; *e: exp(-|x|), *behind: how far x is on the wrong side. */
 FL_INLINE V FN(wrong_of)(V x, M is, V *right, V *e, V *behind) {
   const V zero = FN(vset)(0), z = vselect(is, -x, x);
   *e = vexp_negative(-vabs(x));

@@ -33,7 +33,7 @@ FL_INLINE V FN(inverse)(V a) {
 
 /* ---- activations -------------------------------------------------------------------------------------------------- */
 
-/* Position by position, classes in the inner loop: the scheme of tile_stats (tiles.h). The next block's memory is fetched. */
+/* Position by position, classes in the inner loop: the scheme of tile_stats (tiles.h). The next block's memory is prefetched. */
 static void FN(region_softmax)(ptrdiff_t C, ptrdiff_t P, const char *x_, ptrdiff_t step, void *p_, void *rest_,
                                void *top_, void *spread_) {
   const V wide = FN(vset)(2 * FL_RANGE), zero = FN(vset)(0), one = FN(vset)(1);

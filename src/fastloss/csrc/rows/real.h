@@ -5,7 +5,7 @@
 
 #include "common/scaling.h"
 
-/* The largest of a chunk; of every group of four registers the lanes' largest is left in `groups`, to find it again. */
+/* The maximum of a chunk; the lane-wise maximum of every four registers is left in `groups`, to find it again. */
 FL_INLINE R FN(largest)(ptrdiff_t n, const R *x, R *groups) {
   const V none = FN(vset)((R)-INFINITY);
   V best = none, rest = none;
@@ -53,7 +53,7 @@ FL_INLINE void FN(group_terms)(const R *x, R *e, ptrdiff_t left, int keep, int c
 
 enum { FN(FL_GROUP) = 4 * LANES }; /* elements of a group */
 
-/* One chunk whose top is known and finite: sum of the other terms, kept in e if wanted. Meanwhile fetches what is read next:
+/* One chunk whose top is known and finite: sum of the other terms, kept in e if wanted. Prefetches what is read next:
    n elements of `size` bytes. */
 FL_INLINE double FN(chunk_terms)(ptrdiff_t n, const R *x, R *e, int keep, R top, const R *groups, double *unit,
                                  const char *next, int size) {

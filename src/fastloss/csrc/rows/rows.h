@@ -23,7 +23,7 @@ typedef struct {
 } fl_soft;
 
 /* A tile of C x P logits, P a multiple of `lanes`, positions along the vector. Its classes are x_step elements apart. With `room`, for C x P
-   elements, they lie in the caller's array; otherwise x_step is P, and meanwhile what is read next is fetched: C runs of P
+   elements, they lie in the caller's array; otherwise x_step is P, and what is read next is prefetched: C runs of P
    elements, next_step bytes apart; a wrong guess does no harm. */
 typedef struct {
   ptrdiff_t C, P, x_step;
@@ -38,7 +38,7 @@ typedef struct { /* the loops of one computation type */
   /* Softmax statistics. A chunk (a row, or a stretch of a long one) has top = its largest logit and
      rest = sum over the others of e^(x - top): log sum e^x = top + log1p(rest), without cancellation. `pieces` does one of n
      elements in each of some rows, `stride` bytes apart, and leaves scaled exponentials in `e` (null if nobody wants them).
-     Meanwhile it fetches what follows, or `next`, if not null: elements of two bytes that are to be converted next.
+     It prefetches what follows, or `next`, if not null: elements of two bytes that are to be converted next.
      `finish` makes rest of the partial sums, and unit into the factor by which e becomes e^(x - top) 2^bias; `rescale` multiplies. */
   void (*pieces)(ptrdiff_t rows, ptrdiff_t n, const char *x, ptrdiff_t stride, char *e, ptrdiff_t e_stride, double *top,
                  double *partial, double *unit, const char *next);

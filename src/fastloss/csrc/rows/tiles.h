@@ -10,8 +10,8 @@ FL_INLINE V FN(load_narrow)(const double *p) {
 #endif
 }
 
-/* Terms of a few classes of a register of positions: kept in e if wanted, summed but for the tops, which are counted. Meanwhile fetches
-   what is read next, if that is not null. */
+/* Terms of a few classes of a register of positions: kept in e if wanted, summed but for the tops, which are counted. Prefetches what
+   is read next, if that is not null. */
 FL_INLINE void FN(class_terms)(int count, const R *x, ptrdiff_t x_step, R *e, ptrdiff_t e_step, V top, V shift, V low,
                                V exponent, vd sum[2], V *ties, const char *next, ptrdiff_t next_step) {
   V term[4] = {FN(vset)(0), FN(vset)(0), FN(vset)(0), FN(vset)(0)};
@@ -52,8 +52,7 @@ FL_INLINE V FN(class_top)(ptrdiff_t C, const R *x, ptrdiff_t x_step, int there, 
   return vmax(m, m1);
 }
 
-/* In strips of a few registers of positions, so that what must be waited for (a top, an exponential of the end) of one overlaps with
-   the others. */
+/* In strips of a few registers of positions, so that their latencies (of a maximum, of the last exponentials) overlap. */
 FL_INLINE void FN(tile_stats_loop)(const fl_tile *tile, int there, int keep, double *top, double *rest, double *unit) {
   enum { MOST = 8 };
   const ptrdiff_t C = tile->C, P = tile->P, x_step = tile->x_step;
@@ -77,7 +76,7 @@ FL_INLINE void FN(tile_stats_loop)(const fl_tile *tile, int there, int keep, dou
       const V exponent = exponents[k] - FL_BIAS;
       V tied = -one;
       vd sum[2] = {vset_f64(0), vset_f64(0)};
-      /* an infinite or nan top, which is rare, asks for nan before e, which may be x, is written */
+      /* with an infinite or nan top, which is rare, nan is looked for before e, which may be x, is written */
       const int odd = FN(vcount)(vlt(vabs(m), FN(vset)((R)INFINITY))) < LANES;
       if (odd)
         for (int j = 0; j < LANES; j++) unit[first + q + j] = FN(has_nan)(C, again + q + j, step) ? NAN : 0;

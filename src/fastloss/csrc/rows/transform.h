@@ -13,7 +13,7 @@
 #include "common/kernels.h"
 #include "common/vecmath.h"
 
-/* base^power for base in [0, 1]: the product power x log(base) is as long as two doubles, for its error becomes relative. */
+/* base^power for base in [0, 1]: the product power x log(base) is a double-double, for its error becomes relative. */
 FL_INLINE vd vpower_unit(vd base, double power) {
   if (power == 2) return base * base;
   const vd zero = vset_f64(0), p = vset_f64(power);
