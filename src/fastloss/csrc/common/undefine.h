@@ -1,4 +1,4 @@
-/* The end of one computation type (twice.h): what it, scaling.h and gemm.h defined. */
+/* The end of one computation type (twice.h): what it, scaling.h and square.h defined. */
 #undef FL_SUFFIX
 #undef FL_REAL_BITS
 #undef FL_THIS_TYPE

@@ -1,4 +1,4 @@
-/* What exp.h and log.h of vecmath_ share: constants, Horner's rule, square roots, inverses, powers of two.
+/* What vecmath_exp.h and vecmath_log.h share: constants, Horner's rule, square roots, inverses, powers of two.
  */
 #ifndef FL_VECMATH_BASE_H
 #define FL_VECMATH_BASE_H

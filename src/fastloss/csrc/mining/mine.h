@@ -1,5 +1,5 @@
-/* Mining of triplets: which triplets of an anchor count, their losses and the gradients with respect to the distances. Included once per type
- * (real.h).
+/* Mining of triplets: which triplets of an anchor count, their losses, and the gradients with respect to the distances. Included
+ * once per type (real.h).
  *
  * A triplet of anchor a is a positive p and a negative n, and its loss is max(0, d_p - d_n + margin). With P positives and Q
  * negatives there are P Q of them, but only the fewer side is sorted: a member of the other side finds by its rank how many
@@ -187,7 +187,8 @@ static double FN(partners)(ptrdiff_t n, const R *query, const FN(fl_ranks) *from
   return vsum_f64(sum[0] + sum[1]);
 }
 
-/* How many queries have each rank. Neighbours often have the same, so that four counters are used in rotation: one that was just written cannot be read at once. */
+/* How many queries have each rank. Neighbours often have the same, so that four counters are used in rotation: one that was just
+   written cannot be read at once. */
 static void FN(count_ranks)(ptrdiff_t n, const I *rank, ptrdiff_t keys, int32_t *counts) {
   ptrdiff_t j = 0;
   memset(counts, 0, (size_t)(4 * (keys + 1)) * sizeof *counts);
