@@ -90,11 +90,7 @@ FL_INLINE vd two_sum_finite(vd a, vd b, vd *error) {
   *error = nan_to_0(error_of_sum(a, b, s));
   return s;
 }
-FL_INLINE vd two_diff_finite(vd a, vd b, vd *error) {
-  const vd d = a - b;
-  *error = nan_to_0(error_of_diff(a, b, d));
-  return d;
-}
+FL_INLINE vd two_diff_finite(vd a, vd b, vd *error) { return two_sum_finite(a, -b, error); }
 FL_INLINE vd fast_two_sum(vd a, vd b, vd *error) {
   const vd s = a + b;
   *error = error_of_fast_sum(a, b, s);

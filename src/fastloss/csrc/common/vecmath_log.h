@@ -242,12 +242,12 @@ static __attribute__((noinline, const)) vdd vlog_dd(vd w) {
 /* x - log t for t > 0, and its rounding error. Where the difference is below `near` their sum is known to 2^-52 of itself, or to
    2^-104 of the logarithm; elsewhere to 2^-60 of the logarithm. */
 FL_INLINE vd vlog_gap(vd x, vd t, double near, vd *error) {
-  vd log_error, log = vlog_with_error(t, &log_error), v = two_sum_finite(x, -log, error);
+  vd log_error, log = vlog_with_error(t, &log_error), v = two_diff_finite(x, log, error);
   const md close = vlt(vabs(v), vset_f64(near));
   *error -= log_error;
   if (__builtin_expect(vany_f64(close), 0)) {
     const vdd exact = vlog_dd(t);
-    vd exact_error, gap_error, gap = two_sum_finite(x, -exact.hi, &gap_error),
+    vd exact_error, gap_error, gap = two_diff_finite(x, exact.hi, &gap_error),
                                sum = fast_two_sum(gap, gap_error - exact.lo, &exact_error);
     v = vselect(close, sum, v), *error = vselect(close, exact_error, *error);
   }
