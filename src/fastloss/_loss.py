@@ -9,14 +9,15 @@ import importlib
 import inspect
 import types
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Generic, ParamSpec, TypeVar, cast, get_type_hints, overload
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast, get_type_hints, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from fastloss._check import Refusal
-from fastloss._plans.base import Plan, Terms
+from fastloss._plans.base import GRAD, HESS, VALUE, Plan, Terms
 
 P = ParamSpec("P")
 Array = npt.NDArray[Any]
@@ -26,6 +27,26 @@ LOSSES: Mapping[str, Loss[Any]] = MappingProxyType(_registry)
 """Every loss of the library by name: what tests, benchmarks, documentation and the command line walk."""
 
 _COMMON = ("sample_weight", "reduction")
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """How samples lie in a loss's arrays: what evaluation asks before it cuts a batch, and who else walks the registry.
+
+    kind: "elements", one value each; "rows", one value per row along an axis; "regions", one value per item and class, from sums
+    over positions; "batch", values that depend on the whole batch, which is therefore never cut.
+    """
+
+    kind: Literal["elements", "rows", "regions", "batch"]
+    axis: int | None = None  # along which a row lies, where no option `axis` of the loss says it
+    shared: tuple[str, ...] = ()  # arrays without an entry for each sample: all samples share them
+    beside: tuple[str, ...] = ()  # options that are arrays with an entry for each sample, such as lengths
+    copies: int = 0  # arrays of the size of the first one that a call works with besides
+    options: Mapping[str, Any] = field(default_factory=dict)  # with which each sample has a value of its own
+
+
+ELEMENTS, ROWS, REGIONS, BATCH = (Samples(kind) for kind in ("elements", "rows", "regions", "batch"))
+VECTORS = Samples("rows", axis=-1)
 
 
 class Method(functools.partial[Any]):
@@ -105,6 +126,8 @@ class Loss(Generic[P]):
         The highest derivative: 1 for the gradient, 2 for the diagonal Hessian too.
     options : Mapping
         The loss's own keywords and their defaults.
+    samples : Samples
+        How samples lie in the arrays; the next six say the same one by one.
     pointwise : bool
         One value per element; otherwise one per row along ``axis``.
     regions : bool
@@ -133,19 +156,12 @@ class Loss(Generic[P]):
         *,
         wrt: tuple[str, ...],
         max_order: int,
-        pointwise: bool,
         formula: str,
         range: str,
         citation: str,
         sampler: str,
+        samples: Samples,
         ulp: Mapping[str, float],
-        shared: tuple[str, ...] = (),
-        beside: tuple[str, ...] = (),
-        row_axis: int | None = None,
-        batchwise: bool = False,
-        regions: bool = False,
-        copies: int = 0,
-        sample_options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         functools.update_wrapper(self, body)
         signature = inspect.signature(body)
@@ -157,16 +173,13 @@ class Loss(Generic[P]):
         self.options: Mapping[str, Any] = MappingProxyType(
             {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _COMMON}
         )
-        self.wrt, self.max_order, self.pointwise = wrt, max_order, pointwise
-        self.shared, self.beside = shared, beside
-        self.row_axis = row_axis  # along which a sample lies, where no option `axis` says it
-        self.regions, self.copies = regions, copies
-        self.batchwise = batchwise
+        self.wrt, self.max_order, self.samples = wrt, max_order, samples
+        self.pointwise, self.regions, self.batchwise = (samples.kind == kind for kind in ("elements", "regions", "batch"))
+        self.shared, self.beside, self.copies = samples.shared, samples.beside, samples.copies
         self.formula, self.range, self.citation = formula, range, citation
         self.ulp: Mapping[str, float] = MappingProxyType(dict(ulp))
         self._body = body
         self._sampler = sampler
-        self._sample_options = sample_options
 
     # ---- computing --------------------------------------------------------------------------------------------------
     # Each catches for itself: one more function would be a thirtieth of a call on ten numbers.
@@ -174,7 +187,7 @@ class Loss(Generic[P]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Value: a float ("mean", "sum") or an array ("none")."""
         try:
-            return self._body(*args, **kwargs).run(True, False, False)[0]
+            return self._body(*args, **kwargs).run(VALUE)[0]
         except Refusal as refusal:
             raise refusal.named(self.name) from None
 
@@ -190,7 +203,7 @@ class Loss(Generic[P]):
         and dtype; it may be the differentiable argument itself, which is then overwritten.
         """
         try:
-            return self._body(*args, **kwargs).run(False, True, False, out)[1]
+            return self._body(*args, **kwargs).run(GRAD, out)[1]
         except Refusal as refusal:
             raise refusal.named(self.name) from None
 
@@ -202,7 +215,7 @@ class Loss(Generic[P]):
     def value_and_grad(self, *args: Any, out: Any = None, **kwargs: Any) -> tuple[Any, Any]:
         """Value and gradient in one pass; arguments as for `grad`."""
         try:
-            return self._body(*args, **kwargs).run(True, True, False, out)[:2]
+            return self._body(*args, **kwargs).run(VALUE | GRAD, out)[:2]
         except Refusal as refusal:
             raise refusal.named(self.name) from None
 
@@ -211,7 +224,7 @@ class Loss(Generic[P]):
         """Diagonal of the Hessian of the value with respect to `wrt`; same arguments as the loss."""
         self._need_hessian()
         try:
-            return self._body(*args, **kwargs).run(False, False, True)[2]
+            return self._body(*args, **kwargs).run(HESS)[2]
         except Refusal as refusal:
             raise refusal.named(self.name) from None
 
@@ -220,7 +233,7 @@ class Loss(Generic[P]):
         """Gradient and diagonal Hessian in one pass: what gradient-boosted trees ask for."""
         self._need_hessian()
         try:
-            return self._body(*args, **kwargs).run(False, True, True)[1:]
+            return self._body(*args, **kwargs).run(GRAD | HESS)[1:]
         except Refusal as refusal:
             raise refusal.named(self.name) from None
 
@@ -266,7 +279,7 @@ class Loss(Generic[P]):
         with which each is a value of its own."""
         sampler = getattr(importlib.import_module("fastloss._definitions.samplers"), self._sampler)
         arrays: tuple[Array, ...] = sampler(rng, dtype, size)
-        return arrays, dict(self._sample_options)
+        return arrays, dict(self.samples.options)
 
     # ---- being a function ---------------------------------------------------------------------------------------------
 
@@ -288,15 +301,8 @@ def loss(
     range: str,
     citation: str,
     sampler: str,
-    pointwise: bool = True,
+    samples: Samples = ELEMENTS,
     ulp: Mapping[str, float] = MappingProxyType({"float32": 4, "float64": 8}),
-    shared: tuple[str, ...] = (),
-    beside: tuple[str, ...] = (),
-    row_axis: int | None = None,
-    batchwise: bool = False,
-    regions: bool = False,
-    copies: int = 0,
-    sample_options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Callable[[Callable[P, Plan]], Loss[P]]:
     """Turn the function that checks a loss's arguments and plans its computation into a registered Loss."""
 
@@ -304,9 +310,8 @@ def loss(
         if body.__name__ in _registry:
             raise ValueError(f"a loss named {body.__name__!r} exists")
         made = Loss(
-            body, wrt=wrt, max_order=max_order, pointwise=pointwise, formula=formula, range=range, citation=citation,
-            sampler=sampler, ulp=ulp, shared=shared, beside=beside, row_axis=row_axis, batchwise=batchwise,
-            regions=regions, copies=copies, sample_options=sample_options,
+            body, wrt=wrt, max_order=max_order, formula=formula, range=range, citation=citation, sampler=sampler, samples=samples,
+            ulp=ulp,
         )  # fmt: skip
         _registry[made.name] = made
         return made

@@ -12,30 +12,32 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import fastloss._check as _check
-from fastloss._check import Array, Refusal
+from fastloss._check import Array, Domain, Refusal
 from fastloss._engines.pointwise import POINTWISE
 from fastloss._engines.rows import TRANSFORMS
 from fastloss._engines.scores import CONTRASTS
-from fastloss._loss import loss
-from fastloss._plans.base import Plan
+from fastloss._loss import ROWS, loss
+from fastloss._plans.base import VALUE, Plan
 from fastloss._plans.pointwise import Pointwise
 from fastloss._plans.rows import Rows
 from fastloss._plans.scores import Scores
-from fastloss._plans.weights import is_far
+from fastloss._plans.weights import is_extreme
 
-_UNIT_TARGET = ("target", "targets in [0, 1] (from labels -1 and 1: (t + 1) / 2; of several classes: cross_entropy)", 0.0, 1.0)
+_UNIT_TARGET = Domain(
+    "target", "targets in [0, 1] (from labels -1 and 1: (t + 1) / 2; of several classes: cross_entropy)", 0.0, 1.0
+)
 _BINARY = "for labels 0 and 1 of each logit use binary_cross_entropy_with_logits"
-_LABELS = ("target", "labels -1 or 1 (from 0 and 1: 2 * t - 1)", 1.0, 1.0, True)
+_UNIT_PROBS = Domain("probs", "probabilities in [0, 1] (of logits: binary_cross_entropy_with_logits)", 0.0, 1.0)
 
 
 @loss(
     wrt=("logits",),
     max_order=2,
-    pointwise=False,
     formula="-sum_j t_j log softmax(logits)_j, t the target's class or probabilities",
     range="[0, inf)",
     citation="Good, Rational Decisions, 1952",
     sampler="class_logits",
+    samples=ROWS,
 )
 def cross_entropy(
     logits: Any,
@@ -132,20 +134,19 @@ def _softmax_rows(
     """A function of softmax cross-entropy: targets are class indices, or probabilities in the logits' shape."""
     x = _check.array("logits", logits)
     index = _check.axis_of(x, axis, "logits")
-    ignore = _check.ignored_label(ignore_index)
+    weight, ignore = _check.class_weights("class_weight", class_weight, x.shape[index]), _check.ignored_label(ignore_index)
     smoothing = _check.between("label_smoothing", label_smoothing, 0.0, 1.0)
     t = _check.array("target", target)
-    wide = _check.is_wide(x.dtype, x.dtype)
     if t.shape == x.shape:
         integers = t.dtype.kind in "iub"
         if integers:
             _check.one_hot("target", t, index, _not_one_hot(x, index), sample_weight)
-        wide = _check.is_wide(x.dtype, x.dtype if integers else t.dtype)
-        kind = "soft"
+        kind, wide = "soft", _check.is_wide(x.dtype, x.dtype if integers else t.dtype)
     else:
-        t, kind = _class_indices(x, t, index), "hard"
+        t = _class_indices(x, t, index)
+        kind, wide = "hard", _check.is_wide(x.dtype, x.dtype)
     return Rows(
-        kind, x, index, t, sample_weight, reduction, wide=wide, class_weight=class_weight, ignore=ignore,
+        kind, x, index, t, sample_weight, reduction, wide=wide, class_weight=weight, ignore=ignore,
         smoothing=smoothing, special=special,
     )  # fmt: skip
 
@@ -167,11 +168,11 @@ def _class_indices(x: Array, t: Array, axis: int) -> Array:
 @loss(
     wrt=("logits",),
     max_order=1,
-    pointwise=False,
     formula="-(1 - p)^gamma log p, p = softmax(logits)[target]",
     range="[0, inf)",
     citation="Lin et al., Focal Loss for Dense Object Detection, 2017",
     sampler="class_logits",
+    samples=ROWS,
     ulp={"float32": 8, "float64": 16},
 )
 def softmax_focal(
@@ -253,11 +254,11 @@ def softmax_focal(
 @loss(
     wrt=("logits",),
     max_order=1,
-    pointwise=False,
     formula="-log p + epsilon (1 - p), p = softmax(logits)[target]",
     range="[0, inf) for epsilon >= -1",
     citation="Leng et al., PolyLoss, 2022",
     sampler="class_logits",
+    samples=ROWS,
 )
 def poly1_cross_entropy(
     logits: Any,
@@ -324,18 +325,18 @@ def poly1_cross_entropy(
     epsilon = _check.number("epsilon", epsilon, "a finite number")
     return _transformed_labels(
         logits, target, axis, class_weight, ignore_index, sample_weight, reduction, _transform("poly1", epsilon),
-        is_far(epsilon, 1e-37, 1e30),
+        is_extreme(epsilon, 1e-37, 1e30),
     )  # fmt: skip
 
 
 @loss(
     wrt=("logits",),
     max_order=1,
-    pointwise=False,
     formula="(1 - p^q) / q, p = softmax(logits)[target]",
     range="[0, 1/q]",
     citation="Zhang and Sabuncu, Generalized Cross Entropy Loss, 2018",
     sampler="class_logits",
+    samples=ROWS,
 )
 def generalized_cross_entropy(
     logits: Any,
@@ -415,26 +416,27 @@ def _transformed_labels(
     sample_weight: Any,
     reduction: str,
     special: Mapping[str, Any],
-    far: bool = False,
+    extreme: bool = False,
 ) -> Plan:
     """The same with class indices only."""
     x = _check.array("logits", logits)
     index = _check.axis_of(x, axis, "logits")
     t = _check.labels("target", target, x.shape[:index] + x.shape[index + 1 :], x.shape)
     return Rows(
-        "hard", x, index, t, sample_weight, reduction, wide=_check.is_wide(x.dtype, x.dtype), class_weight=class_weight,
-        ignore=_check.ignored_label(ignore_index), special=special, far=far,
+        "hard", x, index, t, sample_weight, reduction, wide=_check.is_wide(x.dtype, x.dtype),
+        class_weight=_check.class_weights("class_weight", class_weight, x.shape[index]),
+        ignore=_check.ignored_label(ignore_index), special=special, extreme=extreme,
     )  # fmt: skip
 
 
 @loss(
     wrt=("log_probs",),
     max_order=1,
-    pointwise=False,
     formula="-log_probs[target]",
     range="[0, inf) for log-probabilities",
     citation="Fisher, On the Mathematical Foundations of Theoretical Statistics, 1922",
     sampler="class_log_probabilities",
+    samples=ROWS,
 )
 def nll(
     log_probs: Any,
@@ -498,20 +500,20 @@ def nll(
     """
     x = _check.array("log_probs", log_probs)
     index = _check.axis_of(x, axis, "log_probs")
-    ignore = _check.ignored_label(ignore_index)
+    weight, ignore = _check.class_weights("class_weight", class_weight, x.shape[index]), _check.ignored_label(ignore_index)
     t = _check.labels("target", target, x.shape[:index] + x.shape[index + 1 :], x.shape)
     wide = _check.is_wide(x.dtype, x.dtype)
-    return Rows("pick", x, index, t, sample_weight, reduction, wide=wide, class_weight=class_weight, ignore=ignore)
+    return Rows("pick", x, index, t, sample_weight, reduction, wide=wide, class_weight=weight, ignore=ignore)
 
 
 @loss(
     wrt=("scores",),
     max_order=1,
-    pointwise=False,
     formula="max_{j != y} max(0, margin - s_y + s_j)^p, or the sum over j != y of these / C",
     range="[0, inf)",
     citation="Crammer and Singer, On the Algorithmic Implementation of Multiclass Kernel-based Vector Machines, 2001",
     sampler="class_logits",
+    samples=ROWS,
 )
 def multiclass_hinge(
     scores: Any,
@@ -605,7 +607,8 @@ def multiclass_hinge(
         operation, parameters = "contrast", (float(CONTRASTS["hinge" if power == 1 else "hinge_squared"]), lead, 0.0, -1.0)
     return Scores(
         operation, x, index, t, sample_weight, reduction, levels=x.shape[index], noun="class indices", parameters=parameters,
-        class_weight=class_weight, ignore=_check.ignored_label(ignore_index), far=is_far(lead, 0.0, 1e30),
+        class_weight=_check.class_weights("class_weight", class_weight, x.shape[index]),
+        ignore=_check.ignored_label(ignore_index), extreme=is_extreme(lead, 0.0, 1e30),
     )  # fmt: skip
 
 
@@ -668,9 +671,9 @@ def binary_cross_entropy(
     """
     pair = _check.real_pair(("probs", "target"), probs, target)
     clip = _check.between("eps", eps, 0.0, 0.5)
-    domain = (("probs", "probabilities in [0, 1] (of logits: binary_cross_entropy_with_logits)", 0.0, 1.0), _UNIT_TARGET)
+    domain = _UNIT_PROBS, _UNIT_TARGET
     logs = (math.log(clip), math.log1p(-clip)) if clip else (-100.0, 0.0)
-    return Pointwise(_BCE, pair, (clip, *logs), sample_weight, reduction, domain=domain, far=is_far(clip, 1e-37))
+    return Pointwise(_BCE, pair, (clip, *logs), sample_weight, reduction, domain=domain, extreme=is_extreme(clip, 1e-37))
 
 
 @loss(
@@ -740,13 +743,13 @@ def binary_cross_entropy_with_logits(
     smoothing = _check.between("label_smoothing", label_smoothing, 0.0, 1.0)
     if pos_weight is None and smoothing == 0:
         return Pointwise(_LOGISTIC, pair, (), sample_weight, reduction, domain=(_UNIT_TARGET,))
-    third, far = None, is_far(smoothing, 1e-30)
+    third, extreme = None, is_extreme(smoothing, 1e-30)
     if pos_weight is not None:
         third, low, high = _check.trailing("pos_weight", pos_weight, pair[0].shape)
-        far = far or is_far(low) or is_far(high)
+        extreme = extreme or is_extreme(low) or is_extreme(high)
     return Pointwise(
         _BCE_LOGITS, pair, (1.0 - smoothing, 0.5 * smoothing), sample_weight, reduction, third=third, domain=(_UNIT_TARGET,),
-        far=far,
+        extreme=extreme,
     )  # fmt: skip
 
 
@@ -880,7 +883,7 @@ def hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = 
     array([0.5, 0. , 1.5])
     """
     m = _check.at_least_zero("margin", margin)
-    return _margin_loss(_HINGE, score, target, (m,), sample_weight, reduction, is_far(m))
+    return _margin_loss(_HINGE, score, target, (m,), sample_weight, reduction, is_extreme(m))
 
 
 @loss(
@@ -936,7 +939,7 @@ def squared_hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight
     array([0.25, 0.  , 2.25])
     """
     m = _check.at_least_zero("margin", margin)
-    return _margin_loss(_SQUARED_HINGE, score, target, (m,), sample_weight, reduction, is_far(m))
+    return _margin_loss(_SQUARED_HINGE, score, target, (m,), sample_weight, reduction, is_extreme(m))
 
 
 @loss(
@@ -1107,12 +1110,12 @@ def _margin_loss(
     parameters: tuple[float, ...],
     sample_weight: Any,
     reduction: str,
-    far: bool = False,
+    extreme: bool = False,
 ) -> Plan:
     pair = _check.real_pair(("score", "target"), score, target)
     if pair[1].dtype.kind == "b":
-        _check.refuse(ValueError, "target", _LABELS[1], "bools")
-    return Pointwise(operation, pair, parameters, sample_weight, reduction, domain=(_LABELS,), far=far)
+        _check.refuse(ValueError, "target", _check.SIGNS.expected, "bools")
+    return Pointwise(operation, pair, parameters, sample_weight, reduction, domain=(_check.SIGNS,), extreme=extreme)
 
 
 _BCE, _BCE_LOGITS, _LOGISTIC = (
@@ -1158,7 +1161,7 @@ def perplexity(logits: Any, target: Any, *, axis: int = -1, ignore_index: int | 
     """
     try:
         plan = cross_entropy._body(logits, target, axis=axis, ignore_index=ignore_index, sample_weight=sample_weight)
-        nats = plan.run(True, False, False)[0]
+        nats = plan.run(VALUE)[0]
     except Refusal as refusal:
         raise refusal.named("perplexity") from None
     try:

@@ -10,13 +10,13 @@ import math
 from typing import Any
 
 import fastloss._check as _check
-from fastloss._check import Array
+from fastloss._check import Array, Domain
 from fastloss._engines.sums import SUMS
-from fastloss._loss import loss
-from fastloss._plans.base import Plan, sizes
+from fastloss._loss import ROWS, loss
+from fastloss._plans.base import Plan, largest_magnitude
 from fastloss._plans.rows import Rows
 from fastloss._plans.sums import Summed
-from fastloss._plans.weights import is_far
+from fastloss._plans.weights import is_extreme
 
 
 @loss(
@@ -26,7 +26,7 @@ from fastloss._plans.weights import is_far
     range="[0, inf) if both rows sum to 1",
     citation="Kullback and Leibler, On Information and Sufficiency, 1951",
     sampler="log_probabilities_and_probabilities",
-    pointwise=False,
+    samples=ROWS,
 )
 def kl_div(
     log_probs: Any,
@@ -92,8 +92,8 @@ def kl_div(
     if _check.flag("log_target", log_target):
         return Summed(_KL_LOG, rows, (), sample_weight, reduction)
     _check.one_hot("target", rows[1], rows[2], _DISTRIBUTION, sample_weight)
-    domain = (("target", "probabilities >= 0 (of logarithms: log_target=True)", 0.0, math.inf),)
-    return Summed(_KL, rows, (), sample_weight, reduction, domain=domain)
+    domain = Domain("target", "probabilities >= 0 (of logarithms: log_target=True)", 0.0)
+    return Summed(_KL, rows, (), sample_weight, reduction, domain=(domain,))
 
 
 @loss(
@@ -103,7 +103,7 @@ def kl_div(
     range="[0, inf) if the target sums to 1",
     citation="Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015",
     sampler="logits_and_probabilities",
-    pointwise=False,
+    samples=ROWS,
 )
 def kl_div_with_logits(
     logits: Any,
@@ -175,8 +175,8 @@ def kl_div_with_logits(
         "log_target": logarithms,
         "temperature": _check.positive("temperature", temperature),
     }
-    far = is_far(special["temperature"], 1e-30, 1e30)
-    return Rows("soft", x, index, t, sample_weight, reduction, wide=wide, special=special, far=far)
+    extreme = is_extreme(special["temperature"], 1e-30, 1e30)
+    return Rows("soft", x, index, t, sample_weight, reduction, wide=wide, special=special, extreme=extreme)
 
 
 @loss(
@@ -186,7 +186,7 @@ def kl_div_with_logits(
     range="[0, log 2] if both rows sum to 1",
     citation="Lin, Divergence Measures Based on the Shannon Entropy, 1991",
     sampler="two_distributions",
-    pointwise=False,
+    samples=ROWS,
 )
 def js_divergence(p: Any, q: Any, *, axis: int = -1, sample_weight: Any = None, reduction: str = "mean") -> Plan:
     """Jensen-Shannon divergence between two rows of probabilities.
@@ -239,7 +239,7 @@ def js_divergence(p: Any, q: Any, *, axis: int = -1, sample_weight: Any = None, 
     for name, a in (("p", rows[0]), ("q", rows[1])):
         _check.one_hot(name, a, rows[2], _DISTRIBUTION, sample_weight)
     expected = "probabilities >= 0 (of logits: their softmax)"
-    domain = (("p", expected, 0.0, math.inf), ("q", expected, 0.0, math.inf))
+    domain = Domain("p", expected, 0.0), Domain("q", expected, 0.0)
     return Summed(_JS, rows, (), sample_weight, reduction, two=True, domain=domain)
 
 
@@ -250,7 +250,7 @@ def js_divergence(p: Any, q: Any, *, axis: int = -1, sample_weight: Any = None, 
     range="[0, inf)",
     citation="Kingma and Welling, Auto-Encoding Variational Bayes, 2014",
     sampler="gaussians",
-    pointwise=False,
+    samples=ROWS,
 )
 def gaussian_kl(
     mean: Any,
@@ -323,13 +323,13 @@ def gaussian_kl(
     operation, inverse = _GAUSSIAN, 0.0
     if v is None:
         operation, inverse = _GAUSSIAN_FIXED, math.exp(-numbers[1]) if numbers[1] > -709 else math.inf
-    far = is_far(free) or is_far(_largest(priors[0])) or _largest(priors[1]) > 60
-    return Summed(operation, rows, (free, *numbers, inverse), sample_weight, reduction, two=True, others=(m, v), far=far)
+    extreme = is_extreme(free) or is_extreme(_largest(priors[0])) or _largest(priors[1]) > 60
+    return Summed(operation, rows, (free, *numbers, inverse), sample_weight, reduction, two=True, others=(m, v), extreme=extreme)
 
 
 def _largest(prior: float | Array) -> float:
     """The largest absolute value."""
-    return abs(prior) if isinstance(prior, float) else max(0.0, sizes(prior)[1])
+    return abs(prior) if isinstance(prior, float) else largest_magnitude(prior)
 
 
 _DISTRIBUTION = "probabilities are floats: divide counts by the sum of their row"  # for integers that are no distribution

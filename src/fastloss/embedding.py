@@ -8,7 +8,6 @@ only.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import numpy as np
@@ -16,13 +15,13 @@ import numpy as np
 import fastloss._check as _check
 from fastloss._check import Array, named, refuse
 from fastloss._engines.pointwise import POINTWISE
-from fastloss._loss import loss
+from fastloss._loss import BATCH, VECTORS, loss
 from fastloss._plans.base import Plan, split
-from fastloss._plans.contrast import Classes, Queries, Together, like
-from fastloss._plans.mining import BatchTriplet, pairwise
+from fastloss._plans.contrast import Classes, Queries, Together
+from fastloss._plans.mining import AVERAGES, METRICS, MINING, MOST_ROWS, BatchTriplet, pairwise
 from fastloss._plans.pointwise import Pointwise
-from fastloss._plans.vectors import Vectors, bits, rows, signs
-from fastloss._plans.weights import is_far
+from fastloss._plans.vectors import Vectors
+from fastloss._plans.weights import is_extreme
 
 # ---- pairs and triplets of vectors --------------------------------------------------------------------------------------
 
@@ -30,12 +29,11 @@ from fastloss._plans.weights import is_far
 @loss(
     wrt=("x1", "x2"),
     max_order=1,
-    pointwise=False,
     formula="d^power / 2 if similar, else max(0, margin - d)^power / 2; d = |x1 - x2|",
     range="[0, inf)",
     citation="Hadsell, Chopra and LeCun, Dimensionality Reduction by Learning an Invariant Mapping, 2006",
     sampler="vectors_and_bits",
-    row_axis=-1,
+    samples=VECTORS,
 )
 def contrastive(
     x1: Any,
@@ -98,23 +96,22 @@ def contrastive(
     array([[-3. , -4. ],
            [ 0.3,  0.4]])
     """
-    arrays = rows(("x1", "x2"), (x1, x2))
-    label = bits("similar", similar, "x1", arrays[0].shape)
+    arrays = _check.rows(("x1", "x2"), (x1, x2))
+    label, domain = _check.bits("similar", similar, "x1", arrays[0].shape)
     m, k = _check.at_least_zero("margin", margin), _check.number("power", power, "a number >= 1")
     if k < 1:
         refuse(ValueError, "power", "a number >= 1", k)
-    return Vectors("contrastive", arrays, label, sample_weight, reduction, margin=m, power=k, far=m > 1e30)
+    return Vectors("contrastive", arrays, label, sample_weight, reduction, domain=domain, margin=m, power=k, extreme=m > 1e30)
 
 
 @loss(
     wrt=("anchor", "positive", "negative"),
     max_order=1,
-    pointwise=False,
     formula="max(0, d(anchor, positive) - d(anchor, negative) + margin)",
     range="[0, inf)",
     citation="Schroff, Kalenichenko and Philbin, FaceNet, 2015",
     sampler="vector_triplets",
-    row_axis=-1,
+    samples=VECTORS,
 )
 def triplet(
     anchor: Any,
@@ -190,37 +187,26 @@ def triplet(
     >>> fl.triplet.grad(a, p, n, eps=0.0)[2].round(4)
     array([[ 0., -1.]])
     """
-    arrays = rows(("anchor", "positive", "negative"), (anchor, positive, negative))
-    norm = _norm("p", p)
+    arrays = _check.rows(("anchor", "positive", "negative"), (anchor, positive, negative))
+    norm = _check.norm("p", p)
     square = _check.flag("squared", squared)
     if square and norm != 2:
         refuse(ValueError, "squared", "False where p is not 2", squared)
     m, e = _check.at_least_zero("margin", margin), _check.at_least_zero("eps", eps)
     return Vectors(
         "triplet", arrays, None, sample_weight, reduction, margin=m, p=norm, swap=_check.flag("swap", swap), squared=square,
-        eps=e, far=m > 1e30 or is_far(e, 1e-30, 1e30),
+        eps=e, extreme=m > 1e30 or is_extreme(e, 1e-30, 1e30),
     )  # fmt: skip
-
-
-def _norm(name: str, value: Any) -> float:
-    expected = "a number >= 1, or infinity"
-    if isinstance(value, (float, np.floating)) and value == math.inf:
-        return math.inf
-    p = _check.number(name, value, expected)
-    if p < 1:
-        refuse(ValueError, name, expected, p)
-    return p
 
 
 @loss(
     wrt=("x1", "x2"),
     max_order=1,
-    pointwise=False,
     formula="1 - cos(x1, x2) if target is 1, max(0, cos(x1, x2) - margin) if -1",
     range="[0, 2]",
     citation="PyTorch's CosineEmbeddingLoss",
     sampler="vectors_and_signs",
-    row_axis=-1,
+    samples=VECTORS,
 )
 def cosine_embedding(
     x1: Any, x2: Any, target: Any, *, margin: float = 0.0, sample_weight: Any = None, reduction: str = "mean"
@@ -271,14 +257,13 @@ def cosine_embedding(
     >>> fl.cosine_embedding([[1.0, 1e-12]], [[1.0, 0.0]], [1])
     5e-25
     """
-    arrays = rows(("x1", "x2"), (x1, x2))
-    label = signs("target", target, "x1", arrays[0].shape)
-    return Vectors("cosine", arrays, label, sample_weight, reduction, margin=_check.between("margin", margin, -1.0, 1.0))
+    arrays = _check.rows(("x1", "x2"), (x1, x2))
+    label, domain = _check.signs(target, "x1", arrays[0].shape)
+    m = _check.between("margin", margin, -1.0, 1.0)
+    return Vectors("cosine", arrays, label, sample_weight, reduction, domain=domain, margin=m)
 
 
 # ---- scores and distances -----------------------------------------------------------------------------------------------
-
-_SIGNS = (("target", "labels -1 or 1 (from 0 and 1: 2 * t - 1)", 1.0, 1.0, True),)
 
 
 @loss(
@@ -344,7 +329,9 @@ def margin_ranking(
     wide = wide or (not _check.is_weak(target) and _check.is_wide(a.dtype, t.dtype))
     m, second = _check.at_least_zero("margin", margin), _check.array("x2", x2)
     pair = a, np.broadcast_to(t, a.shape), wide, scalar
-    return Pointwise(_RANKING, pair, split(m), sample_weight, reduction, third=b, second=second, domain=_SIGNS, far=is_far(m))
+    return Pointwise(
+        _RANKING, pair, split(m), sample_weight, reduction, third=b, second=second, domain=(_check.SIGNS,), extreme=is_extreme(m)
+    )  # fmt: skip
 
 
 @loss(
@@ -402,7 +389,7 @@ def hinge_embedding(
     """
     pair = _check.real_pair(("distance", "target"), distance, target)
     m = _check.at_least_zero("margin", margin)
-    return Pointwise(_DISTANCES, pair, split(m), sample_weight, reduction, domain=_SIGNS, far=is_far(m))
+    return Pointwise(_DISTANCES, pair, split(m), sample_weight, reduction, domain=(_check.SIGNS,), extreme=is_extreme(m))
 
 
 _RANKING, _DISTANCES = POINTWISE["margin_ranking"], POINTWISE["hinge_embedding"]
@@ -457,18 +444,21 @@ def pairwise_distances(
     array([[0., 5.],
            [5., 0.]])
     """
-    return pairwise(_check.matrix("x", x), None if y is None else _check.matrix("y", y), metric, out)
+    rows, others = _check.matrix("x", x), None if y is None else _check.matrix("y", y)
+    chosen = _check.one_of("metric", metric, METRICS)
+    if others is not None and rows.shape[1] != others.shape[1]:
+        refuse(ValueError, "y", f"rows of {rows.shape[1]} dimensions, as x has", f"shape {others.shape}")
+    return pairwise(rows, others, chosen, out)
 
 
 @loss(
     wrt=("embeddings",),
     max_order=1,
-    pointwise=False,
     formula="sum over the anchor's triplets of max(0, d(a, p) - d(a, n) + margin)",
     range="[0, inf)",
     citation="Schroff, Kalenichenko and Philbin, FaceNet, 2015; Hermans, Beyer and Leibe, In Defense of the Triplet Loss, 2017",
     sampler="labelled_embeddings",
-    batchwise=True,
+    samples=BATCH,
 )
 def batch_triplet(
     embeddings: Any,
@@ -543,9 +533,13 @@ def batch_triplet(
     >>> fl.batch_triplet(embeddings, labels, margin=1.0, mining="all")
     1.5
     """
-    return BatchTriplet(
-        _check.matrix("embeddings", embeddings), labels, mining, margin, squared, average, sample_weight, reduction
-    )
+    x = _check.matrix("embeddings", embeddings)
+    if len(x) >= MOST_ROWS:
+        refuse(ValueError, "embeddings", f"fewer than {MOST_ROWS} rows", f"shape {x.shape}")
+    y = _check.labels("labels", labels, x.shape[:1], x.shape, "class labels", "embeddings")
+    chosen, by = _check.one_of("mining", mining, MINING), _check.one_of("average", average, AVERAGES)
+    m, square = _check.at_least_zero("margin", margin), _check.flag("squared", squared)
+    return BatchTriplet(x, y, chosen, m, square, by, sample_weight, reduction)
 
 
 # ---- a softmax over similarities -----------------------------------------------------------------------------------------
@@ -554,13 +548,12 @@ def batch_triplet(
 @loss(
     wrt=("z1", "z2"),
     max_order=1,
-    pointwise=False,
     formula="-log(e^(s_ip / T) / sum_{k != i} e^(s_ik / T)), s = cosine similarity of 2 N rows, p the partner of i",
     range="[0, inf)",
     citation="Chen, Kornblith, Norouzi and Hinton, A Simple Framework for Contrastive Learning, 2020",
     sampler="two_views",
+    samples=BATCH,
     ulp={"float32": 16, "float64": 16},
-    batchwise=True,
 )
 def nt_xent(z1: Any, z2: Any, *, temperature: float = 0.5, sample_weight: Any = None, reduction: str = "mean") -> Plan:
     """Normalised, temperature-scaled cross-entropy (SimCLR): two views of a sample find each other among all views of the batch.
@@ -625,20 +618,20 @@ def nt_xent(z1: Any, z2: Any, *, temperature: float = 0.5, sample_weight: Any = 
            [0.331, 0.   ]])
     """
     first = _check.matrix("z1", z1, empty=False)
-    second = like("z2", z2, first, "z1")
-    return Together((first, second), Classes.pairs(len(first)), temperature, True, sample_weight, reduction)
+    second = _check.like("z2", z2, first, "z1")
+    t = _check.positive("temperature", temperature)
+    return Together((first, second), Classes.pairs(len(first)), t, True, sample_weight, reduction)
 
 
 @loss(
     wrt=("query", "key"),
     max_order=1,
-    pointwise=False,
     formula="-log(e^(s_ii / T) / sum_k e^(s_ik / T)), s_ik = query i times key k; with a queue k runs over own key and queue",
     range="[0, inf)",
     citation="van den Oord, Li and Vinyals, Representation Learning with Contrastive Predictive Coding, 2018",
     sampler="two_views",
+    samples=BATCH,
     ulp={"float32": 16, "float64": 16},
-    batchwise=True,
 )
 def info_nce(
     query: Any,
@@ -714,26 +707,26 @@ def info_nce(
     array([0.5508, 0.4765])
     """
     q = _check.matrix("query", query, empty=False)
-    k = like("key", key, q, "query")
+    k = _check.like("key", key, q, "query")
     both = _check.flag("symmetric", symmetric)
     queue = None if negatives is None else _check.matrix("negatives", negatives, empty=False)
     if queue is not None and queue.shape[1] != q.shape[1]:
         refuse(ValueError, "negatives", f"rows of {q.shape[1]} numbers, as those of query", f"shape {queue.shape}")
     if queue is not None and both:
         refuse(ValueError, "symmetric", "False where there are negatives: a queue's rows have no queries", symmetric)
-    return Queries(q, k, queue, temperature, both, normalize, sample_weight, reduction)
+    t, unit = _check.positive("temperature", temperature), _check.flag("normalize", normalize)
+    return Queries(q, k, queue, t, both, unit, sample_weight, reduction)
 
 
 @loss(
     wrt=("embeddings",),
     max_order=1,
-    pointwise=False,
     formula="-1/|P(i)| sum_{p in P(i)} log(e^(s_ip / T) / sum_{k != i} e^(s_ik / T)), P(i) the other rows of i's class",
     range="[0, inf)",
     citation="Khosla et al., Supervised Contrastive Learning, 2020",
     sampler="labelled_embeddings",
+    samples=BATCH,
     ulp={"float32": 16, "float64": 16},
-    batchwise=True,
 )
 def supcon(
     embeddings: Any,
@@ -800,4 +793,5 @@ def supcon(
     """
     x = _check.matrix("embeddings", embeddings, empty=False)
     y = _check.labels("labels", labels, x.shape[:1], x.shape, "labels", "embeddings")
-    return Together((x,), Classes.of(y), temperature, normalize, sample_weight, reduction, (y,))
+    t, unit = _check.positive("temperature", temperature), _check.flag("normalize", normalize)
+    return Together((x,), Classes.of(y), t, unit, sample_weight, reduction, (y,))

@@ -12,11 +12,11 @@ from typing import Any, Literal, get_args
 import fastloss._check as _check
 from fastloss._engines.pointwise import POINTWISE
 from fastloss._engines.scores import CONTRASTS, GIBBS
-from fastloss._loss import loss
+from fastloss._loss import ROWS, loss
 from fastloss._plans.base import Plan, split
 from fastloss._plans.pointwise import Pointwise
 from fastloss._plans.scores import Scores
-from fastloss._plans.weights import is_far
+from fastloss._plans.weights import is_extreme
 
 Kind = Literal["energy", "perceptron", "hinge", "log", "lvq2", "mce", "square_square", "square_exp", "nll", "mee"]
 
@@ -83,7 +83,7 @@ def contrastive_divergence(
     pair = _check.real_pair(names, positive_energy, negative_energy)
     a = _check.at_least_zero("alpha", alpha)
     second = _check.array(names[1], negative_energy)
-    return Pointwise(_CONTRASTIVE, pair, split(a), sample_weight, reduction, second=second, far=is_far(a))
+    return Pointwise(_CONTRASTIVE, pair, split(a), sample_weight, reduction, second=second, extreme=is_extreme(a))
 
 
 _CONTRASTIVE = POINTWISE["contrastive_divergence"]
@@ -92,11 +92,11 @@ _CONTRASTIVE = POINTWISE["contrastive_divergence"]
 @loss(
     wrt=("energies",),
     max_order=1,
-    pointwise=False,
     formula="of E = energies[target] and Ebar, the lowest other: for nll E + (1/beta) log sum_k e^(-beta E_k)",
     range="[0, inf), for the kind energy all numbers",
     citation="LeCun, Chopra, Hadsell, Ranzato and Huang, A Tutorial on Energy-Based Learning, 2006",
     sampler="class_logits",
+    samples=ROWS,
 )
 def energy(
     energies: Any,
@@ -189,5 +189,5 @@ def energy(
     number = GIBBS[chosen] if chosen in GIBBS else CONTRASTS[chosen]
     return Scores(
         operation, x, index, t, sample_weight, reduction, levels=x.shape[index], noun="class indices",
-        parameters=(float(number), lead, inverse, 1.0), far=is_far(lead, 0.0, 1e30) or is_far(inverse, 1e-30, 1e30),
+        parameters=(float(number), lead, inverse, 1.0), extreme=is_extreme(lead, 0.0, 1e30) or is_extreme(inverse, 1e-30, 1e30),
     )  # fmt: skip

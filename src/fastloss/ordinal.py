@@ -11,7 +11,7 @@ from typing import Any, Literal
 import fastloss._check as _check
 from fastloss._check import Array
 from fastloss._engines.scores import LINKS
-from fastloss._loss import loss
+from fastloss._loss import ROWS, Samples, loss
 from fastloss._plans.base import Plan
 from fastloss._plans.scores import CumulativeLink, Scores
 
@@ -27,11 +27,11 @@ def _rows(name: str, value: Any, target: Any, axis: Any) -> tuple[Array, int, Ar
 @loss(
     wrt=("logits",),
     max_order=2,
-    pointwise=False,
     formula="sum_k v_k (softplus(x_k) - 1[y > k] x_k), k = 0 .. K - 2",
     range="[0, inf)",
     citation="Cao, Mirjalili and Raschka, Rank Consistent Ordinal Regression for Neural Networks, 2020",
     sampler="level_tasks",
+    samples=ROWS,
 )
 def coral(
     logits: Any, target: Any, *, level_weight: Any = None, axis: int = -1, sample_weight: Any = None, reduction: str = "mean"
@@ -92,18 +92,18 @@ def coral(
     x, index, t = _rows("logits", logits, target, axis)
     return Scores(
         "tasks", x, index, t, sample_weight, reduction, levels=x.shape[index] + 1, noun="levels", parameters=(0.0,),
-        level_weight=level_weight,
+        level_weight=_check.class_weights("level_weight", level_weight, x.shape[index]),
     )  # fmt: skip
 
 
 @loss(
     wrt=("logits",),
     max_order=1,
-    pointwise=False,
     formula="sum_{k <= y} (softplus(x_k) - 1[y > k] x_k), k = 0 .. K - 2; the mean is over all (sample, task) pairs",
     range="[0, inf)",
     citation="Shi, Cao and Raschka, Deep Neural Networks for Rank-Consistent Ordinal Regression, 2023",
     sampler="level_tasks",
+    samples=ROWS,
 )
 def corn(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any = None, reduction: str = "mean") -> Plan:
     """CORN: binary tasks "is the level above k?", each asked only of samples whose level is at least k.
@@ -169,7 +169,7 @@ def corn(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any = None,
     range="[0, inf)",
     citation="McCullagh, Regression Models for Ordinal Data, 1980",
     sampler="score_and_thresholds",
-    shared=("thresholds",),
+    samples=Samples("elements", shared=("thresholds",)),
 )
 def cumulative_link(
     score: Any,
@@ -242,11 +242,11 @@ def cumulative_link(
 @loss(
     wrt=("logits",),
     max_order=1,
-    pointwise=False,
     formula="sum_k (sum_{j <= k} softmax(logits)_j - 1[y <= k])^2",
     range="[0, K - 1]",
     citation="Hou, Yu and Samaras, Squared Earth Mover's Distance-based Loss for Training Deep Neural Networks, 2016",
     sampler="class_logits",
+    samples=ROWS,
 )
 def squared_emd(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any = None, reduction: str = "mean") -> Plan:
     """Squared earth mover's distance between the predicted distribution over the levels and the target level.

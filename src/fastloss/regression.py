@@ -10,15 +10,17 @@ import math
 from typing import Any
 
 import fastloss._check as _check
+from fastloss._check import COUNTS, POSITIVE, Domain
 from fastloss._engines.pointwise import POINTWISE
 from fastloss._loss import loss
 from fastloss._plans.base import Plan, split
 from fastloss._plans.pointwise import Pointwise
 
 _NAMES = ("prediction", "target")
-_COUNTS = ("target", "targets >= 0", 0.0, math.inf)
-_POSITIVE = ("target", "targets > 0", math.nextafter(0.0, 1.0), math.inf)
-_ABOVE_MINUS_ONE = (math.nextafter(-1.0, 0.0), math.inf)
+_ABOVE_MINUS_ONE = math.nextafter(-1.0, 0.0)
+_LOGARITHMS = Domain("prediction", "predictions > -1", _ABOVE_MINUS_ONE), Domain("target", "targets > -1", _ABOVE_MINUS_ONE)
+_RATES = Domain("prediction", "rates >= 0 (of their logarithms: log_input=True)", 0.0)
+_VARIANCES = Domain("variance", "variances >= 0 (of their logarithms: np.exp)", 0.0)
 
 
 @loss(
@@ -568,8 +570,7 @@ def msle(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: 
     >>> fl.msle([1.0, 3.0], [3.0, 3.0], reduction="none").round(4)
     array([0.4805, 0.    ])
     """
-    domain = (("prediction", "predictions > -1", *_ABOVE_MINUS_ONE), ("target", "targets > -1", *_ABOVE_MINUS_ONE))
-    return Pointwise(_MSLE, _check.real_pair(_NAMES, prediction, target), (), sample_weight, reduction, domain=domain)
+    return Pointwise(_MSLE, _check.real_pair(_NAMES, prediction, target), (), sample_weight, reduction, domain=_LOGARITHMS)
 
 
 @loss(
@@ -644,9 +645,7 @@ def poisson_nll(
     pair = _check.real_pair(_NAMES, prediction, target)
     of_log, stirling = _check.flag("log_input", log_input), _check.flag("full", full)
     eps = _check.at_least_zero("eps", eps)
-    domain = (
-        (_COUNTS,) if of_log else (("prediction", "rates >= 0 (of their logarithms: log_input=True)", 0.0, math.inf), _COUNTS)
-    )
+    domain = (COUNTS,) if of_log else (_RATES, COUNTS)
     operation = _POISSON_NLL[of_log, stirling]
     return Pointwise(operation, pair, () if of_log else (eps,), sample_weight, reduction, domain=domain)
 
@@ -704,7 +703,7 @@ def gamma(prediction: Any, target: Any, *, sample_weight: Any = None, reduction:
     array([0.    , 0.3069])
     """
     pair = _check.real_pair(_NAMES, prediction, target)
-    return Pointwise(_GAMMA, pair, (), sample_weight, reduction, domain=(_POSITIVE,))
+    return Pointwise(_GAMMA, pair, (), sample_weight, reduction, domain=(POSITIVE,))
 
 
 @loss(
@@ -769,15 +768,15 @@ def tweedie(prediction: Any, target: Any, *, power: float = 1.5, sample_weight: 
     if k == 0:
         return Pointwise(_TWEEDIE_NORMAL, pair, (), sample_weight, reduction)
     if k == 1:
-        return Pointwise(_TWEEDIE_POISSON, pair, (), sample_weight, reduction, domain=(_COUNTS,))
+        return Pointwise(_TWEEDIE_POISSON, pair, (), sample_weight, reduction, domain=(COUNTS,))
     if k == 2:
-        return Pointwise(_GAMMA, pair, (), sample_weight, reduction, domain=(_POSITIVE,))
+        return Pointwise(_GAMMA, pair, (), sample_weight, reduction, domain=(POSITIVE,))
     if k < 1:
         _check.refuse(ValueError, "power", "0 or a number >= 1", k)
     a, b = 1.0 - k, 2.0 - k
     if k == 1.5:
-        return Pointwise(_TWEEDIE_THREE_HALVES, pair, (), sample_weight, reduction, domain=(_COUNTS,))
-    domain = (_COUNTS,) if k < 2 else (_POSITIVE,)
+        return Pointwise(_TWEEDIE_THREE_HALVES, pair, (), sample_weight, reduction, domain=(COUNTS,))
+    domain = (COUNTS,) if k < 2 else (POSITIVE,)
     return Pointwise(_TWEEDIE, pair, (a, b, 1.0 / a, 1.0 / b), sample_weight, reduction, domain=domain)
 
 
@@ -853,10 +852,9 @@ def gaussian_nll(
     constant = 0.5 * math.log(2.0 * math.pi) if _check.flag("full", full) else 0.0
     eps = _check.positive("eps", eps)
     parameters = (eps, *split(constant))
-    domain = (("variance", "variances >= 0 (of their logarithms: np.exp)", 0.0, math.inf),)
     return Pointwise(
-        _GAUSSIAN, pair, parameters, sample_weight, reduction, third=spread, second=own, domain=domain,
-        far=not 1e-30 < eps < 1e30,
+        _GAUSSIAN, pair, parameters, sample_weight, reduction, third=spread, second=own, domain=(_VARIANCES,),
+        extreme=not 1e-30 < eps < 1e30,
     )  # fmt: skip
 
 

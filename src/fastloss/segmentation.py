@@ -8,54 +8,24 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
-
 import fastloss._check as _check
-from fastloss._loss import loss
+from fastloss._engines.regions import BOXES, FORMATS
+from fastloss._loss import REGIONS, VECTORS, Samples, loss
 from fastloss._plans.base import Plan
-from fastloss._plans.regions import Boxes, Lovasz, Overlap, Regions, generalized, overlap, regions, with_entropy
-from fastloss._plans.weights import is_far
-
-
-def _regions(
-    logits: Any,
-    target: Any,
-    axis: Any,
-    activation: Any,
-    pooled: bool,
-    include_background: Any,
-    ignore_index: Any,
-    sample_weight: Any,
-    soft: bool = True,
-) -> Regions:
-    """The checked arguments of all losses of regions. Beside a softmax masks exclude one another: a position is of one class."""
-    r = regions(logits, target, axis, activation, pooled, include_background, ignore_index, soft)
-    if r.kind == "masks" and activation == "softmax":
-        shape = r.x.shape[: r.axis] + r.x.shape[r.axis + 1 :]
-        hint = f"class indices have shape {shape}; masks that overlap, or of a single class, are for activation='sigmoid'"
-        _check.one_hot("target", r.target, r.axis, hint, _of_positions(sample_weight, r, len(shape)), values=False)
-    return r
-
-
-def _of_positions(sample_weight: Any, r: Regions, ndim: int) -> Any:
-    """Weights of items, which may be weights of items and classes, as weights of their positions; None if all count."""
-    if sample_weight is None or r.pooled:
-        return None
-    w = _check.nonnegative("sample_weight", sample_weight)
-    if w.size == 0 or w.ndim == 0 or len(w) != r.items:
-        return None  # one weight for all, or an error soon
-    return np.reshape(w.reshape(len(w), -1).max(axis=1), (-1,) + (1,) * (ndim - 1))
+from fastloss._plans.boxes import Boxes
+from fastloss._plans.lovasz import Lovasz
+from fastloss._plans.regions import Overlap, generalized, overlap, with_entropy
+from fastloss._plans.weights import is_extreme
 
 
 @loss(
     wrt=("logits",),
     max_order=1,
-    pointwise=False,
     formula="1 - (2 sum p t + smooth) / (sum p + sum t + smooth), sums over the positions of an item",
     range="[0, 1]",
     citation="Milletari, Navab and Ahmadi, V-Net, 2016",
     sampler="class_volumes",
-    regions=True,
+    samples=REGIONS,
 )
 def dice(
     logits: Any,
@@ -142,7 +112,8 @@ def dice(
     >>> fl.dice.grad(np.log(p), label).shape
     (1, 2, 1, 4)
     """
-    r = _regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index, sample_weight)
+    pooled = _check.flag("batch", batch)
+    r = _check.regions(logits, target, axis, activation, pooled, include_background, ignore_index, sample_weight)
     form = overlap(2.0, 1.0, 1.0, _check.at_least_zero("smooth", smooth))
     return Overlap(
         r, form, sample_weight, reduction, squared=_check.flag("squared", squared), class_weight=r.class_weights(class_weight)
@@ -152,12 +123,11 @@ def dice(
 @loss(
     wrt=("logits",),
     max_order=1,
-    pointwise=False,
     formula="1 - (sum p t + smooth) / (sum p + sum t - sum p t + smooth)",
     range="[0, 1]",
     citation="Rahman and Wang, Optimizing Intersection-Over-Union in Deep Neural Networks for Image Segmentation, 2016",
     sampler="class_volumes",
-    regions=True,
+    samples=REGIONS,
 )
 def jaccard(
     logits: Any,
@@ -231,7 +201,8 @@ def jaccard(
     >>> fl.jaccard([[0.0, 1.0, 0.5, 0.5]], mask, activation=None, axis=None)
     0.4
     """
-    r = _regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index, sample_weight)
+    pooled = _check.flag("batch", batch)
+    r = _check.regions(logits, target, axis, activation, pooled, include_background, ignore_index, sample_weight)
     form = overlap(1.0, 1.0, 1.0, _check.at_least_zero("smooth", smooth))
     return Overlap(
         r, form, sample_weight, reduction, squared=_check.flag("squared", squared), class_weight=r.class_weights(class_weight)
@@ -241,12 +212,11 @@ def jaccard(
 @loss(
     wrt=("logits",),
     max_order=1,
-    pointwise=False,
     formula="1 - (TP + smooth) / (TP + alpha FP + beta FN + smooth)",
     range="[0, 1]",
     citation="Salehi, Erdogmus and Gholipour, Tversky loss function for image segmentation, 2017",
     sampler="class_volumes",
-    regions=True,
+    samples=REGIONS,
 )
 def tversky(
     logits: Any,
@@ -324,7 +294,8 @@ def tversky(
     >>> fl.tversky(p, mask, activation=None, axis=None) == fl.dice(p, mask, activation=None, axis=None)
     True
     """
-    r = _regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index, sample_weight)
+    pooled = _check.flag("batch", batch)
+    r = _check.regions(logits, target, axis, activation, pooled, include_background, ignore_index, sample_weight)
     form = overlap(
         1.0, _check.at_least_zero("alpha", alpha), _check.at_least_zero("beta", beta), _check.at_least_zero("smooth", smooth)
     )
@@ -334,12 +305,11 @@ def tversky(
 @loss(
     wrt=("logits",),
     max_order=1,
-    pointwise=False,
     formula="(1 - (TP + smooth) / (TP + alpha FP + beta FN + smooth))^gamma",
     range="[0, 1]",
     citation="Abraham and Khan, A Novel Focal Tversky Loss Function With Improved Attention U-Net, 2019",
     sampler="class_volumes",
-    regions=True,
+    samples=REGIONS,
 )
 def focal_tversky(
     logits: Any,
@@ -416,25 +386,25 @@ def focal_tversky(
     >>> fl.focal_tversky(p, mask, activation=None, axis=None, gamma=2.0)
     0.0625
     """
-    r = _regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index, sample_weight)
+    pooled = _check.flag("batch", batch)
+    r = _check.regions(logits, target, axis, activation, pooled, include_background, ignore_index, sample_weight)
     power = _check.positive("gamma", gamma)
     form = overlap(
         1.0, _check.at_least_zero("alpha", alpha), _check.at_least_zero("beta", beta), _check.at_least_zero("smooth", smooth),
         power,
     )  # fmt: skip
-    far = is_far(power, 0.0, 8.0)  # errors are multiplied by gamma
-    return Overlap(r, form, sample_weight, reduction, class_weight=r.class_weights(class_weight), far=far)
+    extreme = is_extreme(power, 0.0, 8.0)  # errors are multiplied by gamma
+    return Overlap(r, form, sample_weight, reduction, class_weight=r.class_weights(class_weight), extreme=extreme)
 
 
 @loss(
     wrt=("logits",),
     max_order=1,
-    pointwise=False,
     formula="1 - (2 sum_c w_c sum p t + smooth) / (sum_c w_c (sum p + sum t) + smooth), w_c = 1 / (sum t)^2",
     range="[0, 1]",
     citation="Sudre et al., Generalised Dice overlap as a deep learning loss function for highly unbalanced segmentations, 2017",
     sampler="class_volumes",
-    regions=True,
+    samples=REGIONS,
 )
 def generalized_dice(
     logits: Any,
@@ -507,7 +477,8 @@ def generalized_dice(
     >>> round(fl.generalized_dice(p, label, activation=None), 6)
     0.175
     """
-    r = _regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index, sample_weight)
+    pooled = _check.flag("batch", batch)
+    r = _check.regions(logits, target, axis, activation, pooled, include_background, ignore_index, sample_weight)
     form = generalized(r.first, _check.at_least_zero("smooth", smooth))
     return Overlap(r, form, sample_weight, reduction, per_class=False)
 
@@ -515,12 +486,11 @@ def generalized_dice(
 @loss(
     wrt=("logits",),
     max_order=1,
-    pointwise=False,
     formula="dice_weight x dice + ce_weight x (the mean cross-entropy of the item's positions)",
     range="[0, inf)",
     citation="Isensee et al., nnU-Net: a self-configuring method for deep learning-based biomedical image segmentation, 2021",
     sampler="class_volumes",
-    regions=True,
+    samples=REGIONS,
 )
 def dice_cross_entropy(
     logits: Any,
@@ -606,26 +576,24 @@ def dice_cross_entropy(
     0.0
     """
     _check.one_of("activation", activation, ("softmax", "sigmoid"))
-    r = _regions(logits, target, axis, activation, _check.flag("batch", batch), include_background, ignore_index, sample_weight)
+    pooled = _check.flag("batch", batch)
+    r = _check.regions(logits, target, axis, activation, pooled, include_background, ignore_index, sample_weight)
     weight = r.class_weights(class_weight)
     of_dice, of_entropy = _check.at_least_zero("dice_weight", dice_weight), _check.at_least_zero("ce_weight", ce_weight)
     form = with_entropy(overlap(2.0, 1.0, 1.0, _check.at_least_zero("smooth", smooth)), r, of_dice, of_entropy, weight)
     squares = _check.flag("squared", squared)
-    far = is_far(of_dice, 1e-30, 1e30) or is_far(of_entropy, 1e-30, 1e30)
-    return Overlap(r, form, sample_weight, reduction, squared=squares, entropy=True, class_weight=weight, far=far)
+    extreme = is_extreme(of_dice, 1e-30, 1e30) or is_extreme(of_entropy, 1e-30, 1e30)
+    return Overlap(r, form, sample_weight, reduction, squared=squares, entropy=True, class_weight=weight, extreme=extreme)
 
 
 @loss(
     wrt=("logits",),
     max_order=1,
-    pointwise=False,
     formula="sum_k e_(k) (J_k - J_{k-1}), errors |t - p| in descending order, J_k the Jaccard loss if the first k are wrong",
     range="[0, 1]",
     citation="Berman, Triki and Blaschko, The Lovasz-Softmax loss, 2018",
     sampler="class_volumes",
-    regions=True,
-    copies=1,
-    sample_options={"per_image": True},
+    samples=Samples("regions", copies=1, options={"per_image": True}),
 )
 def lovasz(
     logits: Any,
@@ -709,7 +677,7 @@ def lovasz(
     0.0
     """
     pooled = not _check.flag("per_image", per_image)
-    r = _regions(logits, target, axis, activation, pooled, include_background, ignore_index, sample_weight, soft=False)
+    r = _check.regions(logits, target, axis, activation, pooled, include_background, ignore_index, sample_weight, soft=False)
     present = activation == "softmax" if only_present is None else _check.flag("only_present", only_present)
     return Lovasz(r, sample_weight, reduction, class_weight=r.class_weights(class_weight), only_present=present)
 
@@ -717,12 +685,11 @@ def lovasz(
 @loss(
     wrt=("boxes",),
     max_order=1,
-    pointwise=False,
     formula="1 - IoU (+ (hull - union) / hull for giou, + centres' distance^2 / hull's diagonal^2 for diou and ciou)",
     range="[0, 2], for ciou [0, 2.5]",
     citation="Rezatofighi et al., Generalized Intersection over Union, 2019",
     sampler="box_pairs",
-    row_axis=-1,
+    samples=VECTORS,
 )
 def box_iou(
     boxes: Any,
@@ -787,4 +754,6 @@ def box_iou(
     >>> fl.box_iou(boxes, target, reduction="none")
     array([0.5, 1.5])
     """
-    return Boxes(boxes, target, kind, format, _check.at_least_zero("eps", eps), sample_weight, reduction)
+    given = _check.one_of("kind", kind, tuple(BOXES)), _check.one_of("format", format, tuple(FORMATS))
+    x, t = _check.boxes(boxes, target)
+    return Boxes(x, t, *given, _check.at_least_zero("eps", eps), sample_weight, reduction)

@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 
 import fastloss._check as _check
-from fastloss._check import FLOAT32, FLOAT64, Array, named
-from fastloss._loss import loss
+from fastloss._check import FLOAT32, FLOAT64, Array, Sequences, named
+from fastloss._loss import Samples, loss
 from fastloss._plans.base import Plan
-from fastloss._plans.ctc import Ctc, Sequences
+from fastloss._plans.ctc import Ctc, run
 
 UNITS = ("class", "state")
 
@@ -21,12 +21,11 @@ UNITS = ("class", "state")
 @loss(
     wrt=("logits",),
     max_order=1,
-    pointwise=False,
     formula="-log sum over alignments a of y of prod_t p_t[a_t], p_t = softmax(x_t)",
     range="[0, inf]",
     citation="Graves, Fernandez, Gomez and Schmidhuber, Connectionist Temporal Classification, 2006",
     sampler="frames_and_labels",
-    beside=("input_lengths", "target_lengths"),
+    samples=Samples("rows", beside=("input_lengths", "target_lengths")),
 )
 def ctc(
     logits: Any,
@@ -125,10 +124,9 @@ def ctc(
             [ 0.039, -0.013, -0.026],
             [ 0.169,  0.2  , -0.369]]])
     """
-    sequences = Sequences(
-        logits, targets, input_lengths, target_lengths, blank, log_probs, time_major, zero_infinity, sample_weight
-    )
-    return Ctc(sequences, length_normalize, sample_weight, reduction, (targets, input_lengths, target_lengths))
+    sequences = _check.sequences(logits, targets, input_lengths, target_lengths, blank, log_probs, time_major, sample_weight)
+    zeroed, divisor = _check.flag("zero_infinity", zero_infinity), sequences.divisor(length_normalize)
+    return Ctc(sequences, zeroed, divisor, sample_weight, reduction, (targets, input_lengths, target_lengths))
 
 
 @named
@@ -181,9 +179,9 @@ def ctc_align(
     (array([[1, 0, 2]]), array([0.336]))
     """
     _check.one_of("output", output, UNITS)
-    sequences = Sequences(logits, targets, input_lengths, target_lengths, blank, log_probs, time_major, False)
+    sequences = _check.sequences(logits, targets, input_lengths, target_lengths, blank, log_probs, time_major)
     paths = np.full(sequences.x.shape[:2], -1, np.int64)
-    losses, _ = sequences.run(paths=paths)
+    losses, _ = run(sequences, paths=paths)
     if output == "class":
         _name_classes(paths, sequences)
     return paths, 0.0 - losses
@@ -243,9 +241,9 @@ def ctc_posteriors(
             [0.   , 0.213, 0.661, 0.126, 0.   ],
             [0.   , 0.   , 0.   , 0.969, 0.031]]])
     """
-    sequences = Sequences(logits, targets, input_lengths, target_lengths, blank, log_probs, time_major, False)
+    sequences = _check.sequences(logits, targets, input_lengths, target_lengths, blank, log_probs, time_major)
     samples, frames, _ = sequences.x.shape
     shape = (samples, frames, 2 * int(sequences.counts.max(initial=0)) + 1)
     posteriors = np.zeros(shape, FLOAT64 if sequences.wide else FLOAT32)
-    sequences.run(posteriors=posteriors)
+    run(sequences, posteriors=posteriors)
     return posteriors

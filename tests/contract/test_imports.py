@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (  # from the top; a module may import tho
     ("_engines",),
     ("_kernels",),
 )
-BESIDE = ("evaluation", "lab", "_plans")  # packages whose files import one another
+BESIDE = ("evaluation", "lab", "_plans", "_check")  # packages whose files import one another
 # evaluation, lab and the command line use the package as its users do
 FACE = ("evaluation", "lab", "cli", "__main__")
 

@@ -18,8 +18,7 @@ from cases import (
     every_separable_variant,
     value_count,
 )
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 
 import fastloss as fl

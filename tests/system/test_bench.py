@@ -19,8 +19,15 @@ if not (ROOT / "bench").is_dir():
     pytest.skip("needs a checkout", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
-from bench import __main__ as main  # noqa: E402
-from bench import peers, report, rows, saved, timing, worker  # noqa: E402
+from bench import (  # noqa: E402
+    __main__ as main,
+    peers,
+    report,
+    rows,
+    saved,
+    timing,
+    worker,
+)
 
 ALL_ROWS = {row.title: row for row in rows.all_rows()}
 FIRST = {row.task: row.title for row in reversed(rows.all_rows()) if not row.tiny}.values()  # the first large row of each loss

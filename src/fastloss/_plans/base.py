@@ -1,12 +1,12 @@
-"""What a loss body hands over: its checked arrays and which kernel runs them. A Plan knows how to compute any of value, gradient
-and Hessian, and it is the one place where weights, reductions and result buffers are dealt with.
+"""What a loss body returns: its checked arrays, and which kernel runs on them. `Plan.run` is the same for all losses and the one
+place where reductions, weights and result buffers are dealt with; an engine's plan adds one method, `_compute`.
 
-Shapes: `N` samples, `C` classes. The reduction's number is total / weight ("mean"), total ("sum") or, for "none", the total of
-the array that is returned; derivatives are of that number.
+Shapes: `N` samples, `C` classes. The reduced value is total / weight ("mean"), total ("sum") or, for "none", the total of the
+array that is returned; derivatives are of that number.
 
-A sample of weight 0 is left out: a plan whose weights hold a 0 runs another plan, of the samples that are kept, and puts its
-results where they belong (`Care`). The same way goes what needs float64 although the arrays are float32, and weights so large
-or small that sums of them would overflow or underflow.
+A sample of weight 0 is left out: a plan with such weights runs another plan, of the remaining samples alone, and scatters its
+results (`Adjustments`). So does a plan that needs float64 although its arrays are float32, and one whose weights are so large or
+small that their sum would overflow or underflow.
 """
 
 from __future__ import annotations
@@ -21,18 +21,16 @@ import numpy as np
 import numpy.typing as npt
 
 import fastloss._check as _check
-import fastloss._engines.pointwise as elementwise
 import fastloss._kernels as _kernels
-from fastloss._check import FLOAT32, FLOAT64, Array, Refusal, refuse
-from fastloss._plans.weights import FAR, Care, scaled
+from fastloss._check import FLOAT32, FLOAT64, Array, Domain, Refusal, refuse
+from fastloss._plans.weights import SAFE_EXPONENT, Adjustments, Mask, scaled, weighed, weights_of_terms
 from fastloss._threads import get_num_threads
 
 REDUCTIONS = ("mean", "sum", "none")
 VALUE, GRAD, HESS = _kernels.VALUE, _kernels.GRAD, _kernels.HESS
 
-Domain = tuple[str, str, float, float] | tuple[str, str, float, float, bool]  # argument, what is expected, low, high, of its size
-Slopes = Array | tuple[Array, ...]  # one array, or one for each differentiable argument
-Result = tuple[Any, Slopes | None, Slopes | None]  # value, gradient, Hessian; None where not asked for
+Derivatives = Array | tuple[Array, ...]  # one array, or one for each differentiable argument
+Result = tuple[Any, Derivatives | None, Derivatives | None]  # value, gradient, Hessian; None where not asked for
 Terms = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
@@ -49,105 +47,157 @@ def split(x: float) -> tuple[float, float]:
     return x, x - held if math.isfinite(held) else 0.0
 
 
-def refuse_outside(name: str, a: Array, low: float, high: float, expected: str, size: bool = False) -> None:
-    """Refuse entries (`size`: absolute values) outside [low, high]; the kernel looks, and only if it finds any are they
-    searched for."""
-    least, most = _kernels.extremes(a, get_num_threads(), size)
-    if least < low or most > high:
-        _check.inside(name, a, low, high, expected, size)
+def refuse_outside(domain: Domain, a: Array) -> None:
+    """Refuse entries outside a domain. A kernel finds the extremes; only if these lie outside is the entry searched for."""
+    least, most = _kernels.extremes(a, get_num_threads(), domain.magnitude)
+    if least < domain.low or most > domain.high:
+        domain.check(a)
 
 
-def sizes(a: Array) -> tuple[float, float]:
-    """Extremes of the absolute values: what the cheapest loss that looks at them has seen."""
-    if a.size == 0:
-        return math.inf, -math.inf
-    _, _, _, least, most, *_ = elementwise.pointwise(
-        elementwise.POINTWISE["perceptron"], VALUE, a, a, None, None, (), a.dtype != FLOAT32, 1.0, None, None, None,
-        get_num_threads(),
-    )  # fmt: skip
-    return least, most
+def largest_magnitude(a: Array) -> float:
+    """The largest absolute value; 0 of no entries."""
+    return max(0.0, _kernels.extremes(a, get_num_threads(), True)[1]) if a.size else 0.0
 
 
-NO_SLOPES: Sequence[Array] = ()
+NO_ARRAYS: Sequence[Array] = ()
 
 
-def unpacked(slopes: Sequence[Array]) -> Slopes | None:
+def unpacked(derivatives: Sequence[Array]) -> Derivatives | None:
     """What the caller gets: one array bare, several as a tuple."""
-    if len(slopes) < 2:
-        return slopes[0] if slopes else None
-    return tuple(slopes)
+    if len(derivatives) < 2:
+        return derivatives[0] if derivatives else None
+    return tuple(derivatives)
 
 
 class Plan:
-    """One validated call of a loss whose first differentiable argument is `x`."""
+    """One checked call of a loss. `_weigh` comes first in every constructor, and `run` and `terms` do the rest."""
 
-    __slots__ = ("care", "reduction", "sample_weight", "wide", "x")
+    __slots__ = ("adjustments", "reduction", "sample_weight", "shape", "total_weight", "wide", "x")
 
     x: Array  # the first differentiable argument
     wide: bool  # compute in float64
+    shape: tuple[int, ...]  # of the values: one for each sample
     reduction: str
     sample_weight: Array | None  # spread over the samples
-    care: Care | None  # if there is any, `run` and `terms` leave the work to another plan
+    total_weight: float  # the sum of the weights
+    adjustments: Adjustments | None  # if there are any, `run` and `terms` leave the work to another plan
 
-    def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
-        raise NotImplementedError
+    def _weigh(self, sample_weight: Any, shape: tuple[int, ...], reduction: str, narrow: bool = False) -> None:
+        """Check what all losses take, for values of this shape. `narrow`: the kernel rounds weights to float32."""
+        if type(reduction) is not str or reduction not in REDUCTIONS:
+            _check.one_of("reduction", reduction, REDUCTIONS)
+        self.reduction, self.shape = reduction, shape
+        if sample_weight is None:
+            self.sample_weight = self.adjustments = None
+            self.total_weight = float(math.prod(shape))
+        else:
+            self.sample_weight, self.total_weight, self.adjustments = weighed(sample_weight, shape, reduction, narrow)
+
+    def run(self, want: int, out: Any = None) -> Result:
+        """Value, gradients and Hessians: those that `want`, a sum of VALUE, GRAD and HESS, asks for."""
+        if self.adjustments is not None:
+            return self._run_adjusted(want, out)
+        values = None
+        gradients = hessians = NO_ARRAYS
+        if want & VALUE and self.reduction == "none":
+            values = np.empty(self.shape, FLOAT64 if self.wide else FLOAT32)
+        if want & GRAD:
+            gradients = self._buffers(out, self._arguments())
+            if out is not None:
+                self._check_before_writing()
+        if want & HESS:
+            hessians = self._buffers(None, self._arguments())
+        total, weight = self._compute(want, values, gradients, hessians)
+        result = None
+        if want & VALUE:
+            result = self._reduced(total, weight, out) if values is None else values
+        return result, unpacked(gradients) if gradients else None, unpacked(hessians) if hessians else None
 
     def terms(self) -> Terms:
         """Weighted losses and weights per sample, in float64: the mean is the quotient of their sums."""
+        if self.adjustments is not None:
+            return self._terms_adjusted()
+        values = np.empty(self.shape, FLOAT64)
+        return values, self._compute_terms(values)
+
+    # ---- what an engine's plan says -------------------------------------------------------------------------------------
+
+    def _compute(
+        self, want: int, values: Array | None, gradients: Sequence[Array], hessians: Sequence[Array]
+    ) -> tuple[float, float]:
+        """Run the kernel: fill the arrays that are there, and return the sum of weighted values and the sum of weights.
+
+        Values are weighted; derivatives are those of the reduced value (`_scale`), one array for each of `_arguments`.
+        """
         raise NotImplementedError
+
+    def _compute_terms(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Fill in the weighted values in float64, and return the weights of the samples."""
+        self._compute(VALUE, values, NO_ARRAYS, NO_ARRAYS)
+        return weights_of_terms(self.sample_weight, self.shape)
 
     def _inputs(self) -> Sequence[Array | None]:
+        """All arrays of the caller's that the kernel reads: `out` may be one of them, but not overlap it otherwise."""
         raise NotImplementedError
 
-    # ---- with care ------------------------------------------------------------------------------------------------------
+    def _arguments(self) -> Sequence[Array]:
+        """The differentiable arguments."""
+        return (self.x,)
+
+    def _check_before_writing(self) -> None:
+        """Refuse what the kernel would find on its way, before anything is written to the caller's `out`."""
+
+    # ---- adjusted plans -----------------------------------------------------------------------------------------------------
 
     def widened(self) -> Plan:
         """The plan, which will compute in float64 whatever the arrays are: an option is out of the range in which float32
         formulas are safe."""
         if not self.wide:
-            self.care = (self.care or Care())._replace(wide=True)
+            self.adjustments = (self.adjustments or Adjustments())._replace(wide=True)
         return self
 
-    def _run_with_care(self, value: bool, grad: bool, hess: bool, out: Any) -> Result:
+    def _run_adjusted(self, want: int, out: Any) -> Result:
         """The results of a plan without the samples of weight 0, with scaled weights, or computed in float64."""
-        care = self.care
-        assert care is not None
-        gradients = self._buffers(out, self._arguments()) if grad else NO_SLOPES  # a bad buffer is refused first
-        plan = self._plan_of(care, care.wide, self.reduction == "mean")
-        if plan.x.shape == self.x.shape:
-            result, *slopes = plan.run(value, grad, hess, out)
+        assert self.adjustments is not None
+        keep, _, wide = self.adjustments
+        gradients = self._buffers(out, self._arguments()) if want & GRAD else NO_ARRAYS  # a bad buffer is refused first
+        plan = self._adjusted(wide, mean=self.reduction == "mean")
+        if plan.x.shape == self.x.shape or keep is None:
+            result, *derivatives = plan.run(want, out)
         else:
-            result, *parts = self._at_home(care, plan.run, value, grad, hess)
-            slopes = [unpacked(gradients), unpacked(self._buffers(None, self._arguments())) if hess else None]
-            for whole, part in zip(slopes, parts, strict=True):
+            result, *parts = self._with_original_index(plan.run, want)
+            derivatives = [unpacked(gradients), unpacked(self._buffers(None, self._arguments())) if want & HESS else None]
+            for whole, part in zip(derivatives, parts, strict=True):
                 if whole is not None:
-                    self._place(care, as_tuple(part), as_tuple(whole))
-            if value and self.reduction == "none":
-                result = self._spread(care, result)
-        if value and self.reduction == "none" and result.dtype != self._values_dtype():
+                    self._scatter_derivatives(keep, as_tuple(part), as_tuple(whole))
+            if want & VALUE and self.reduction == "none":
+                result = self._scatter(keep, result)
+        if want & VALUE and self.reduction == "none" and result.dtype != self._values_dtype():
             with np.errstate(over="ignore"):
                 result = result.astype(self._values_dtype())
-        return result, *slopes
+        return result, *derivatives
 
-    def _terms_with_care(self) -> Terms:
-        care = self.care
-        assert care is not None
-        plan = self._plan_of(care, care.wide, False)
+    def _terms_adjusted(self) -> Terms:
+        assert self.adjustments is not None
+        keep, _, wide = self.adjustments
+        plan = self._adjusted(wide, mean=False)
         values: Array
         weights: Array
-        if plan.x.shape == self.x.shape:
+        if plan.x.shape == self.x.shape or keep is None:
             values, weights = plan.terms()
             return values, weights
-        values, weights = self._at_home(care, plan.terms)
-        return self._spread(care, values), self._spread(care, weights)
+        values, weights = self._with_original_index(plan.terms)
+        return self._scatter(keep, values), self._scatter(keep, weights)
 
-    def _plan_of(self, care: Care, wide: bool, mean: bool) -> Any:
-        """The plan that does the work."""
-        plan = self._without(care.keep) if care.keep is not None else copy.copy(self)
-        plan.care = None
+    def _adjusted(self, wide: bool, *, mean: bool, remove: bool = True) -> Any:
+        """The plan that does the work. `mean`: scale the weights; `remove`: leave out the samples of weight 0."""
+        assert self.adjustments is not None
+        keep, exponent, _ = self.adjustments
+        plan = copy.copy(self) if keep is None or not remove else self._without(keep)
+        plan.adjustments = None
         plan.wide = plan.wide or wide
         if mean:
-            plan._scale_weights(care.exponent)
+            plan._scale_weights(exponent)
         return plan
 
     def _scale_weights(self, exponent: int) -> None:
@@ -155,45 +205,37 @@ class Plan:
         if exponent and self.sample_weight is not None:
             self.sample_weight = scaled(self.sample_weight, exponent)
 
-    def _at_home(self, care: Care, function: Any, *args: Any) -> Any:
-        """What a function of the kept samples returns; what it refuses, by the index in the caller's arrays."""
+    def _with_original_index(self, function: Any, *args: Any) -> Any:
+        """What a function of the remaining samples returns; errors name the index in the caller's arrays."""
         try:
             return function(*args)
         except Refusal as refusal:
-            if refusal.at is not None and care.keep is not None:
-                refusal.at = tuple(map(int, self._origin(care, refusal.at)))
+            keep = self.adjustments.keep if self.adjustments is not None else None
+            if refusal.at is not None and keep is not None:
+                refusal.at = tuple(map(int, self._original_index(keep, refusal.at)))
             raise
 
-    def _spread(self, care: Care, values: Array) -> Array:
+    def _scatter(self, keep: Mask, values: Array) -> Array:
         """One number for each sample, 0 for those left out."""
-        assert care.keep is not None
-        full = np.zeros(care.keep.shape, values.dtype)
-        full[care.keep] = values
+        full = np.zeros(keep.shape, values.dtype)
+        full[keep] = values
         return full
 
-    def _arguments(self) -> Sequence[Array]:
-        """The differentiable arguments."""
-        return (self.x,)
-
-    def _without(self, keep: npt.NDArray[np.bool_]) -> Any:
+    def _without(self, keep: Mask) -> Any:
         """A copy of the plan with the kept samples alone, along one axis."""
         raise NotImplementedError
 
-    def _place(self, care: Care, parts: Sequence[Array], wholes: Sequence[Array]) -> None:
+    def _scatter_derivatives(self, keep: Mask, parts: Sequence[Array], wholes: Sequence[Array]) -> None:
         """Write derivatives of the kept samples where they belong, and 0 elsewhere."""
         for part, whole in zip(parts, wholes, strict=True):
             whole[...] = 0
-            whole[care.keep] = part
+            whole[keep] = part
 
-    def _origin(self, care: Care, at: tuple[int, ...]) -> tuple[int, ...]:
+    def _original_index(self, keep: Mask, at: tuple[int, ...]) -> tuple[int, ...]:
         """The index in the caller's arrays of an index among the kept samples."""
-        return place_of(care, at[0]) + at[1:]
+        return index_of_kept(keep, at[0]) + at[1:]
 
     # ---- buffers and reductions -----------------------------------------------------------------------------------------
-
-    def _buffer(self, out: Any) -> Array:
-        """Where the gradient of a loss with one differentiable argument goes."""
-        return self._buffers(out, (self.x,))[0]
 
     def _buffers(self, out: Any, arguments: Sequence[Array]) -> Sequence[Array]:
         """Where the gradients with respect to these go: new arrays, or the caller's after a look at them."""
@@ -217,14 +259,12 @@ class Plan:
             return 1.0
         return 1.0 / weight if weight else 0.0
 
-    def _answer(self, values: npt.NDArray[np.float64], weight: float) -> Any:
-        """What the caller gets for weighted values whose weights add up to `weight`."""
-        if self.reduction == "none":
-            with np.errstate(over="ignore"):
-                return values.astype(self._values_dtype())
+    def _folded(self, weighted: npt.NDArray[np.float64], values: Array | None) -> float:
+        """The sum of weighted values in float64; stored too if there is an array for them."""
         with np.errstate(over="ignore", invalid="ignore"):
-            total = float(values.sum())
-        return self._reduced(total, weight)
+            if values is not None:
+                values[...] = weighted
+            return float(np.add.reduce(weighted, axis=None))
 
     def _reduced(self, total: float, weight: float, out: Any = None) -> float:
         if total - total != 0 and self.wide and weight:
@@ -245,21 +285,20 @@ class Plan:
             plan._scale_weights(math.frexp(high)[1])
         values, weights = plan.terms()
         with np.errstate(over="ignore", invalid="ignore"):
-            total = float(np.ldexp(values, -FAR).sum())
-            return float(np.ldexp(total / float(weights.sum()) if mean else total, FAR))
+            total = float(np.ldexp(values, -SAFE_EXPONENT).sum())
+            return float(np.ldexp(total / float(weights.sum()) if mean else total, SAFE_EXPONENT))
 
 
-def as_tuple(slopes: Any) -> tuple[Array, ...]:
-    return slopes if isinstance(slopes, tuple) else (slopes,)
+def as_tuple(derivatives: Any) -> tuple[Array, ...]:
+    return derivatives if isinstance(derivatives, tuple) else (derivatives,)
 
 
-def place_of(care: Care, position: int) -> tuple[int, ...]:
+def index_of_kept(keep: Mask, position: int) -> tuple[int, ...]:
     """The index of a sample of which the position among the kept ones is known."""
-    assert care.keep is not None
-    return tuple(map(int, np.unravel_index(int(np.flatnonzero(care.keep)[position]), care.keep.shape)))
+    return tuple(map(int, np.unravel_index(int(np.flatnonzero(keep)[position]), keep.shape)))
 
 
-def kept_rows(a: Array, axis: int, keep: npt.NDArray[np.bool_]) -> Array:
+def kept_rows(a: Array, axis: int, keep: Mask) -> Array:
     """The kept rows of an array, one after another, along its last axis."""
     return np.moveaxis(a, axis, -1)[keep]
 

@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 import fastloss._check as _check
 import fastloss._engines.contrast as engine
-from fastloss._check import FLOAT64, Array, refuse
-from fastloss._plans.base import REDUCTIONS, Plan, Result, Terms, unpacked
+from fastloss._check import FLOAT64, Array
+from fastloss._plans.base import NO_ARRAYS, VALUE, Plan
 from fastloss._plans.mining import by_class
-from fastloss._plans.weights import Care, is_far, weighed
+from fastloss._plans.weights import Mask, is_extreme
 from fastloss._threads import get_num_threads
 
 Floats = npt.NDArray[np.float64]
@@ -29,14 +29,6 @@ Integers = npt.NDArray[np.int64]
 
 
 # ---- the arguments ------------------------------------------------------------------------------------------------------
-
-
-def like(name: str, value: Any, other: Array, of: str) -> Array:
-    """Rows of another array's shape."""
-    a = _check.array(name, value)
-    if a.shape != other.shape:
-        refuse(ValueError, name, f"the shape of {of}, {other.shape}", f"shape {a.shape}")
-    return a
 
 
 def wide(arrays: Sequence[Array]) -> bool:
@@ -77,79 +69,68 @@ class Classes:
 
 
 class Contrast(Plan):
-    """A loss of rows that are compared with one another. `arguments`: those it is differentiated by; `others`: rows too, that it
-    is not; `watched`: what else `out` must not overlap."""
+    """A loss of rows that are compared with one another. arguments: differentiable rows. others: rows without a gradient.
+    no_alias: further arrays that `out` must not share memory with."""
 
-    __slots__ = ("arguments", "normalize", "shape", "temperature", "watched")
+    __slots__ = ("arguments", "no_alias", "normalize", "temperature")
 
     def __init__(
         self,
         arguments: tuple[Array, ...],
         count: int,
-        temperature: Any,
-        normalize: Any,
+        temperature: float,
+        normalize: bool,
         sample_weight: Any,
         reduction: str,
         others: tuple[Array, ...] = (),
-        watched: tuple[Array, ...] = (),
+        no_alias: tuple[Array, ...] = (),
     ) -> None:
-        _check.one_of("reduction", reduction, REDUCTIONS)
-        self.temperature, self.normalize = _check.positive("temperature", temperature), _check.flag("normalize", normalize)
-        self.arguments, self.watched, self.x, self.reduction = arguments, (*others, *watched), arguments[0], reduction
-        self.wide, self.shape = wide((*arguments, *others)), (count,)
-        self.sample_weight, _, self.care = weighed(sample_weight, self.shape, reduction)
-        if is_far(self.temperature, 1e-3):
+        self.temperature, self.normalize = temperature, normalize
+        self.arguments, self.no_alias, self.x = arguments, (*others, *no_alias), arguments[0]
+        self.wide = wide((*arguments, *others))
+        self._weigh(sample_weight, (count,), reduction)
+        if is_extreme(temperature, 1e-3):
             self.widened()
 
     def _arguments(self) -> Sequence[Array]:
         return self.arguments
 
-    def _without(self, keep: npt.NDArray[np.bool_]) -> Any:
+    def _without(self, keep: Mask) -> Any:
         plan = copy.copy(self)
         plan.arguments = tuple(a[rows] for a, rows in zip(self.arguments, self._rows_kept(keep), strict=True))
         plan.x, plan.shape = plan.arguments[0], (int(np.count_nonzero(keep)),)
         plan.sample_weight = None if self.sample_weight is None else self.sample_weight[keep]
         return plan
 
-    def _place(self, care: Care, parts: Sequence[Array], wholes: Sequence[Array]) -> None:
-        assert care.keep is not None
-        for part, whole, rows in zip(parts, wholes, self._rows_kept(care.keep), strict=True):
+    def _scatter_derivatives(self, keep: Mask, parts: Sequence[Array], wholes: Sequence[Array]) -> None:
+        for part, whole, rows in zip(parts, wholes, self._rows_kept(keep), strict=True):
             whole[...] = 0
             whole[rows] = part
 
-    def _rows_kept(self, keep: npt.NDArray[np.bool_]) -> Sequence[npt.NDArray[np.bool_]]:
+    def _rows_kept(self, keep: Mask) -> Sequence[Mask]:
         """Which rows of each argument are kept."""
         raise NotImplementedError
 
     def _inputs(self) -> Sequence[Array | None]:
-        return *self.arguments, *self.watched, self.sample_weight
+        return *self.arguments, *self.no_alias, self.sample_weight
 
-    def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
-        if self.care is not None:
-            return self._run_with_care(value, grad, hess, out)
-        gradients: Sequence[Array] = ()
-        if grad:
-            gradients = self._buffers(out, self.arguments)
+    def _compute(
+        self, want: int, values: Array | None, gradients: Sequence[Array], hessians: Sequence[Array]
+    ) -> tuple[float, float]:
         weight = self._weights()
         total = float(weight.sum())
-        values = self._compute(weight * self._scale(total), tuple(gradients)) if weight.size else weight
-        if not value:
-            return None, unpacked(gradients), None
+        losses = self._losses(weight * self._scale(total), tuple(gradients)) if weight.size else weight
         with np.errstate(invalid="ignore", over="ignore"):  # inf x 0 is nan, as elsewhere
-            weighted = weight * values
-        return self._answer(weighted, total), unpacked(gradients), None
+            return self._folded(weight * losses, values), total
 
-    def terms(self) -> Terms:
-        if self.care is not None:
-            return self._terms_with_care()
-        weight = self._weights()
-        values = self._compute(weight, ()) if weight.size else weight
-        return weight * values, weight
+    def _compute_terms(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        self._compute(VALUE, values, NO_ARRAYS, NO_ARRAYS)
+        return self._weights()
 
     def _weights(self) -> Floats:
         return np.ones(self.shape) if self.sample_weight is None else self.sample_weight.astype(FLOAT64)
 
-    def _compute(self, scale: Floats, gradients: tuple[Array, ...]) -> Floats:
+    def _losses(self, scale: Floats, gradients: tuple[Array, ...]) -> Floats:
         """The values; and, if there are any, the gradients of their sum weighed by `scale`."""
         raise NotImplementedError
 
@@ -207,17 +188,17 @@ class Together(Contrast):
     __slots__ = ("classes",)
 
     def __init__(
-        self, arguments: tuple[Array, ...], classes: Classes, temperature: Any, normalize: Any, sample_weight: Any,
-        reduction: str, watched: tuple[Array, ...] = (),
+        self, arguments: tuple[Array, ...], classes: Classes, temperature: float, normalize: bool, sample_weight: Any,
+        reduction: str, no_alias: tuple[Array, ...] = (),
     ) -> None:  # fmt: skip
         count = len(classes.order)
-        super().__init__(arguments, count, temperature, normalize, sample_weight, reduction, watched=watched)
+        super().__init__(arguments, count, temperature, normalize, sample_weight, reduction, no_alias=no_alias)
         self.classes = classes
 
-    def _rows_kept(self, keep: npt.NDArray[np.bool_]) -> Sequence[npt.NDArray[np.bool_]]:
+    def _rows_kept(self, keep: Mask) -> Sequence[Mask]:
         return np.split(keep, np.cumsum([len(a) for a in self.arguments])[:-1])
 
-    def _without(self, keep: npt.NDArray[np.bool_]) -> Together:
+    def _without(self, keep: Mask) -> Together:
         plan: Together = super()._without(keep)
         label = np.empty(len(keep), np.int64)
         label[self.classes.order] = np.repeat(np.arange(len(self.classes.starts) - 1), np.diff(self.classes.starts))
@@ -229,7 +210,7 @@ class Together(Contrast):
         weight[self.classes.order[self.classes.size < 2]] = 0.0  # nothing to be near to
         return weight
 
-    def _compute(self, scale: Floats, gradients: tuple[Array, ...]) -> Floats:
+    def _losses(self, scale: Floats, gradients: tuple[Array, ...]) -> Floats:
         c = self.classes
         rows = self._rows(self.arguments, bool(gradients), c.order)
         own = engine.own_products(rows, starts=c.starts, threads=get_num_threads())
@@ -260,17 +241,17 @@ class Queries(Contrast):
     __slots__ = ("negatives", "symmetric")
 
     def __init__(
-        self, query: Array, key: Array, negatives: Array | None, temperature: Any, symmetric: bool, normalize: Any,
+        self, query: Array, key: Array, negatives: Array | None, temperature: float, symmetric: bool, normalize: bool,
         sample_weight: Any, reduction: str,
     ) -> None:  # fmt: skip
         others = () if negatives is None else (negatives,)
         super().__init__((query, key), len(query), temperature, normalize, sample_weight, reduction, others)
         self.negatives, self.symmetric = negatives, symmetric
 
-    def _rows_kept(self, keep: npt.NDArray[np.bool_]) -> Sequence[npt.NDArray[np.bool_]]:
+    def _rows_kept(self, keep: Mask) -> Sequence[Mask]:
         return keep, keep
 
-    def _compute(self, scale: Floats, gradients: tuple[Array, ...]) -> Floats:
+    def _losses(self, scale: Floats, gradients: tuple[Array, ...]) -> Floats:
         wanted = bool(gradients)
         queries, keys = (self._rows((a,), wanted) for a in self.arguments)
         own = engine.own_products(queries, keys, threads=get_num_threads())

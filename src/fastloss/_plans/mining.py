@@ -15,10 +15,9 @@ import numpy.typing as npt
 
 import fastloss._check as _check
 import fastloss._engines.mining as engine
-import fastloss._kernels as _kernels
-from fastloss._check import FLOAT32, FLOAT64, Array, refuse
-from fastloss._plans.base import REDUCTIONS, Plan, Result, Terms
-from fastloss._plans.weights import Care, is_far, weighed
+from fastloss._check import FLOAT32, FLOAT64, Array
+from fastloss._plans.base import Plan, largest_magnitude
+from fastloss._plans.weights import Mask, is_extreme
 from fastloss._threads import get_num_threads
 
 Floats = npt.NDArray[np.float64]
@@ -30,9 +29,6 @@ MOST_ROWS = 2**24  # which a float32 still tells apart
 
 def pairwise(x: Array, y: Array | None, metric: str, out: Any) -> Array:
     """Distances from each row of x to each of y, or of x."""
-    _check.one_of("metric", metric, METRICS)
-    if y is not None and x.shape[1] != y.shape[1]:
-        refuse(ValueError, "y", f"rows of {x.shape[1]} dimensions, as x has", f"shape {y.shape}")
     other = x if y is None else y
     wide, threads = _check.is_wide(x.dtype, other.dtype), get_num_threads()
     shape, dtype = (len(x), len(other)), FLOAT64 if wide else FLOAT32
@@ -57,64 +53,55 @@ def _apart(x: Array, out: Array) -> Array:
 class BatchTriplet(Plan):
     """Triplets mined in a batch: one value per anchor, the sum over its triplets."""
 
-    __slots__ = ("average", "labels", "margin", "mining", "squared", "unit")
+    __slots__ = ("average", "labels", "margin", "mining", "scale", "squared")
 
     def __init__(
-        self, x: Array, labels: Any, mining: Any, margin: Any, squared: Any, average: Any, sample_weight: Any, reduction: str
+        self, x: Array, labels: Array, mining: str, margin: float, squared: bool, average: str, sample_weight: Any, reduction: str
     ) -> None:
-        _check.one_of("reduction", reduction, REDUCTIONS)
-        if len(x) >= MOST_ROWS:
-            refuse(ValueError, "embeddings", f"fewer than {MOST_ROWS} rows", f"shape {x.shape}")
-        self.x, self.reduction, self.wide = x, reduction, _check.is_wide(x.dtype, x.dtype)
-        self.labels = _check.labels("labels", labels, x.shape[:1], x.shape, "class labels", "embeddings")
-        self.mining = _check.one_of("mining", mining, MINING)
-        self.average = _check.one_of("average", average, AVERAGES)
-        self.margin, self.squared = _check.at_least_zero("margin", margin), _check.flag("squared", squared)
-        self.sample_weight, _, self.care = weighed(sample_weight, x.shape[:1], reduction)
-        if is_far(self.margin, 0.0, 1e30):
+        self.x, self.wide, self.labels = x, _check.is_wide(x.dtype, x.dtype), labels
+        self.mining, self.margin, self.squared, self.average = mining, margin, squared, average
+        self._weigh(sample_weight, x.shape[:1], reduction)
+        if is_extreme(margin, 0.0, 1e30):
             self.widened()
-        if self.care is None:
+        if self.adjustments is None:
             self._prepare()
 
     def _prepare(self) -> None:
-        self.unit = _unit(self.x, self.wide)
+        self.scale = _scale_of(self.x, self.wide)
         if self.sample_weight is not None:
             self.sample_weight = np.require(self.sample_weight, FLOAT64, ["C_CONTIGUOUS", "ALIGNED"])
 
-    def _plan_of(self, care: Care, wide: bool, mean: bool) -> Plan:
-        plan = super()._plan_of(care, wide, mean)
-        assert isinstance(plan, BatchTriplet)
+    def _adjusted(self, wide: bool, *, mean: bool, remove: bool = True) -> Any:
+        plan = super()._adjusted(wide, mean=mean, remove=remove)
         plan._prepare()
         return plan
 
-    def _without(self, keep: npt.NDArray[np.bool_]) -> BatchTriplet:
+    def _without(self, keep: Mask) -> BatchTriplet:
         plan = copy.copy(self)
         plan.x, plan.labels = self.x[keep], self.labels[keep]
+        plan.shape = plan.x.shape[:1]
         plan.sample_weight = None if self.sample_weight is None else self.sample_weight[keep]
         return plan
 
     def _inputs(self) -> Sequence[Array | None]:
         return self.x, self.labels, self.sample_weight
 
-    def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
-        if self.care is not None:
-            return self._run_with_care(value, grad, hess, out)
-        gradient = self._buffer(out) if grad else None
-        batch, values, counts = self._mine(grad, gradient)
-        total = float(counts.sum())
+    def _compute(
+        self, want: int, values: Array | None, gradients: Sequence[Array], hessians: Sequence[Array]
+    ) -> tuple[float, float]:
+        gradient = gradients[0] if gradients else None
+        batch, losses, counts = self._mine(gradient is not None, gradient)
+        weight = float(counts.sum())
         if gradient is not None:
             if gradient.size == 0 or not counts.any():
                 gradient[...] = 0
             else:
-                batch.gradient(gradient, self._scale(total) / (self.unit if self.squared else 1.0))
-        if not value:
-            return None, gradient, None
-        return self._answer(values, total), gradient, None
+                batch.gradient(gradient, self._scale(weight) / (self.scale if self.squared else 1.0))
+        return self._folded(losses, values), weight
 
-    def terms(self) -> Terms:
-        if self.care is not None:
-            return self._terms_with_care()
-        return self._mine(False)[1:]
+    def _compute_terms(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        _, values[...], counts = self._mine(False)
+        return counts
 
     def _reduced(self, total: float, weight: float, out: Any = None) -> float:
         """A batch without triplets has nothing to lose."""
@@ -132,15 +119,15 @@ class BatchTriplet(Plan):
         hard = self.mining == "hard"
         if hard and buffer is not None:
             x = _apart(x, buffer)
-        rows = engine.Points(x, wide=self.wide, centred=True, moved=gradient and not hard, scale=self.unit, threads=threads)
+        rows = engine.Points(x, wide=self.wide, centred=True, moved=gradient and not hard, scale=self.scale, threads=threads)
         batch = engine.Batch(
             rows, ids, members.astype(np.int32), starts.astype(np.int64), engine.MININGS[self.mining],
-            margin=self._rescaled(self.margin, self.unit), squared=self.squared, weight=self.sample_weight,
+            margin=self._rescaled(self.margin, self.scale), squared=self.squared, weight=self.sample_weight,
             gradient=gradient, threads=threads,
         )  # fmt: skip
         counts = batch.active if self.average == "active" else batch.valid
         with np.errstate(over="ignore", invalid="ignore"):  # inf x 0 is nan, as elsewhere
-            values = self._rescaled(batch.value, 1 / self.unit)
+            values = self._rescaled(batch.value, 1 / self.scale)
             if self.sample_weight is None:
                 return batch, values, counts
             return batch, values * self.sample_weight, counts * self.sample_weight
@@ -149,9 +136,9 @@ class BatchTriplet(Plan):
         return distance * by * by if self.squared else distance * by
 
 
-def _unit(x: Array, wide: bool) -> float:
+def _scale_of(x: Array, wide: bool) -> float:
     """The power of two by which rows are multiplied, so that their squares neither overflow nor underflow; mostly 1."""
-    most = max(map(abs, _kernels.extremes(x, get_num_threads()))) if x.size else 0.0
+    most = largest_magnitude(x)
     far = 300 if wide else 40
     exponent = math.frexp(most)[1]
     if not 0 < most < math.inf or abs(exponent) < far:

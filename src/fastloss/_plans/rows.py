@@ -13,16 +13,16 @@ import numpy.typing as npt
 
 import fastloss._check as _check
 import fastloss._engines.rows as engine
-from fastloss._check import FLOAT32, FLOAT64, Array, refuse
-from fastloss._plans.base import REDUCTIONS, Plan, Result, Terms, derivative_dtype, kept_rows, place_of, refuse_outside
-from fastloss._plans.weights import FAR, Care, exponent_of, scaled, total_of, weighed
+from fastloss._check import FLOAT32, FLOAT64, PROBABILITIES, Array, refuse
+from fastloss._plans.base import VALUE, Plan, index_of_kept, kept_rows, refuse_outside
+from fastloss._plans.weights import SAFE_EXPONENT, Adjustments, Mask, exponent_of, scaled, total_of
 from fastloss._threads import get_num_threads
 
 
 class Rows(Plan):
     """A loss with one value per row along `axis`; `kind` of engine.KINDS. `special`: further arguments of engine.rows."""
 
-    __slots__ = ("axis", "class_weight", "ignore", "kind", "shape", "smoothing", "special", "target", "total_weight")
+    __slots__ = ("axis", "class_weight", "counted", "ignore", "kind", "smoothing", "special", "target")
 
     def __init__(
         self,
@@ -34,37 +34,35 @@ class Rows(Plan):
         reduction: str,
         *,
         wide: bool = False,
-        class_weight: Any = None,
+        class_weight: npt.NDArray[np.float64] | None = None,
         ignore: int | None = None,
         smoothing: float = 0.0,
         special: Mapping[str, Any] = MappingProxyType({}),
-        far: bool = False,
+        extreme: bool = False,
     ) -> None:
-        _check.one_of("reduction", reduction, REDUCTIONS)
         self.special = special
+        self.counted: float | None = None  # the sum of weights, if it is known already
         self.kind, self.x, self.axis, self.target = kind, x, axis, target
-        self.wide, self.ignore, self.smoothing, self.reduction = wide, ignore, smoothing, reduction
-        self.shape = x.shape[:axis] + x.shape[axis + 1 :]
-        self.class_weight = None
-        self.sample_weight, self.total_weight, self.care = weighed(sample_weight, self.shape, reduction)
-        if far:
+        self.wide, self.ignore, self.smoothing, self.class_weight = wide, ignore, smoothing, class_weight
+        self._weigh(sample_weight, x.shape[:axis] + x.shape[axis + 1 :], reduction)
+        if extreme:
             self.widened()
         if class_weight is not None:
-            self.class_weight = _check.class_weights("class_weight", class_weight, x.shape[axis])
-            self._care_for_classes(self.class_weight)
+            self._adjust_to_classes(class_weight)
 
-    def _care_for_classes(self, weights: npt.NDArray[np.float64]) -> None:
+    def _adjust_to_classes(self, weights: npt.NDArray[np.float64]) -> None:
         """What class weights ask for: a label of weight 0 leaves its sample out; spread targets are weighed in the type of the
         logits."""
         low, high = float(weights.min()), float(weights.max())
-        care = self.care or Care()
-        if low == 0 and care.keep is None and self._one_class():
-            care = care._replace(keep=np.broadcast_to(np.bool_(True), self.shape))
-        far = exponent_of(high) != 0
+        adjustments = self.adjustments or Adjustments()
+        if low == 0 and adjustments.keep is None and self._one_class():
+            adjustments = adjustments._replace(keep=np.broadcast_to(np.bool_(True), self.shape))
+        extreme = exponent_of(high) != 0
         if not self.wide and not self._one_class():
             least = low or float(weights[weights > 0].min(initial=high))
-            care = care._replace(wide=care.wide or least < high * 2.0**-FAR or (far and self.reduction != "mean"))
-        self.care = care if far else care.or_none()
+            wide = least < high * 2.0**-SAFE_EXPONENT or (extreme and self.reduction != "mean")
+            adjustments = adjustments._replace(wide=adjustments.wide or wide)
+        self.adjustments = adjustments if extreme else adjustments.or_none()
 
     def _one_class(self) -> bool:
         """Whether a sample's target is one class, whose weight is the sample's."""
@@ -77,7 +75,7 @@ class Rows(Plan):
             if exponent_of(high):
                 self.class_weight = scaled(self.class_weight, math.frexp(high)[1])
 
-    def _without(self, keep: npt.NDArray[np.bool_]) -> Rows:
+    def _without(self, keep: Mask) -> Rows:
         """Labels of samples left out are those of an ignored class, and nothing else of them is read; rows of probabilities are
         gathered."""
         plan = copy.copy(self)
@@ -90,7 +88,7 @@ class Rows(Plan):
         plan.axis, plan.shape = 1, plan.x.shape[:1]
         return plan
 
-    def _ignored(self, keep: npt.NDArray[np.bool_]) -> tuple[Array, int]:
+    def _ignored(self, keep: Mask) -> tuple[Array, int]:
         """The labels, with an ignored one in place of those left out; and that one."""
         target = self.target
         if target.dtype == np.uint64:
@@ -104,50 +102,41 @@ class Rows(Plan):
         target[~keep] = label
         return target, label
 
-    def _place(self, care: Care, parts: Sequence[Array], wholes: Sequence[Array]) -> None:
-        super()._place(care, parts, [np.moveaxis(whole, self.axis, -1) for whole in wholes])
+    def _scatter_derivatives(self, keep: Mask, parts: Sequence[Array], wholes: Sequence[Array]) -> None:
+        super()._scatter_derivatives(keep, parts, [np.moveaxis(whole, self.axis, -1) for whole in wholes])
 
-    def _origin(self, care: Care, at: tuple[int, ...]) -> tuple[int, ...]:
-        place = place_of(care, at[0])
+    def _original_index(self, keep: Mask, at: tuple[int, ...]) -> tuple[int, ...]:
+        place = index_of_kept(keep, at[0])
         return place[: self.axis] + at[1:] + place[self.axis :]
 
     def _inputs(self) -> Sequence[Array | None]:
         return self.x, self.target, self.sample_weight
 
-    def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
-        if self.care is not None:
-            return self._run_with_care(value, grad, hess, out)
-        values = gradient = hessian = None
-        if value and self.reduction == "none":
-            values = np.empty(self.shape, self._values_dtype())
-        if grad:
-            gradient = self._buffer(out)
-        if hess:
-            hessian = np.empty(self.x.shape, derivative_dtype(self.x))
-        scale, weight = 1.0, math.nan
-        mixed = self._mixes_weights() and self.reduction == "mean"
-        if mixed or ((grad or hess) and (self.reduction == "mean" or out is not None)):
-            weight = self._denominator(out is not None)
-            scale = self._scale(weight)
-        total, summed = self._kernel(scale / self.special.get("temperature", 1.0), values, None, gradient, hessian)
-        if not value:
-            return None, gradient, hessian
-        return (self._reduced(total, weight if mixed else summed, out) if values is None else values), gradient, hessian
+    def _compute(
+        self, want: int, values: Array | None, gradients: Sequence[Array], hessians: Sequence[Array]
+    ) -> tuple[float, float]:
+        scale, weight, mixed = 1.0, math.nan, False
+        if self.reduction == "mean":
+            mixed = self.class_weight is not None and self._averages_class_weights()
+            if mixed or want != VALUE:
+                weight = self._denominator()
+                scale = self._scale(weight)
+        grad, hess = gradients[0] if gradients else None, hessians[0] if hessians else None
+        total, summed = self._kernel(scale / self.special.get("temperature", 1.0), values, None, grad, hess)
+        return total, weight if mixed else summed
 
-    def terms(self) -> Terms:
-        if self.care is not None:
-            return self._terms_with_care()
-        values = np.empty(self.shape, FLOAT64)
-        if not self._weighs_one():
+    def _compute_terms(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        if not self._unweighted():
             weights = np.empty(self.shape, FLOAT64)
             self._kernel(1.0, values, weights, None, None)
-            return values, self._per_mass(weights) if self._mixes_weights() else weights
+            return self._per_mass(weights) if self._averages_class_weights() else weights
         counted = self._kernel(1.0, values, None, None, None)[1]
         if counted == self.total_weight:
-            return values, np.broadcast_to(FLOAT64.type(1), self.shape)
-        return values, (self.target != self.ignore).astype(FLOAT64)
+            return np.broadcast_to(FLOAT64.type(1), self.shape)
+        ones: npt.NDArray[np.float64] = (self.target != self.ignore).astype(FLOAT64)
+        return ones
 
-    def _mixes_weights(self) -> bool:
+    def _averages_class_weights(self) -> bool:
         """Whether a sample's weight is a mean of class weights."""
         return self.kind == "soft" and self.class_weight is not None
 
@@ -165,27 +154,31 @@ class Rows(Plan):
             mean[empty] = own * self.class_weight.mean()
         return mean
 
-    def _weighs_one(self) -> bool:
+    def _unweighted(self) -> bool:
         """Whether every sample weighs 1, or 0 where it is ignored."""
         return self.class_weight is None and self.sample_weight is None
 
-    def _denominator(self, careful: bool) -> float:
-        """The sum of weights, known before the first derivative is written. `careful` also checks the whole target."""
-        if self.kind == "soft":
-            if careful and not self.special.get("log_target"):
-                refuse_outside("target", self.target, 0.0, 1.0, "probabilities in [0, 1]")
-            if not self._mixes_weights():
-                return self.total_weight
+    def _denominator(self) -> float:
+        """The sum of weights, known before the first derivative is written."""
+        if self._averages_class_weights():
             weights = np.empty(self.shape, FLOAT64)
             self._kernel(1.0, None, weights, None, None)
             return total_of(self._per_mass(weights))
-        counts = self._labels_weigh()
-        if not counts and not careful:
+        if not self._weighed_by_label():
             return self.total_weight
-        counted = self._kernel(1.0, None, None, None, None, kind="labels")[1]
-        return counted if counts else self.total_weight
+        return self._weight_of_labels() if self.counted is None else self.counted
 
-    def _labels_weigh(self) -> bool:
+    def _weight_of_labels(self) -> float:
+        """The sum of the weights of labels, each of which is checked."""
+        return self._kernel(1.0, None, None, None, None, kind="labels")[1]
+
+    def _check_before_writing(self) -> None:
+        if self.kind != "soft":
+            self.counted = self._weight_of_labels()
+        elif not self.special.get("log_target"):
+            refuse_outside(PROBABILITIES, self.target)
+
+    def _weighed_by_label(self) -> bool:
         """Whether a sample's weight in the mean depends on its label."""
         return self.ignore is not None or self.class_weight is not None
 
@@ -212,7 +205,7 @@ class Rows(Plan):
         if bad >= 0:
             self._refuse_label(bad)
         if low < 0 or high > 1:
-            refuse_outside("target", self.target, 0.0, 1.0, "probabilities in [0, 1]")
+            refuse_outside(PROBABILITIES, self.target)
         return total, weight
 
     def _refuse_label(self, position: int) -> NoReturn:

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import fastloss._check as _check
 import fastloss._engines.scores as engine
 from fastloss._check import FLOAT64, Array, refuse
-from fastloss._plans.base import REDUCTIONS, Plan, Result, Terms, unpacked
+from fastloss._plans.base import Plan
 from fastloss._plans.rows import Rows
-from fastloss._plans.weights import Care, weighed
+from fastloss._plans.weights import Mask
 from fastloss._threads import get_num_threads
 
 
@@ -42,26 +42,25 @@ class Scores(Rows):
         levels: int,
         noun: str,
         parameters: tuple[float, ...] = (),
-        class_weight: Any = None,
-        level_weight: Any = None,
+        class_weight: npt.NDArray[np.float64] | None = None,
+        level_weight: npt.NDArray[np.float64] | None = None,
         ignore: int | None = None,
         tasks: bool = False,
-        far: bool = False,
+        extreme: bool = False,
     ) -> None:
         wide = _check.is_wide(x.dtype, x.dtype)
         super().__init__(
-            kind, x, axis, target, sample_weight, reduction, wide=wide, class_weight=class_weight, ignore=ignore, far=far
+            kind, x, axis, target, sample_weight, reduction, wide=wide, class_weight=class_weight, ignore=ignore,
+            extreme=extreme,
         )  # fmt: skip
         self.levels, self.noun, self.parameters, self.tasks = levels, noun, parameters, tasks
-        self.level_weight: Array | None = None
-        if level_weight is not None:
-            self.level_weight = _check.class_weights("level_weight", level_weight, x.shape[axis])
+        self.level_weight = level_weight
 
-    def _labels_weigh(self) -> bool:
-        return super()._labels_weigh() or self.tasks
+    def _weighed_by_label(self) -> bool:
+        return super()._weighed_by_label() or self.tasks
 
-    def _weighs_one(self) -> bool:
-        return super()._weighs_one() and not self.tasks
+    def _unweighted(self) -> bool:
+        return super()._unweighted() and not self.tasks
 
     def _labels(self) -> tuple[str, int]:
         return self.noun, self.levels
@@ -91,68 +90,50 @@ class Scores(Rows):
 class CumulativeLink(Plan):
     """A score per sample against thresholds that all samples share; `link` of engine.LINKS."""
 
-    __slots__ = ("cuts", "link", "target", "thresholds", "total_weight")
+    __slots__ = ("cuts", "link", "target", "thresholds")
 
     def __init__(self, link: str, score: Array, thresholds: Array, target: Array, sample_weight: Any, reduction: str) -> None:
-        _check.one_of("reduction", reduction, REDUCTIONS)
         self.link, self.x, self.target, self.thresholds = engine.LINKS[link], score, target, thresholds
         self.wide = _check.is_wide(score.dtype, thresholds.dtype)
         self.cuts = np.array(thresholds, dtype=FLOAT64)  # a copy: out may be the thresholds themselves
-        self.reduction = reduction
-        self.sample_weight, self.total_weight, self.care = weighed(sample_weight, score.shape, reduction)
+        self._weigh(sample_weight, score.shape, reduction)
 
     def _arguments(self) -> Sequence[Array]:
         return self.x, self.thresholds
 
-    def _without(self, keep: npt.NDArray[np.bool_]) -> CumulativeLink:
+    def _without(self, keep: Mask) -> CumulativeLink:
         plan = copy.copy(self)
         plan.x, plan.target = self.x[keep], self.target[keep]
+        plan.shape = plan.x.shape
         plan.sample_weight = None if self.sample_weight is None else self.sample_weight[keep]
         return plan
 
-    def _place(self, care: Care, parts: Sequence[Array], wholes: Sequence[Array]) -> None:
-        super()._place(care, parts[:1], wholes[:1])
+    def _scatter_derivatives(self, keep: Mask, parts: Sequence[Array], wholes: Sequence[Array]) -> None:
+        super()._scatter_derivatives(keep, parts[:1], wholes[:1])
         wholes[1][...] = parts[1]
 
     def _inputs(self) -> Sequence[Array | None]:
         return self.x, self.thresholds, self.target, self.sample_weight
 
-    def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
-        if self.care is not None:
-            return self._run_with_care(value, grad, hess, out)
-        values = cut_grad = None
-        gradients: Sequence[Array] = ()
-        if value and self.reduction == "none":
-            values = np.empty(self.x.shape, self._values_dtype())
-        if grad:
-            gradients = self._buffers(out, (self.x, self.thresholds))
-            cut_grad = np.zeros(self.cuts.shape, FLOAT64)
-            if out is not None:
-                self._kernel(1.0, None, None, None, None)  # the labels, before anything of the caller's is written
-        scale = self._scale(self.total_weight) if grad else 1.0
-        total = self._kernel(scale, values, None, gradients[0] if grad else None, cut_grad)
-        if grad:
-            with np.errstate(over="ignore"):  # a sum over many samples may be too large for two bytes: inf, as elsewhere
+    def _check_before_writing(self) -> None:
+        self._kernel(1.0, None, None, None)
+
+    def _compute(
+        self, want: int, values: Array | None, gradients: Sequence[Array], hessians: Sequence[Array]
+    ) -> tuple[float, float]:
+        cut_grad = np.zeros(self.cuts.shape, FLOAT64) if gradients else None
+        total = self._kernel(self._scale(self.total_weight), values, gradients[0] if gradients else None, cut_grad)
+        if gradients:
+            with np.errstate(over="ignore"):  # the sum over many samples may be too large for float16
                 gradients[1][...] = cut_grad
-        if not value:
-            return None, unpacked(gradients), None
-        return (self._reduced(total, self.total_weight, out) if values is None else values), unpacked(gradients), None
+        return total, self.total_weight
 
-    def terms(self) -> Terms:
-        if self.care is not None:
-            return self._terms_with_care()
-        values, weights = np.empty(self.x.shape, FLOAT64), np.empty(self.x.shape, FLOAT64)
-        self._kernel(1.0, values, weights, None, None)
-        return values, weights
-
-    def _kernel(
-        self, scale: float, values: Array | None, weights: Array | None, grad: Array | None, cut_grad: Array | None
-    ) -> float:
+    def _kernel(self, scale: float, values: Array | None, grad: Array | None, cut_grad: Array | None) -> float:
         if self.x.size == 0:
             return 0.0
         total, bad = engine.cumulative_link(
             self.link, self.x, self.cuts, self.target, sample_weight=self.sample_weight, scale=scale, values=values,
-            weights=weights, grad=grad, cut_grad=cut_grad, threads=get_num_threads(),
+            weights=None, grad=grad, cut_grad=cut_grad, threads=get_num_threads(),
         )  # fmt: skip
         if bad >= 0:
             at = tuple(int(k) for k in np.unravel_index(bad, self.x.shape))

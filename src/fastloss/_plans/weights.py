@@ -1,4 +1,4 @@
-"""Sample weights as plans take them: spread over the samples, summed, and what of them a kernel cannot take as it is (`Care`).
+"""Sample weights as plans take them: broadcast to the samples, summed, and what a kernel cannot take as it is (`Adjustments`).
 May import `_check`, `_threads` and `_kernels`.
 """
 
@@ -17,22 +17,24 @@ from fastloss._threads import get_num_threads
 
 # Weights outside 2**-60 .. 2**60 are divided by a power of two before a mean; those that differ by more are not for float32.
 # Within, neither a sum of weights nor a product of weight and derivative overflows, and what underflows is below the last digit.
-FAR = 60
+SAFE_EXPONENT = 60
 MANY = 1024  # elements from which on an extra pass costs more than the calls around it
 
+Mask = npt.NDArray[np.bool_]
 
-class Care(NamedTuple):
+
+class Adjustments(NamedTuple):
     """What a call needs beyond its kernel."""
 
-    keep: npt.NDArray[np.bool_] | None = None  # which samples have a weight other than 0; None: all
+    keep: Mask | None = None  # which samples have a weight other than 0; None: all
     exponent: int = 0  # for a mean, weights are divided by 2**exponent
     wide: bool = False  # computed in float64, results rounded once
 
-    def or_none(self) -> Care | None:
+    def or_none(self) -> Adjustments | None:
         return self if self.keep is not None or self.exponent or self.wide else None
 
 
-def is_far(x: float, low: float = 1e-6, high: float = 1e6) -> bool:
+def is_extreme(x: float, low: float = 1e-6, high: float = 1e6) -> bool:
     """Whether an option other than 0 is so large or small that formulas with it may overflow or underflow in float32."""
     return not (low < x < high or low < -x < high or x == 0)
 
@@ -40,20 +42,20 @@ def is_far(x: float, low: float = 1e-6, high: float = 1e6) -> bool:
 def exponent_of(high: float) -> int:
     """The power of two that weights up to `high` are divided by before a mean; mostly 0."""
     exponent = math.frexp(high)[1]
-    return exponent if abs(exponent) > FAR else 0
+    return exponent if abs(exponent) > SAFE_EXPONENT else 0
 
 
-def _care(weights: Array, low: float, high: float, *, mean: bool, native: bool) -> Care | None:
-    """`native`: whether the kernel rounds the weights to float32."""
+def _adjustments(weights: Array, low: float, high: float, *, mean: bool, narrow: bool) -> Adjustments | None:
+    """`narrow`: whether the kernel rounds the weights to float32."""
     keep = None if low else weights != 0
     if keep is not None and weights.size == 0:
         keep = None
     exponent = exponent_of(high) if mean else 0
     wide = False
-    if native and high:
+    if narrow and high:
         least = low or float(weights[keep].min())
-        wide = least < high * 2.0**-FAR or (not mean and exponent_of(high) != 0)
-    return Care(keep, exponent, wide).or_none()
+        wide = least < high * 2.0**-SAFE_EXPONENT or (not mean and exponent_of(high) != 0)
+    return Adjustments(keep, exponent, wide).or_none()
 
 
 def scaled(weights: Array, exponent: int) -> npt.NDArray[np.float64]:
@@ -68,14 +70,13 @@ def total_of(weights: Array) -> float:
 
 def weighed(
     sample_weight: Any, shape: tuple[int, ...], reduction: str, narrow: bool = False
-) -> tuple[Array | None, float, Care | None]:
-    """The weights of samples, spread over their shape (None: all weigh 1), their sum, and whether they need care; for a mean
-    the sum is that of the weights that `Care` has scaled. `narrow`: the kernel rounds them to float32."""
-    if sample_weight is None:
-        return None, float(math.prod(shape)), None
+) -> tuple[Array, float, Adjustments | None]:
+    """The weights, broadcast to the samples; their sum (for a mean, that of the scaled weights); and what must be adjusted for
+    them. `narrow`: the kernel rounds them to float32."""
     weights, low, high = _check.weights("sample_weight", sample_weight, shape)
-    care = _care(weights, low, high, mean=reduction == "mean", native=narrow)
-    return weights, total_of(scaled(weights, care.exponent) if care is not None and care.exponent else weights), care
+    adjustments = _adjustments(weights, low, high, mean=reduction == "mean", narrow=narrow)
+    exponent = 0 if adjustments is None else adjustments.exponent
+    return weights, total_of(scaled(weights, exponent) if exponent else weights), adjustments
 
 
 def weights_of_terms(sample_weight: Array | None, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:

@@ -12,9 +12,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fastloss._engines.digits import BLOCK as CUT_BLOCK
-from fastloss._engines.digits import DIGIT, DIGITS, HUGE, OFFSET, add_digits
-from fastloss._engines.digits import LOWEST as LOW  # the digit that holds 2**-1074
+from fastloss._engines.digits import (
+    BLOCK as CUT_BLOCK,
+    DIGIT,
+    DIGITS,
+    HUGE,
+    LOWEST as LOW,  # the digit that holds 2**-1074
+    OFFSET,
+    add_digits,
+)
 
 # Design: every float64 is an integer times 2**-1080, and that integer has at most 66 digits in
 # base 2**32. Digit k of each of n values is cut off by rounding to the grid 2**(32 k - 24), largest

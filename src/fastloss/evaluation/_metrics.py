@@ -145,7 +145,7 @@ def _refuse_pooling(loss: Loss[Any], described: Mapping[str, Any]) -> None:
 
 def class_axis(term: Term) -> int | None:
     """The axis along which one sample lies; None if samples are single elements."""
-    axis: int | None = term.description.get("axis", term.loss.row_axis)
+    axis: int | None = term.description.get("axis", term.loss.samples.axis)
     return axis
 
 

@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 import fastloss._check as _check
 from fastloss._check import FLOAT32, FLOAT64, Array, refuse
-from fastloss._loss import Loss
-from fastloss._plans.base import REDUCTIONS, Plan, Result, Terms, unpacked
-from fastloss._plans.weights import weighed, weights_of_terms
+from fastloss._loss import ELEMENTS, VECTORS, Loss
+from fastloss._plans.base import VALUE, Plan
+from fastloss._plans.weights import weights_of_terms
 
 from . import _numeric
 
@@ -71,8 +71,8 @@ class CustomLoss(Loss[...]):
         body.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
         formula, range, citation = texts
         super().__init__(
-            body, wrt=chosen, max_order=2, pointwise=pointwise, formula=formula, range=range, citation=citation,
-            sampler="", ulp={}, row_axis=None if pointwise else -1,
+            body, wrt=chosen, max_order=2, formula=formula, range=range, citation=citation, sampler="",
+            samples=ELEMENTS if pointwise else VECTORS, ulp={},
         )  # fmt: skip
         self.family = "custom"
         self.functions: Mapping[str, Function | None] = MappingProxyType({"value": value, "grad": grad, "hess": hess})
@@ -172,20 +172,20 @@ class CustomLoss(Loss[...]):
 class CustomPlan(Plan):
     """One checked call of a CustomLoss."""
 
-    __slots__ = ("arrays", "given", "loss", "lost", "options", "samples", "total_weight")
+    __slots__ = ("arrays", "given", "loss", "lost", "options")
 
     def __init__(
         self, loss: CustomLoss, arguments: Sequence[Any], options: dict[str, Any], sample_weight: Any, reduction: str
     ) -> None:
-        self.reduction = _check.one_of("reduction", reduction, REDUCTIONS)
         self.loss, self.options = loss, options
         self.given = {name: _check.array(name, value) for name, value in zip(loss.arrays, arguments, strict=True)}
         self.x = self.given[loss.wrt[0]]
-        self.samples = self._elements() if loss.pointwise else self._rows()
         self.wide = self._is_wide(arguments)
-        self.sample_weight, self.total_weight, care = weighed(sample_weight, self.samples, reduction)
-        self.lost = None if care is None or care.keep is None else ~care.keep  # samples of weight 0
-        self.care = None if care is None else care._replace(keep=None).or_none()
+        self._weigh(sample_weight, self._elements() if loss.pointwise else self._rows(), reduction)
+        self.lost = None  # samples of weight 0
+        if self.adjustments is not None:
+            self.lost = None if self.adjustments.keep is None else ~self.adjustments.keep
+            self.adjustments = self.adjustments._replace(keep=None).or_none()
 
     def _elements(self) -> tuple[int, ...]:
         """The one shape of all arrays that are not scalars; scalars are spread over it."""
@@ -259,9 +259,9 @@ class CustomPlan(Plan):
 
     def _values(self, arrays: Sequence[Array]) -> Array:
         what = "one value per element" if self.loss.pointwise else "one value per row"
-        if self.loss.pointwise and len(self.samples) > 1:
+        if self.loss.pointwise and len(self.shape) > 1:
             what += " (pointwise=False: one per row)"
-        return self._returned("value", self._call("value", arrays), self.samples, what)
+        return self._returned("value", self._call("value", arrays), self.shape, what)
 
     def _slopes(self, which: str, arrays: Sequence[Array]) -> list[Array]:
         """What grad or hess returned, one array for each of `wrt`."""
@@ -277,7 +277,7 @@ class CustomPlan(Plan):
         """Each sample's derivative, one array for each of `wrt`."""
         if self.loss.functions[which] is not None:
             return self._slopes(which, self._cast(self._values_dtype()))
-        arrays, axes = self._cast(FLOAT64), len(self.samples)
+        arrays, axes = self._cast(FLOAT64), len(self.shape)
         places = [self.loss.arrays.index(name) for name in self.loss.wrt]
         self.loss.warn_of_differences([arrays[place].shape[axes:] for place in places])
         from_gradient = which == "hess" and self.loss.functions["grad"] is not None
@@ -299,53 +299,47 @@ class CustomPlan(Plan):
     def _arguments(self) -> Sequence[Array]:
         return [self.given[name] for name in self.loss.wrt]
 
-    def run(self, value: bool, grad: bool, hess: bool, out: Any = None) -> Result:
-        if self.care is not None:
-            return self._run_with_care(value, grad, hess, out)
-        wrt = self._arguments()
-        gradient = self._buffers(out, wrt) if grad else ()  # a bad buffer is refused before anything is computed
-        hessian = self._buffers(None, wrt) if hess else ()
-        values = self._weighed(self._values(self._cast(self._values_dtype()))) if value else None
-        slopes = self._derivatives("grad") if grad else []
-        curvatures = self._derivatives("hess") if hess else []
-        if out is not None:
-            slopes = [slope.copy() for slope in slopes]  # they may be views of an input that is now written to
-        for derivative, buffer in zip((*slopes, *curvatures), (*gradient, *hessian), strict=True):
+    def _compute(
+        self, want: int, values: Array | None, gradients: Sequence[Array], hessians: Sequence[Array]
+    ) -> tuple[float, float]:
+        total = self._store(self._values(self._cast(self._values_dtype())), values) if want & VALUE else 0.0
+        derivatives = self._derivatives("grad") if gradients else []
+        derivatives += self._derivatives("hess") if hessians else []
+        buffers = (*gradients, *hessians)
+        if any(np.may_share_memory(a, b) for a in derivatives for b in buffers):  # views of an input that is now written to
+            derivatives = [derivative.copy() for derivative in derivatives]
+        for derivative, buffer in zip(derivatives, buffers, strict=True):
             self._write(derivative, buffer)
-        return values, unpacked(gradient), unpacked(hessian)
+        return total, self.total_weight
 
-    def terms(self) -> Terms:
-        values = np.array(self._values(self._cast(FLOAT64)), FLOAT64)
-        weights = weights_of_terms(self.sample_weight, self.samples)
+    def _compute_terms(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        weights = weights_of_terms(self.sample_weight, self.shape)
         with np.errstate(over="ignore", invalid="ignore"):
-            values *= weights
+            np.multiply(self._values(self._cast(FLOAT64)), weights, out=values)
         if self.lost is not None:
             values[self.lost] = 0
-        return values, weights
+        return weights
 
-    def _weighed(self, values: Array) -> Any:
-        """The call's value: weighted, and reduced in float64."""
-        if self.sample_weight is None:
-            wide = values if self.reduction == "none" else values.astype(FLOAT64, copy=False)
-        else:
+    def _store(self, each: Array, values: Array | None) -> float:
+        """Weigh each sample's value: written to `values` if that is there, else added up in float64."""
+        if self.sample_weight is not None:
             with np.errstate(over="ignore", invalid="ignore"):
-                wide = np.multiply(values, self.sample_weight, dtype=FLOAT64)
+                each = np.multiply(each, self.sample_weight, dtype=FLOAT64)
             if self.lost is not None:
-                wide = np.where(self.lost, 0.0, wide)
-        if self.reduction == "none":
-            return np.array(wide, self._values_dtype())
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = float(wide.sum())
-        return self._reduced(total, self.total_weight)
+                each = np.where(self.lost, 0.0, each)
+        if values is None:
+            return self._folded(each.astype(FLOAT64, copy=False), None)
+        values[...] = each
+        return 0.0
 
     def _write(self, derivative: Array, buffer: Array) -> None:
         """The derivative of the reduction's number, from those of the single samples."""
         factor: Any = np.float64(self._scale(self.total_weight))
         if self.sample_weight is not None:
-            axes = (1,) * (derivative.ndim - len(self.samples))
-            factor = factor * self.sample_weight.astype(FLOAT64).reshape(self.samples + axes)
+            axes = (1,) * (derivative.ndim - len(self.shape))
+            factor = factor * self.sample_weight.astype(FLOAT64).reshape(self.shape + axes)
             if self.lost is not None:
-                derivative = np.where(self.lost.reshape(self.samples + axes), derivative.dtype.type(0), derivative)
+                derivative = np.where(self.lost.reshape(self.shape + axes), derivative.dtype.type(0), derivative)
         with np.errstate(all="ignore"):  # nan and infinity are answers; what the function warns of has been said
             if buffer.shape == derivative.shape:
                 np.multiply(derivative, factor, out=buffer, dtype=FLOAT64, casting="unsafe")
