@@ -154,6 +154,8 @@ def test_sampler_draws_inside_the_domain(loss: fl.Loss, dtype: str) -> None:
         assert np.isfinite(values).all()
         again, _ = loss.sample(np.random.default_rng(size), dtype=dtype, size=size)
         assert all(np.array_equal(a, b) for a, b in zip(args, again, strict=True))
+        for domain in as_tuple(getattr(loss.__wrapped__(*args, **options), "domain", None) or ()):
+            assert domain.contains(args[loss.arrays.index(domain.argument)]).all()
 
 
 @every_loss

@@ -164,7 +164,7 @@ class Rows(Plan):
             weights = np.empty(self.shape, FLOAT64)
             self._kernel(1.0, None, weights, None, None)
             return total_of(self._per_mass(weights))
-        if not self._weighed_by_label():
+        if self.kind == "soft" or not self._weighed_by_label():
             return self.total_weight
         return self._weight_of_labels() if self.counted is None else self.counted
 
