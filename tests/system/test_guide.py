@@ -1,4 +1,4 @@
-"""The guide's twenty pages: one form, code that runs, claims that hold, figures that draw. `pytest -k question_13` runs one page."""
+"""The guide: pages of one form, code that runs, claims that hold, figures that draw. `pytest -k question_13` runs one page."""
 
 import doctest
 import importlib.util

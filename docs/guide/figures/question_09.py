@@ -46,7 +46,7 @@ def draw():
         learn, test = rare(np.random.default_rng(seed))
         for name, gradient in LOSSES.items():
             scores[name].append(precision(gradient, learn, test))
-    for k, (name, found) in enumerate(scores.items()):
+    for k, found in enumerate(scores.values()):
         right.scatter(np.full(20, k) + np.linspace(-0.2, 0.2, 20), found, s=12, color=COLOURS[k])
         right.plot([k - 0.3, k + 0.3], [np.mean(found)] * 2, color="black", lw=1.5)
     right.set_xticks(range(len(scores)), scores)

@@ -79,7 +79,7 @@ WAYS = {"cross_entropy": classes, "coral": coral, "cumulative_link": cumulative,
 
 def draw():
     figure, ax = panels(1, width=7)
-    for k, (name, way) in enumerate(WAYS.items()):
+    for k, way in enumerate(WAYS.values()):
         found = []
         for seed in range(10):
             learn, test = split(seed)
