@@ -27,13 +27,13 @@ except ModuleNotFoundError:
 
 import numpy as np
 
-import fastloss
-from fastloss import LOSSES, Loss
+from fastloss._config import __version__, show_config
+from fastloss._loss import LOSSES, Loss
 from fastloss.evaluation import evaluate
 from fastloss.evaluation._metrics import DERIVED, needs, resolve
+from fastloss.evaluation._reader import load
 from fastloss.evaluation._result import table
 from fastloss.evaluation._run import parse_size
-from fastloss.evaluation._sources import load
 
 BAD_DATA = (ValueError, TypeError, IndexError, OSError, MemoryError, ImportError)
 FILE = click.Path(dir_okay=True)  # what is wrong with a file is bad data, not bad usage
@@ -58,7 +58,7 @@ class Program(click.Group):
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(fastloss.__version__, prog_name="fastloss")
+@click.version_option(__version__, prog_name="fastloss")
 def main() -> None:
     """Losses of deep learning, computed on the CPU."""
 
@@ -224,7 +224,9 @@ def custom_loss(name: str) -> Loss[Any]:
     if not callable(found):
         raise click.UsageError(f"{name}: expected a loss or a function, got {type(found).__name__}")
     try:
-        made: Loss[Any] = fastloss.custom(found)
+        from fastloss.lab import custom
+
+        made: Loss[Any] = custom(found)
     except (TypeError, ValueError) as error:
         raise click.UsageError(f"{name}: {error}") from None
     return made
@@ -382,8 +384,8 @@ def describe(loss: str | Loss[Any]) -> str:
     """A page about one loss."""
     if isinstance(loss, str):
         if loss in DERIVED:
-            base, function = DERIVED[loss]
-            return f"{_signature(loss, getattr(fastloss, loss))}\n\n  {function}(mean {base})\n\nSee: fastloss show {base}"
+            base, function, public = DERIVED[loss]
+            return f"{_signature(loss, public)}\n\n  {function}(mean {base})\n\nSee: fastloss show {base}"
         loss = LOSSES[loss]
     options = [f"{option} = {default!r}" for option, default in loss.options.items()]
     differences = " and ".join(getattr(loss, "numeric", ()))
@@ -411,7 +413,7 @@ def _signature(name: str, function: Callable[..., Any]) -> str:
 @main.command("info")
 def info_command() -> None:
     """Show how fastloss was built and what it uses on this machine."""
-    fastloss.show_config()
+    show_config()
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-import fastloss
-from fastloss import LOSSES, Loss
+from fastloss._loss import LOSSES, Loss
+from fastloss.classification import perplexity
 
 Array = NDArray[Any]
 Losses = str | Loss[Any] | Iterable[Any]  # iterables of names and losses
@@ -65,8 +65,17 @@ def _exp(x: float) -> float:
 
 
 FUNCTIONS: Mapping[str, Callable[[float], float]] = {"exp": _exp}
-# Metrics that are not losses: name -> (the loss whose mean they transform, how).
-DERIVED: Mapping[str, tuple[str, str]] = {"perplexity": ("cross_entropy", "exp")}
+
+
+class Derived(NamedTuple):
+    """A metric that is no loss: a function of the mean of one."""
+
+    base: str
+    function: str  # of FUNCTIONS
+    public: Callable[..., Any]  # what a user calls
+
+
+DERIVED: Mapping[str, Derived] = {"perplexity": Derived("cross_entropy", "exp", perplexity)}
 
 
 @dataclass(frozen=True)
@@ -221,15 +230,15 @@ def resolve(item: Any) -> tuple[str, Loss[Any], frozenset[str], str | None]:
     if isinstance(item, Loss):
         return item.name, item, _options(item), None
     name = item if isinstance(item, str) else getattr(item, "__name__", repr(item))
-    if not isinstance(item, str) and getattr(fastloss, name, None) is not item:
+    if not isinstance(item, str) and all(item is not derived.public for derived in DERIVED.values()):
         raise ValueError(
             f"evaluate: losses: expected names and losses of fastloss, got {item!r} (fastloss.custom makes a loss of a function)"
         )
     if name in LOSSES:
         return name, LOSSES[name], _options(LOSSES[name]), None
     if name in DERIVED:
-        base, function = DERIVED[name]
-        keywords = inspect.signature(getattr(fastloss, name)).parameters
+        base, function, public = DERIVED[name]
+        keywords = inspect.signature(public).parameters
         return name, LOSSES[base], frozenset(LOSSES[base].options) & set(keywords), function
     names = [*LOSSES, *DERIVED]
     close = difflib.get_close_matches(str(name), names, 1)

@@ -20,12 +20,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-import fastloss
+from fastloss._loss import LOSSES
+from fastloss._threads import get_num_threads, num_threads
 
 from ._metrics import Losses, Metrics, Term, as_list, axes_of, class_axis, needs
 from ._output import ArrayOutput, Checkpoint, FileOutput, Output, refuse_overwriting
+from ._reader import Chunk, Reader, open_source
 from ._result import EvaluationResult
-from ._sources import Chunk, Part, Reader, Source, open_source
+from ._sources import Part, Source
 from ._state import Axes, Evaluation, require
 
 Array = NDArray[Any]
@@ -118,7 +120,7 @@ def evaluate(
     sources, axes = open_all(metrics, inputs)
     reader, budget = Reader(sources), parse_size(max_memory)
     with ExitStack() as stack:
-        stack.enter_context(nullcontext() if threads is None else fastloss.num_threads(threads))
+        stack.enter_context(nullcontext() if threads is None else num_threads(threads))
         run = _Run(
             Evaluation(chosen, worst=worst, **options),
             _Job(tuple(chosen), options, worst, {}, axes, threads=threads),
@@ -167,7 +169,7 @@ class _Job:
         evaluation = Evaluation(self.losses, worst=self.worst, **self.options)
         sources = [open_source(name, value).along(self.axes.get(name, 0)) for name, value in self.inputs.items()]
         kept, size = [], 0
-        with nullcontext() if self.threads is None else fastloss.num_threads(self.threads):
+        with nullcontext() if self.threads is None else num_threads(self.threads):
             for chunk in Reader(sources, self.stop).chunks(self.rows, self.start):
                 state, values = _compute(evaluation.fresh(), chunk, self.axes)
                 evaluation.merge(state)
@@ -206,14 +208,14 @@ class _Cut:
         # Terms are two float64 per sample; sums, counts and the hardest need as much again.
         computed = (48 if grouped else 32) * sum(_samples(term, first) for term, first in firsts)
         computed += max(term.loss.copies * first.row_bytes() for term, first in firsts)  # of one call after the other
-        allowed = fastloss.get_num_threads()
+        allowed = get_num_threads()
 
         def rows(workers: int) -> int:
             at_once = workers + AHEAD if workers > 1 else 1
             room = budget * 3 // 4 // (max(width + computed, 1) * at_once)
             return min(room, CHUNK * (allowed // workers) // max(width, 1))
 
-        ours = all(fastloss.LOSSES.get(term.loss.name) is term.loss for term in metrics.terms)
+        ours = all(LOSSES.get(term.loss.name) is term.loss for term in metrics.terms)
         workers = min(allowed, WORKERS) if ours and not alone and not reader.in_step else 1
         if rows(workers) * width < WORTHWHILE or rows(workers) >= (reader.rows or 0):
             workers = 1
@@ -316,7 +318,7 @@ class _Run:
                     chunk.release()
 
     def _compute(self, chunk: Chunk) -> tuple[Evaluation, list[list[Array]]]:
-        with fastloss.num_threads(self._cut.threads):
+        with num_threads(self._cut.threads):
             state, values = _compute(self.evaluation.fresh(), chunk, self._job.axes)
         return state, [] if self._output is None else [values]
 

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._exact import Exact, ExactSums, ratio, to_float, total
 from ._metrics import Losses, Metric, Metrics
+from ._reader import Reader, open_array
 from ._result import EvaluationResult, Hard, Index, Key, LossResult, Summary
-from ._sources import Reader, open_array
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

@@ -5,7 +5,8 @@ numeric derivatives (`_gradcheck`, on the slopes of `_slopes`). Loaded on first 
 """
 
 from ._custom import CustomLoss, custom
-from ._gradcheck import Check, Entry, GradcheckResult, gradcheck
+from ._gradcheck import gradcheck
 from ._numeric import NumericDerivativeWarning
+from ._report import Check, Entry, GradcheckResult
 
 __all__ = ["Check", "CustomLoss", "Entry", "GradcheckResult", "NumericDerivativeWarning", "custom", "gradcheck"]

@@ -1,4 +1,4 @@
-"""gradcheck: a loss's derivatives against the slopes of its values. May import the public functions of fastloss and NumPy.
+"""gradcheck: a loss's derivatives against the slopes of its values.
 
 Entries of an argument become lines (`_slopes`): entries of different samples are moved at once, if moving one sample leaves the
 others' values alone (which is tried out), else one by one against the total.
@@ -6,253 +6,27 @@ others' values alone (which is tried out), else one by one against the total.
 
 from __future__ import annotations
 
-import inspect
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 import numpy as np
-import numpy.typing as npt
 
 from fastloss._loss import Loss
 
-from ._custom import CustomLoss
+from ._report import NAMES, SHOWN, Check, Entry, GradcheckResult
 from ._slopes import Floats, Slopes, slopes
-
-Array = npt.NDArray[Any]
-Indices = npt.NDArray[np.intp]
+from ._subject import Indices, Subject
 
 RTOL, ATOL, STEP, ENTRIES = 1e-6, 1e-14, 0.1, 1000
+
+
 SAFETY = 10.0  # times the estimated error of a numeric slope
-SHARE = 0.2  # of entries that may be skipped
+
+
 SINGLE = 16  # entries whose slope of "mean" and "sum" is taken one by one
-SHOWN = 5  # entries that a report lists
-NAMES = {1: "gradient", 2: "Hessian"}
-
-
-# ---- the result ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One comparison. `index` is where in the argument, or what was moved together."""
-
-    index: tuple[int, ...] | str
-    analytic: float
-    numeric: float
-    tolerance: float
-
-    @property
-    def error(self) -> float:
-        """How far apart the two are; nan if either is."""
-        return abs(self.analytic - self.numeric)
-
-    @property
-    def passed(self) -> bool:
-        """Whether they are as close as the tolerance allows."""
-        return self.error <= self.tolerance
-
-    def __str__(self) -> str:
-        where = self.index if isinstance(self.index, str) else f"at {self.index}"
-        return (
-            f"{where}: analytic {self.analytic:.10g}, numeric {self.numeric:.10g}, "
-            f"off by {self.error:.2g} (allowed {self.tolerance:.2g})"
-        )
-
-
-@dataclass(frozen=True)
-class Check:
-    """One argument, one derivative, one reduction."""
-
-    argument: str
-    order: int  # 1: gradient, 2: diagonal Hessian
-    reduction: str
-    checked: int  # entries that were compared
-    kinks: int  # skipped: the slope jumps there
-    edges: int  # skipped: no room to move inside the domain, or no finite value
-    unresolved: int  # skipped: the numeric slope is too inexact to tell
-    worst: Entry | None  # the largest error in terms of its tolerance
-    failures: tuple[Entry, ...]  # the worst of those that fail
-    failed: int
-
-    @property
-    def skipped(self) -> int:
-        """All the entries that were not compared."""
-        return self.kinks + self.edges + self.unresolved
-
-    @property
-    def passed(self) -> bool:
-        """Nothing differs, and not too much was skipped."""
-        return self.failed == 0 and self.skipped <= SHARE * (self.checked + self.skipped)
-
-    def __str__(self) -> str:
-        total = self.checked + self.skipped
-        lines = [f"{self.argument}, {NAMES[self.order]}, {self.reduction}: {self.failed} of {self.checked} differ"]
-        if self.skipped:
-            reasons = {"at kinks": self.kinks, "at the edge of the domain": self.edges, "not resolved": self.unresolved}
-            said = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
-            lines[0] += f", {self.skipped} of {total} skipped ({said})"
-            if self.skipped > SHARE * total:
-                lines[0] += f": more than {SHARE:.0%}, which tells too little"
-        if self.failures:
-            lines += [f"  {entry}" for entry in self.failures]
-            if self.failed > len(self.failures):
-                lines.append(f"  ... and {self.failed - len(self.failures)} more")
-        elif self.worst is not None:
-            lines[0] += f"; worst {self.worst}"
-        return "\n  ".join(lines)
-
-
-@dataclass(frozen=True)
-class GradcheckResult:
-    """What `gradcheck` found: true if every derivative agrees. `print` shows where and by how much they differ."""
-
-    name: str
-    checks: tuple[Check, ...]
-    converted: tuple[str, ...]  # arguments that were turned into float64
-
-    @property
-    def passed(self) -> bool:
-        """Whether all checks pass."""
-        return all(check.passed for check in self.checks)
-
-    @property
-    def checked(self) -> int:
-        """The number of comparisons."""
-        return sum(check.checked for check in self.checks)
-
-    @property
-    def skipped(self) -> int:
-        """The number of entries that were skipped."""
-        return sum(check.skipped for check in self.checks)
-
-    def __bool__(self) -> bool:
-        return self.passed
-
-    def __repr__(self) -> str:
-        verdict = "passed" if self.passed else "failed"
-        return f"<GradcheckResult {self.name}: {verdict}, {self.checked} compared, {self.skipped} skipped>"
-
-    def __str__(self) -> str:
-        lines = [f"gradcheck {self.name}: {'passed' if self.passed else 'FAILED'}"]
-        if self.converted:
-            lines.append(f"  computed in float64: {', '.join(self.converted)} converted")
-        return "\n".join(lines + [f"  {check}" for check in self.checks])
-
-
-# ---- what is checked ----------------------------------------------------------------------------------------------------
-
-
-class _Subject:
-    """Anything with values and gradients, as functions of float64 arguments."""
-
-    def __init__(self, loss: Any, args: Sequence[Any], params: Mapping[str, Any]) -> None:
-        self.name = _name(loss)
-        self.value, self.gradient, self.curvature = _functions(loss)
-        self.params = dict(params)
-        self.args = [_wide(a) for a in args]
-        names = _argument_names(loss, self.value, len(args))
-        self.converted = tuple(
-            name for name, a, b in zip(names, args, self.args, strict=False) if _dtype(a) is not None and _dtype(a) != b.dtype
-        )
-        self.reductions = self._reductions()
-        wrt = getattr(loss, "wrt", None)
-        if isinstance(wrt, (tuple, list)) and set(wrt) <= set(names):
-            self.places = [names.index(name) for name in wrt]
-        else:
-            self.places = list(range(len(self.gradients(self.args, self.reductions[0]))))
-        self.wrt = [names[place] for place in self.places]
-        for place in self.places:  # an integer argument has no slope until it is real
-            self.args[place] = np.asarray(self.args[place], np.float64)
-        self.pointwise = getattr(loss, "pointwise", None)
-        options = getattr(loss, "options", None)
-        self.axis = self.params.get("axis", options.get("axis", -1) if isinstance(options, Mapping) else -1)
-
-    def _reductions(self) -> list[str]:
-        """Those to check: the one asked for, all if there are several, or whatever comes."""
-        if "reduction" in self.params:
-            return [self.params.pop("reduction")]
-        try:
-            known = "reduction" in inspect.signature(self.value).parameters
-        except (TypeError, ValueError):
-            known = False
-        return ["none", "sum", "mean"] if known else [""]
-
-    def _keywords(self, reduction: str) -> dict[str, Any]:
-        return {**self.params, "reduction": reduction} if reduction else self.params
-
-    def values(self, args: Sequence[Any], reduction: str) -> Floats:
-        """What the loss gives: a number, or one per sample."""
-        with np.errstate(all="ignore"):
-            return np.asarray(self.value(*args, **self._keywords(reduction)), np.float64)
-
-    def gradients(self, args: Sequence[Any], reduction: str, order: int = 1) -> list[Floats]:
-        """The analytic derivative with respect to each argument."""
-        method = self.gradient if order == 1 else self.curvature
-        assert method is not None
-        with np.errstate(all="ignore"):
-            got = method(*args, **self._keywords(reduction))
-        parts = got if isinstance(got, (tuple, list)) else (got,)
-        return [np.asarray(part, np.float64) for part in parts]
-
-    def moved(self, place: int, where: Indices, by: Floats) -> list[Any]:
-        """The arguments, with some entries of one moved."""
-        x = self.args[place].copy()
-        x.reshape(-1)[where] += by
-        return [*self.args[:place], x, *self.args[place + 1 :]]
-
-
-def _name(loss: Any) -> str:
-    if isinstance(loss, tuple) and loss:
-        loss = loss[0]
-    name = getattr(loss, "name", None) or getattr(loss, "__name__", None) or type(loss).__name__
-    return str(name)
-
-
-Derivative = Callable[..., Any]
-
-
-def _functions(loss: Any) -> tuple[Derivative, Derivative, Derivative | None]:
-    """(value, gradient, diagonal Hessian or None) of a Loss, an object like one, or a pair of functions."""
-    if isinstance(loss, CustomLoss):
-        if "grad" in loss.numeric:
-            raise TypeError(f"gradcheck: {loss.name}: expected a loss with a grad function, got one that takes differences")
-        return loss, loss.grad, None if "hess" in loss.numeric else loss.hess
-    if isinstance(loss, tuple) and len(loss) in (2, 3) and all(map(callable, loss)):
-        return loss[0], loss[1], loss[2] if len(loss) == 3 else None
-    if callable(loss) and hasattr(loss, "value_and_grad"):
-        if getattr(loss, "max_order", 1) < 1:
-            raise TypeError(f"gradcheck: {_name(loss)}: expected a loss with a gradient, got one without")
-        curvature = getattr(loss, "hess", None) if getattr(loss, "max_order", 2) >= 2 else None
-        return loss, lambda *args, **params: loss.value_and_grad(*args, **params)[1], curvature
-    raise TypeError(f"gradcheck: loss: expected a Loss, a callable with value_and_grad, or (value, grad) functions, got {loss!r}")
-
-
-def _argument_names(loss: Any, value: Derivative, count: int) -> list[str]:
-    arrays = getattr(loss, "arrays", None)
-    if not isinstance(arrays, (tuple, list)):
-        try:
-            arrays = list(inspect.signature(value).parameters)
-        except (TypeError, ValueError):
-            arrays = []
-    names = [str(name) for name in arrays][:count]
-    return names + [f"argument {i}" for i in range(len(names), count)]
-
-
-def _dtype(a: Any) -> Any:
-    return a.dtype if isinstance(a, (np.ndarray, np.generic)) else None
-
-
-def _wide(a: Any) -> Array:
-    """A contiguous copy; floats become float64."""
-    a = np.asarray(a)
-    narrow = a.dtype.kind == "f" or (a.dtype.kind == "V" and a.dtype.name == "bfloat16")
-    return np.array(a, np.float64 if narrow else a.dtype, order="C")
-
-
-# ---- lines ----------------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -269,7 +43,7 @@ class _Batch:
         return totals
 
 
-def _batches(subject: _Subject, place: int, reduction: str, values: Floats, chosen: Indices) -> list[_Batch]:
+def _batches(subject: Subject, place: int, reduction: str, values: Floats, chosen: Indices) -> list[_Batch]:
     """The chosen entries, as few batches as samples allow."""
     for samples, count in _samples_of(subject, place, values, chosen):
         rank = _rank_within(samples)
@@ -279,7 +53,7 @@ def _batches(subject: _Subject, place: int, reduction: str, values: Floats, chos
     return [_Batch(chosen[i : i + 1], None) for i in range(chosen.size)]
 
 
-def _samples_of(subject: _Subject, place: int, values: Floats, chosen: Indices) -> Iterator[tuple[Indices, int]]:
+def _samples_of(subject: Subject, place: int, values: Floats, chosen: Indices) -> Iterator[tuple[Indices, int]]:
     """The sample that each entry may belong to, by the shapes, and how many there are: one for each value, or one for each place
     along the first axis of the values, as where the classes of an image share a softmax."""
     shape = subject.args[place].shape
@@ -309,7 +83,7 @@ def _rank_within(samples: Indices) -> Indices:
     return rank
 
 
-def _are_independent(subject: _Subject, place: int, reduction: str, values: Floats, batches: Sequence[_Batch]) -> bool:
+def _are_independent(subject: Subject, place: int, reduction: str, values: Floats, batches: Sequence[_Batch]) -> bool:
     """Whether a sample's value stays as it is, to the bit, when others are moved."""
     for batch in batches:
         assert batch.samples is not None
@@ -331,7 +105,7 @@ def _are_independent(subject: _Subject, place: int, reduction: str, values: Floa
 
 
 def _measure(
-    subject: _Subject, place: int, reduction: str, batch: _Batch, step: float, order: int, rtol: float, size: Floats | float
+    subject: Subject, place: int, reduction: str, batch: _Batch, step: float, order: int, rtol: float, size: Floats | float
 ) -> Slopes:
     """The numeric derivative of every entry of a batch: of values, or (order 2) of the analytic gradient."""
     which = subject.places.index(place)
@@ -347,9 +121,6 @@ def _measure(
     x = np.where(np.isfinite(x), x, 0.0)
     steps = np.exp2(np.round(np.log2(step * np.maximum(1.0, np.abs(x)))))  # powers of two: what they move to is exact
     return slopes(move, steps.astype(np.float64), size, x, rtol)
-
-
-# ---- comparing ------------------------------------------------------------------------------------------------------------
 
 
 class _Comparison:
@@ -405,7 +176,7 @@ class _Settings:
     rng: np.random.Generator
 
 
-def _check_argument(subject: _Subject, place: int, settings: _Settings, orders: Sequence[int]) -> Iterator[Check]:
+def _check_argument(subject: Subject, place: int, settings: _Settings, orders: Sequence[int]) -> Iterator[Check]:
     """Every reduction and order for one argument."""
     first = subject.reductions[0]
     chosen = _choose(subject.args[place].size, settings)
@@ -430,7 +201,7 @@ def _choose(count: int, settings: _Settings) -> Indices:
 
 
 def _by_entry(
-    subject: _Subject, place: int, reduction: str, batches: Sequence[_Batch], order: int, settings: _Settings
+    subject: Subject, place: int, reduction: str, batches: Sequence[_Batch], order: int, settings: _Settings
 ) -> tuple[_Comparison, list[Slopes]]:
     """Every chosen entry's own derivative."""
     which, shape = subject.places.index(place), subject.args[place].shape
@@ -452,7 +223,7 @@ def _by_entry(
 
 
 def _of_the_reduction(
-    subject: _Subject,
+    subject: Subject,
     place: int,
     reduction: str,
     batches: Sequence[_Batch],
@@ -511,9 +282,6 @@ def _share(reduced: Floats, plain: Floats) -> float:
     whole = float(np.abs(plain).sum())
     share = float(np.abs(reduced).sum()) / whole if whole > 1e-9 else 1.0
     return min(share, 1.0) if math.isfinite(share) else 1.0
-
-
-# ---- the function -----------------------------------------------------------------------------------------------------
 
 
 def gradcheck(
@@ -595,7 +363,7 @@ def gradcheck(
     if not args and isinstance(loss, Loss):
         args, drawn = loss.sample(np.random.default_rng(seed), "float64")
         params = {**drawn, **params}
-    subject = _Subject(loss, args, params)
+    subject = Subject(loss, args, params)
     if hess and subject.curvature is None:
         raise TypeError(f"gradcheck: {subject.name}: expected a loss with a Hessian, got one without (or with a numeric one)")
     orders = (1, 2) if subject.curvature is not None and hess is not False else (1,)
