@@ -21,7 +21,10 @@ from setuptools.modified import newer_group
 
 PACKAGE = Path("src/fastloss")
 CSRC = PACKAGE / "csrc"
-ENGINES = ("pointwise", "sums", "rows", "scores", "ctc", "regions", "vectors", "mining", "contrast", "digits")
+ENGINES = (
+    *("pointwise", "sums", "rows", "scores", "ctc", "regions", "lovasz", "boxes"),
+    *("vectors", "mining", "contrast", "digits"),
+)
 EXTENSIONS = ("_kernels", *(f"_engines.{name}" for name in ENGINES))
 LOOPS = {  # their inner loops: compiled once per CPU level; those that take longest come first
     "_engines.pointwise": "pointwise/pointwise.c",
@@ -34,6 +37,8 @@ LOOPS = {  # their inner loops: compiled once per CPU level; those that take lon
     "_engines.sums": "sums/sums.c",
     "_engines.scores": "scores/scores.c",
     "_kernels": "common/level.c",
+    "_engines.lovasz": "lovasz/lovasz.c",
+    "_engines.boxes": "boxes/boxes.c",
     "_engines.digits": "digits/digits.c",
 }
 SHARED = "common/scalar.c"  # linked into every extension

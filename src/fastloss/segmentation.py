@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import fastloss._check as _check
-from fastloss._engines.regions import BOXES, FORMATS
+from fastloss._engines.boxes import BOXES, FORMATS
 from fastloss._loss import REGIONS, VECTORS, Samples, loss
 from fastloss._plans.base import Plan
 from fastloss._plans.boxes import Boxes

@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "boxes/boxes.h"
 #include "common/kernels.h"
 #include "common/view.h"
 #include "contrast/contrast.h"
 #include "ctc/ctc.h"
 #include "digits/digits.h"
+#include "lovasz/lovasz.h"
 #include "mining/mining.h"
 #include "pointwise/pointwise.h"
 #include "regions/regions.h"
@@ -275,60 +277,78 @@ static void views(void) {
 static void regions_of(ptrdiff_t C) {
   const fl_region_real *loops = wide ? &fl_regions_table_baseline.f64 : &fl_regions_table_baseline.f32;
   const ptrdiff_t P = 3 * loops->block, plane = P * real->size;
-  char *x = random_array(C * P, -4, 4), *p = room(C * plane), *rest = room(plane), *top = room(plane),
-       *spread = room(plane);
+  char *x = random_array(C * P, -4, 4), *p = room(C * plane), *complement = room(plane), *max = room(plane),
+       *log1p_tail = room(plane);
   char *label = room(plane), *soft = random_array(C * P, 0, 1), *grad = room(C * plane);
   uint8_t *given = room(P);
   ptrdiff_t bad;
   for (ptrdiff_t i = 0; i < P; i++) given[i] = (uint8_t)(i * 7 % C);
-  const ptrdiff_t hidden = loops->labels(FL_U8, (char *)given, 1, P, C, 1, 1, label, &bad);
-  line("regions:labels", P, label), line_of_doubles("regions:hidden", 2, (double[]){(double)hidden, (double)bad});
-  loops->softmax(C, P, x, plane, p, rest, top, spread), line("regions:softmax", C * P, p);
-  line("regions:rest", P, rest), line("regions:spread", P, spread);
-  fl_region b = {
-      .C = C, .P = P, .x = x, .step = plane, .p = p, .p_step = plane, .rest = rest, .top = top, .spread = spread};
-  b.slopes = random_array(C * FL_REGION_SLOPES, -1, 1), b.grad = grad, b.grad_step = plane;
+  const ptrdiff_t ignored = loops->labels(FL_U8, (char *)given, 1, P, C, 1, 1, label, &bad);
+  line("regions:labels", P, label), line_of_doubles("regions:ignored", 2, (double[]){(double)ignored, (double)bad});
+  loops->softmax(C, P, x, plane, p, complement, max, log1p_tail), line("regions:softmax", C * P, p);
+  line("regions:complement", P, complement), line("regions:log1p_tail", P, log1p_tail);
+  fl_region b = {.C = C,
+                 .P = P,
+                 .x = x,
+                 .step = plane,
+                 .p = p,
+                 .p_step = plane,
+                 .complement = complement,
+                 .max = max,
+                 .log1p_tail = log1p_tail};
+  b.d_sums = random_array(C * FL_REGION_GRADS, -1, 1), b.grad = grad, b.grad_step = plane;
   double *out = room(C * FL_REGION_SUMS * 8);
   for (int kind = 0; kind < 8; kind++) {
     b.target = kind & 1 ? FL_SOFT : FL_INDEX, b.squared = kind >> 1 & 1, b.entropy = kind & 4 ? FL_SOFTMAX_ENTROPY : 0;
     b.t = kind & 1 ? soft : label, b.t_step = kind & 1 ? plane : 0;
     memset(out, 0, (size_t)(C * FL_REGION_SUMS) * 8);
-    for (ptrdiff_t c = 0; c < C; c++) loops->tally(&b, c, out + c * FL_REGION_SUMS);
-    line_of_doubles("regions:tally", C * FL_REGION_SUMS, out);
-    loops->softmax_slopes(&b), line("regions:softmax_slopes", C * P, grad);
-    for (ptrdiff_t c = 0; c < C; c++) loops->slope(&b, c);
-    line("regions:slope", C * P, grad);
+    for (ptrdiff_t c = 0; c < C; c++) loops->sums(&b, c, out + c * FL_REGION_SUMS);
+    line_of_doubles("regions:sums", C * FL_REGION_SUMS, out);
+    loops->softmax_grad(&b), line("regions:softmax_grad", C * P, grad);
+    for (ptrdiff_t c = 0; c < C; c++) loops->grad(&b, c);
+    line("regions:grad", C * P, grad);
   }
   b.target = FL_INDEX, b.squared = 0, b.t = label, b.t_step = 0;
   void *work = room(FL_REGION_WORK * C * loops->register_bytes);
   for (int kind = 0; kind < 4; kind++) {
     b.entropy = kind & 1 ? FL_SOFTMAX_ENTROPY : 0;
     memset(out, 0, (size_t)(C * FL_REGION_SUMS) * 8);
-    loops->softmax_sums(&b, kind >> 1, work, out), line_of_doubles("regions:softmax_sums", C * FL_REGION_SUMS, out);
-    loops->softmax_grad(&b, kind >> 1, work), line("regions:softmax_grad", C * P, grad);
+    loops->fused_softmax_sums(&b, kind >> 1, work, out),
+        line_of_doubles("regions:fused_softmax_sums", C * FL_REGION_SUMS, out);
+    loops->fused_softmax_grad(&b, kind >> 1, work), line("regions:fused_softmax_grad", C * P, grad);
     b.entropy = kind & 1 ? FL_BINARY_ENTROPY : 0;
-    for (ptrdiff_t c = 0; c < C; c++) loops->sigmoid_sums(&b, c, kind >> 1, out + c * FL_REGION_SUMS);
-    line_of_doubles("regions:sigmoid_sums", C * FL_REGION_SUMS, out);
-    for (ptrdiff_t c = 0; c < C; c++) loops->sigmoid_grad(&b, c, kind >> 1);
-    line("regions:sigmoid_grad", C * P, grad);
+    for (ptrdiff_t c = 0; c < C; c++) loops->fused_sigmoid_sums(&b, c, kind >> 1, out + c * FL_REGION_SUMS);
+    line_of_doubles("regions:fused_sigmoid_sums", C * FL_REGION_SUMS, out);
+    for (ptrdiff_t c = 0; c < C; c++) loops->fused_sigmoid_grad(&b, c, kind >> 1);
+    line("regions:fused_sigmoid_grad", C * P, grad);
   }
-  loops->sigmoid(P, x, p, rest), line("regions:sigmoid", P, p);
-  loops->hide(P, label, p), line("regions:hide", P, p);
-  /* Lovasz's extension of class 0 */
+  loops->sigmoid(P, x, p, complement), line("regions:sigmoid", P, p);
+  loops->mask(P, label, p), line("regions:mask", P, p);
   void *error = room(plane);
-  loops->errors(P, p, rest, label, 0, error), line("regions:errors", P, error);
-  fl_lovasz job = {.n = P, .error = error, .slopes = 1, .count = room(FL_COUNT_BYTES)};
-  job.from = room(P * loops->pair_bytes), job.to = room(P * loops->pair_bytes);
-  loops->lovasz_begin(&job), loops->lovasz_read(&job, 0, P);
-  for (job.pass = 0; job.pass < loops->passes; job.pass++)
-    if (loops->lovasz_turn(&job)) {
-      loops->lovasz_move(&job, 0, job.counted);
-      void *moved = job.to;
-      job.to = job.from, job.from = moved;
-    }
-  loops->lovasz_add(&job, 0, job.counted);
-  line_of_doubles("regions:lovasz", 1, &job.value), line("regions:lovasz_slopes", P, error);
+  loops->errors(P, p, complement, label, 0, error), line("regions:errors", P, error);
 }
+
+/* ---- lovasz.c ----------------------------------------------------------------------------------------------------- */
+
+static void lovasz(void) {
+  const fl_lovasz_real *loops = wide ? &fl_lovasz_table_baseline.f64 : &fl_lovasz_table_baseline.f32;
+  const ptrdiff_t P = 50;
+  char *error = room(P * real->size);
+  for (ptrdiff_t i = 0; i < P; i++) set(error, i, (double)(i * 37 % 101) / 50 - 1);
+  fl_lovasz job = {.n = P, .error = error, .with_grad = 1, .count = room(FL_COUNT_BYTES)};
+  job.source = room(P * loops->pair_bytes), job.to = room(P * loops->pair_bytes);
+  loops->begin(&job), loops->read(&job, 0, P);
+  for (job.pass = 0; job.pass < loops->passes; job.pass++)
+    if (loops->place(&job)) {
+      loops->move(&job, 0, job.counted);
+      void *moved = job.to;
+      job.to = job.source, job.source = moved;
+    }
+  loops->add(&job, 0, job.counted);
+  line_of_doubles("lovasz:value", 1, &job.value), line("lovasz:grad", P, error);
+}
+
+/* ---- boxes.c ------------------------------------------------------------------------------------------------------ */
 
 static void boxes(void) {
   enum { P = 16 };
@@ -341,7 +361,7 @@ static void boxes(void) {
   for (int kind = FL_IOU; kind <= FL_CIOU; kind++) {
     fl_box_pairs job = {
         .P = P, .box = box, .target = target, .kind = kind, .value = room(P * 8), .grad = room(4 * P * 8)};
-    fl_regions_table_baseline.boxes(&job);
+    fl_boxes_table_baseline.pairs(&job);
     line_of_doubles("boxes:value", P, job.value), line_of_doubles("boxes:grad", 4 * P, job.grad);
   }
 }
@@ -528,7 +548,7 @@ int main(void) {
   for (wide = 0; wide < 2; wide++) {
     real = wide ? &fl_table_baseline.f64 : &fl_table_baseline.f32;
     row_loops = wide ? &fl_rows_table_baseline.f64 : &fl_rows_table_baseline.f32;
-    pointwise(), sums(), links(), views(), boxes(), digits();
+    pointwise(), sums(), links(), views(), lovasz(), boxes(), digits();
     for (int k = 0; k < SIZE_COUNT; k++) rows_of(SIZES[k] + 1), vectors_of(SIZES[k]);
     rows_of(1003), vectors_of(300);
     for (ptrdiff_t C = 2; C < 7; C++) tiles_of(C), scores_of(C), regions_of(C);

@@ -13,8 +13,6 @@ SUMS: int
 SLOPES: int
 TARGETS: dict[str, int]
 ACTIVATIONS: dict[str | None, int]
-BOXES: dict[str, int]
-FORMATS: dict[str, int]
 
 def sums(
     x: npt.NDArray[Any],
@@ -49,7 +47,7 @@ def slopes(
     given: npt.NDArray[Any] | None = None,
     threads: int = 1,
 ) -> None: ...
-def lovasz(
+def errors(
     x: npt.NDArray[Any],
     axis: int,
     target: npt.NDArray[Any],
@@ -58,21 +56,6 @@ def lovasz(
     *,
     pooled: bool = False,
     ignore_index: int | None = None,
-    only_present: bool = False,
-    with_slopes: bool = False,
     wide: bool = False,
     threads: int = 1,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any] | None, int, int, float, float, float, float]: ...
-def boxes(
-    kind: int,
-    box: npt.NDArray[Any],
-    target: npt.NDArray[Any],
-    *,
-    form: int,
-    eps: float,
-    weight: npt.NDArray[Any] | None = None,
-    scale: float = 1.0,
-    values: npt.NDArray[Any] | None = None,
-    grad: npt.NDArray[Any] | None = None,
-    threads: int = 1,
-) -> tuple[float, int, bool]: ...
+) -> tuple[npt.NDArray[Any], int, int, float, float, float, float]: ...

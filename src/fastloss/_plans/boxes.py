@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 import fastloss._check as _check
-import fastloss._engines.regions as engine
+import fastloss._engines.boxes as engine
 from fastloss._check import Array
 from fastloss._plans.base import Plan
 from fastloss._plans.weights import Mask

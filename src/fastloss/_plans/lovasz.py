@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import fastloss._engines.regions as engine
+import fastloss._engines.lovasz as engine
+import fastloss._engines.regions as regions_engine
 from fastloss._check import Array, Regions, refuse
 from fastloss._plans.regions import Overlap, raise_found
 from fastloss._plans.weights import Mask
@@ -43,7 +44,7 @@ class Lovasz(Overlap):
         return values, (volume if self.only_present else counted) > 0, given
 
     def _write_gradient(self, backward: Any, weight: Floats, gradient: Array) -> None:
-        by_sums = np.zeros((*weight.shape, engine.SLOPES))
+        by_sums = np.zeros((*weight.shape, regions_engine.SLOPES))
         by_sums[..., 0] = weight
         arguments, options = self._engine_arguments()
-        engine.slopes(*arguments, self._coefficients(by_sums), gradient, given=backward, **options)
+        regions_engine.slopes(*arguments, self._coefficients(by_sums), gradient, given=backward, **options)

@@ -27,6 +27,7 @@ enum fl_type { /* the element types that arrays may have; the first four are flo
                FL_TYPES
 };
 
+#define FL_IGNORED_ERROR 2.0 /* of a position that does not count in Lovasz's extension; others are at most 1 */
 #define FL_MAX_DIMS 64       /* NumPy's own limit */
 #define FL_LINES_AHEAD 4096  /* software prefetch distance, in bytes */
 #define FL_AHEAD 16384       /* the same, at the least, in loops that compute exponentials */

@@ -2,7 +2,7 @@
  * real.h goes through planes of probabilities. Included by regions.c once per type, after real.h.
  *
  * Sums run in registers of the computation type for FL_FLUSH_EVERY positions per lane, then they are added to doubles. The product of
- * as many terms 1 + r is kept as 1 + (what is kept), a sum of positive terms, so that one logarithm does for all of them.
+ * as many terms 1 + r is kept less its 1, as a sum of positive terms, so that one logarithm does for all of them.
  */
 
 #define FL_FLUSH_EVERY 8
@@ -45,16 +45,17 @@ FL_INLINE void FN(flush)(V *sum, vd *total) {
 enum { FN(FL_HIT), FN(FL_ALARM), FN(FL_MISS), FN(FL_RUNNING) };
 
 /* One register of positions. Exponentials e^x of all classes, scaled by a power of two that is the position's own: p = e share. All
-   but `top` is 0 where hidden. */
+   but `max` is 0 where masked. */
 typedef struct {
-  V share, leads; /* the leading class's 1 - p */
+  V share;       /* 1 / sum of the exponentials */
+  V not_leading; /* the leading class's 1 - p */
   V label_e;
-  V top, label_x, rest; /* for the entropy; rest: the sum of the others' exponentials, relative to the largest */
+  V max, label_x, tail_sum; /* for the entropy; tail_sum: the sum of the others' exponentials, relative to the largest */
 } FN(position);
 
-/* *far: the largest |top|; beyond 2 FL_RANGE the result is void, and real.h's way is to be taken. */
+/* *largest becomes the largest |max| so far; beyond 2 FL_RANGE the result is void, and real.h's loops must be used. */
 FL_INLINE FN(position)
-    FN(position_of)(const fl_region *b, ptrdiff_t C, ptrdiff_t q, V label, int hidden, int entropy, V *e, V *far) {
+    FN(position_of)(const fl_region *b, ptrdiff_t C, ptrdiff_t q, V label, int masked, int entropy, V *e, V *largest) {
   const V zero = FN(vset)(0), one = FN(vset)(1);
   FN(position) at;
   V m = vload(FN(plane)(b->x, b->step, 0) + q);
@@ -65,11 +66,11 @@ FL_INLINE FN(position)
     __builtin_prefetch(x + b->P);
     m = vmax(m, vload(x));
   }
-  *far = vmax(vabs(m), *far);
+  *largest = vmax(vabs(m), *largest);
   const V low = m - FL_RANGE, k = vfma(m, FN(vset)((R)FL_LOG2E), FN(vset)(FL_ROUND)) - FL_ROUND, exponent = k - FL_BIAS;
-  const M gone = vlt(label, zero);
+  const M is_masked = vlt(label, zero);
   V ties = -one, all = zero, others = zero, own = zero;
-  at.label_e = zero, at.label_x = at.top = m;
+  at.label_e = zero, at.label_x = at.max = m;
 #pragma GCC unroll 4
   for (ptrdiff_t c = 0; c < C; c++, own += one) {
     const V v = vload(FN(plane)(b->x, b->step, c) + q), term = vexp_scaled(vmax(low, v), exponent);
@@ -78,33 +79,35 @@ FL_INLINE FN(position)
     others = FN(add_unequal)(others, v, m, term);
     at.label_e = vselect(is, term, at.label_e);
     if (entropy) ties = vtally(ties, veq(v, m)), at.label_x = vselect(is, v, at.label_x);
-    e[c] = hidden ? vdrop(gone, term) : term;
+    e[c] = masked ? vdrop(is_masked, term) : term;
   }
-  at.share = FN(inverse)(all), at.leads = others * at.share;
+  at.share = FN(inverse)(all), at.not_leading = others * at.share;
   if (entropy) {
     const V gap = vfma(k, FN(vset)(FL_LN2_LOW), vfma(k, FN(vset)(FL_LN2_HIGH), -m));
-    at.rest = vfma(others, vexp_small(gap) * (R)FL_UNBIAS, ties);
+    at.tail_sum = vfma(others, vexp_small(gap) * (R)FL_UNBIAS, ties);
   } else
-    at.rest = zero;
-  if (hidden) at.share = vdrop(gone, at.share), at.leads = vdrop(gone, at.leads), at.rest = vdrop(gone, at.rest);
+    at.tail_sum = zero;
+  if (masked)
+    at.share = vdrop(is_masked, at.share), at.not_leading = vdrop(is_masked, at.not_leading),
+    at.tail_sum = vdrop(is_masked, at.tail_sum);
   return at;
 }
 
-FL_INLINE int FN(was_far)(V far) { return FN(vany)(vlt(FN(vset)(2 * FL_RANGE), far)); }
+FL_INLINE int FN(is_too_large)(V largest) { return FN(vany)(vlt(FN(vset)(2 * FL_RANGE), largest)); }
 
 /* 0: void. */
-FL_INLINE int FN(softmax_sums_loop)(const fl_region *b, ptrdiff_t C, int hidden, int entropy, double *sums, V *e,
+FL_INLINE int FN(softmax_sums_loop)(const fl_region *b, ptrdiff_t C, int masked, int entropy, double *sums, V *e,
                                     V *running, vd *totals) {
   const V zero = FN(vset)(0), one = FN(vset)(1);
   vd cost_total[2] = {{0}}, log_total[2] = {{0}};
-  V cost = zero, product = zero, far = zero;
+  V cost = zero, product = zero, largest = zero;
   for (ptrdiff_t k = 0; k < FN(FL_RUNNING) *C; k++) running[k] = zero;
   for (ptrdiff_t k = 0; k < 2 * FN(FL_RUNNING) *C; k++) totals[k] = vset_f64(0);
   ptrdiff_t left = FL_FLUSH_EVERY;
   for (ptrdiff_t q = 0; q < b->P; q += LANES) {
     const V label = vload((const R *)b->t + q);
-    const FN(position) at = FN(position_of)(b, C, q, label, hidden, entropy, e, &far);
-    const V hit = at.label_e * at.share, miss = vselect(vlt(FN(vset)((R)0.5), hit), at.leads, one - hit);
+    const FN(position) at = FN(position_of)(b, C, q, label, masked, entropy, e, &largest);
+    const V hit = at.label_e * at.share, miss = vselect(vlt(FN(vset)((R)0.5), hit), at.not_leading, one - hit);
     V own = zero;
 #pragma GCC unroll 4
     for (ptrdiff_t c = 0; c < C; c++, own += one) {
@@ -114,8 +117,8 @@ FL_INLINE int FN(softmax_sums_loop)(const fl_region *b, ptrdiff_t C, int hidden,
       sum[FN(FL_MISS)] = FN(add_where)(sum[FN(FL_MISS)], is, miss);
       sum[FN(FL_ALARM)] = FN(fma_unequal)(sum[FN(FL_ALARM)], label, own, e[c], at.share);
     }
-    if (entropy) cost += hidden ? vdrop(vlt(label, zero), at.top - at.label_x) : at.top - at.label_x;
-    if (entropy) product = vfma(product, at.rest, product + at.rest);
+    if (entropy) cost += masked ? vdrop(vlt(label, zero), at.max - at.label_x) : at.max - at.label_x;
+    if (entropy) product = vfma(product, at.tail_sum, product + at.tail_sum);
     if (--left == 0 || q + LANES >= b->P) {
       left = FL_FLUSH_EVERY;
 #pragma GCC unroll 4
@@ -137,23 +140,23 @@ FL_INLINE int FN(softmax_sums_loop)(const fl_region *b, ptrdiff_t C, int hidden,
     sums[FL_VOLUME] = rint(sums[FL_TP] + sums[FL_FN]); /* each position adds 1 to their sum */
     sums[FL_ENTROPY] = c == 0 ? FN(total)(cost_total) + FN(total)(log_total) : 0;
   }
-  return !FN(was_far)(far);
+  return !FN(is_too_large)(largest);
 }
 
 /* work: four registers for each class. */
-FL_INLINE void FN(softmax_grad_loop)(const fl_region *b, ptrdiff_t C, int hidden, int entropy, V *work) {
+FL_INLINE void FN(softmax_grad_loop)(const fl_region *b, ptrdiff_t C, int masked, int entropy, V *work) {
   const V zero = FN(vset)(0), one = FN(vset)(1), half = FN(vset)((R)0.5);
   /* on, off: gradients with respect to p where t is 1, and 0 */
   V *e = work, *on = work + C, *off = work + 2 * C, *k = work + 3 * C;
-  V far = zero; /* softmax_sums has made sure that nothing is */
+  V largest = zero; /* not looked at: fused_softmax_sums has refused what is too large */
 #pragma GCC unroll 4
   for (ptrdiff_t c = 0; c < C; c++) {
-    const R *s = (const R *)b->slopes + c * FL_REGION_SLOPES;
+    const R *s = (const R *)b->d_sums + c * FL_REGION_GRADS;
     on[c] = FN(vset)(s[FL_D_TP] - s[FL_D_FN]), off[c] = FN(vset)(s[FL_D_FP]), k[c] = FN(vset)(s[FL_D_ENTROPY]);
   }
   for (ptrdiff_t q = 0; q < b->P; q += LANES) {
     const V label = vload((const R *)b->t + q);
-    const FN(position) at = FN(position_of)(b, C, q, label, hidden, 0, e, &far);
+    const FN(position) at = FN(position_of)(b, C, q, label, masked, 0, e, &largest);
     V own = zero, leading = zero, others = zero, whole = zero;
 #pragma GCC unroll 4
     for (ptrdiff_t c = 0; c < C; c++, own += one) {
@@ -164,8 +167,8 @@ FL_INLINE void FN(softmax_grad_loop)(const fl_region *b, ptrdiff_t C, int hidden
       if (entropy) whole = vselect(is, k[c], whole);
       e[c] = p;
     }
-    const V apart = leading * at.leads - others, hit = at.label_e * at.share;
-    const V miss = vselect(vlt(half, hit), at.leads, one - hit);
+    const V apart = leading * at.not_leading - others, hit = at.label_e * at.share;
+    const V miss = vselect(vlt(half, hit), at.not_leading, one - hit);
     own = zero;
 #pragma GCC unroll 4
     for (ptrdiff_t c = 0; c < C; c++, own += one) {
@@ -191,18 +194,18 @@ enum { FN(FL_FEW) = 4 }; /* classes for which registers are enough */
   }
 
 /* work: FL_REGION_WORK registers for each class. 0: logits too far from 0 for this way. */
-static int FN(region_softmax_sums)(const fl_region *b, int hidden, void *work_, double *sums) {
+static int FN(region_fused_softmax_sums)(const fl_region *b, int masked, void *work_, double *sums) {
   V *work = work_, few[FN(FL_FEW) *(1 + FN(FL_RUNNING))];
   vd few_totals[2 * FN(FL_FEW) *FN(FL_RUNNING)];
 #define FL_CALL(C)                                                                                                       \
   {                                                                                                                      \
     V *e = C <= FN(FL_FEW) ? few : work;                                                                                 \
     vd *totals = C <= FN(FL_FEW) ? few_totals : (vd *)(work + (1 + FN(FL_RUNNING))*(C));                                 \
-    if (b->entropy && hidden)                                                                                            \
+    if (b->entropy && masked)                                                                                            \
       return FN(softmax_sums_loop)(b, C, 1, 1, sums, e, e + (C), totals);                                                \
     else if (b->entropy)                                                                                                 \
       return FN(softmax_sums_loop)(b, C, 0, 1, sums, e, e + (C), totals);                                                \
-    else if (hidden)                                                                                                     \
+    else if (masked)                                                                                                     \
       return FN(softmax_sums_loop)(b, C, 1, 0, sums, e, e + (C), totals);                                                \
     else                                                                                                                 \
       return FN(softmax_sums_loop)(b, C, 0, 0, sums, e, e + (C), totals);                                                \
@@ -211,16 +214,16 @@ static int FN(region_softmax_sums)(const fl_region *b, int hidden, void *work_, 
 #undef FL_CALL
 }
 
-static void FN(region_softmax_grad)(const fl_region *b, int hidden, void *work) {
+static void FN(region_fused_softmax_grad)(const fl_region *b, int masked, void *work) {
   V few[4 * FN(FL_FEW)];
 #define FL_CALL(C)                                                                                                       \
   {                                                                                                                      \
     V *e = C <= FN(FL_FEW) ? few : work;                                                                                 \
-    if (b->entropy && hidden)                                                                                            \
+    if (b->entropy && masked)                                                                                            \
       FN(softmax_grad_loop)(b, C, 1, 1, e);                                                                              \
     else if (b->entropy)                                                                                                 \
       FN(softmax_grad_loop)(b, C, 0, 1, e);                                                                              \
-    else if (hidden)                                                                                                     \
+    else if (masked)                                                                                                     \
       FN(softmax_grad_loop)(b, C, 1, 0, e);                                                                              \
     else                                                                                                                 \
       FN(softmax_grad_loop)(b, C, 0, 0, e);                                                                              \
@@ -243,7 +246,7 @@ FL_INLINE V FN(wrong_of)(V x, M is, V *right, V *e, V *behind) {
   return vselect(missed, large, small);
 }
 
-FL_INLINE void FN(sigmoid_sums_loop)(const fl_region *b, ptrdiff_t c, int hidden, int entropy, double *sums) {
+FL_INLINE void FN(sigmoid_sums_loop)(const fl_region *b, ptrdiff_t c, int masked, int entropy, double *sums) {
   const V zero = FN(vset)(0), own = FN(vset)((R)(b->target == FL_INDEX ? c : 1));
   const R *x = FN(plane)(b->x, b->step, c), *t = FN(plane)(b->t, b->t_step, c);
   V hit = zero, alarm = zero, miss = zero, cost = zero, product = zero;
@@ -255,9 +258,9 @@ FL_INLINE void FN(sigmoid_sums_loop)(const fl_region *b, ptrdiff_t c, int hidden
       const V label = vload(t + q);
       const M is = veq(label, own);
       V right, e, behind, wrong = FN(wrong_of)(vload(x + q), is, &right, &e, &behind);
-      if (hidden) {
-        const M gone = vlt(label, zero);
-        wrong = vdrop(gone, wrong), e = vdrop(gone, e), behind = vdrop(gone, behind);
+      if (masked) {
+        const M is_masked = vlt(label, zero);
+        wrong = vdrop(is_masked, wrong), e = vdrop(is_masked, e), behind = vdrop(is_masked, behind);
       }
       hit = FN(add_where)(hit, is, right);
       miss = FN(add_where)(miss, is, wrong);
@@ -279,21 +282,21 @@ FL_INLINE void FN(sigmoid_sums_loop)(const fl_region *b, ptrdiff_t c, int hidden
   sums[FL_ENTROPY] = FN(total)(costs) + FN(total)(logs);
 }
 
-static void FN(region_sigmoid_sums)(const fl_region *b, ptrdiff_t c, int hidden, double *sums) {
-  if (b->entropy && hidden)
+static void FN(region_fused_sigmoid_sums)(const fl_region *b, ptrdiff_t c, int masked, double *sums) {
+  if (b->entropy && masked)
     FN(sigmoid_sums_loop)(b, c, 1, 1, sums);
   else if (b->entropy)
     FN(sigmoid_sums_loop)(b, c, 0, 1, sums);
-  else if (hidden)
+  else if (masked)
     FN(sigmoid_sums_loop)(b, c, 1, 0, sums);
   else
     FN(sigmoid_sums_loop)(b, c, 0, 0, sums);
 }
 
-FL_INLINE void FN(sigmoid_grad_loop)(const fl_region *b, ptrdiff_t c, int hidden, int entropy) {
+FL_INLINE void FN(sigmoid_grad_loop)(const fl_region *b, ptrdiff_t c, int masked, int entropy) {
   const V own = FN(vset)((R)(b->target == FL_INDEX ? c : 1)), zero = FN(vset)(0);
   const R *x = FN(plane)(b->x, b->step, c), *t = FN(plane)(b->t, b->t_step, c);
-  const R *s = (const R *)b->slopes + c * FL_REGION_SLOPES;
+  const R *s = (const R *)b->d_sums + c * FL_REGION_GRADS;
   const V on = FN(vset)(s[FL_D_TP] - s[FL_D_FN]), off = FN(vset)(s[FL_D_FP]), k = FN(vset)(s[FL_D_ENTROPY]);
   R *out = (R *)(b->grad + c * b->grad_step);
   for (ptrdiff_t q = 0; q < b->P; q += LANES) {
@@ -305,16 +308,16 @@ FL_INLINE void FN(sigmoid_grad_loop)(const fl_region *b, ptrdiff_t c, int hidden
     const V wrong = FN(wrong_of)(vload(x + q), is, &right, &e, &behind);
     V gradient = vselect(is, on, off) * (right * wrong);
     if (entropy) gradient = vfma(k, vselect(is, -wrong, wrong), gradient);
-    vstore(out + q, hidden ? vdrop(vlt(label, zero), gradient) : gradient);
+    vstore(out + q, masked ? vdrop(vlt(label, zero), gradient) : gradient);
   }
 }
 
-static void FN(region_sigmoid_grad)(const fl_region *b, ptrdiff_t c, int hidden) {
-  if (b->entropy && hidden)
+static void FN(region_fused_sigmoid_grad)(const fl_region *b, ptrdiff_t c, int masked) {
+  if (b->entropy && masked)
     FN(sigmoid_grad_loop)(b, c, 1, 1);
   else if (b->entropy)
     FN(sigmoid_grad_loop)(b, c, 0, 1);
-  else if (hidden)
+  else if (masked)
     FN(sigmoid_grad_loop)(b, c, 1, 0);
   else
     FN(sigmoid_grad_loop)(b, c, 0, 0);

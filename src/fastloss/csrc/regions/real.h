@@ -1,7 +1,7 @@
 /* Overlaps of one computation type: activations of a block, what it adds to each class's sums, and its gradient. The body
  * of regions.c (twice.h).
  *
- * 1 - p is never formed where p > 1/2: `rest` holds it there, as the probability of everything else. So false negatives of a
+ * 1 - p is never formed where p > 1/2: `complement` holds it there, as the probability of everything else. So false negatives of a
  * confident network keep their digits, and so does a loss near 0: all sums have terms >= 0.
  */
 
@@ -34,8 +34,8 @@ FL_INLINE V FN(inverse)(V a) {
 /* ---- activations -------------------------------------------------------------------------------------------------- */
 
 /* Position by position, classes in the inner loop: the scheme of tile_stats (tiles.h). The next block's memory is prefetched. */
-static void FN(region_softmax)(ptrdiff_t C, ptrdiff_t P, const char *x_, ptrdiff_t step, void *p_, void *rest_,
-                               void *top_, void *spread_) {
+static void FN(region_softmax)(ptrdiff_t C, ptrdiff_t P, const char *x_, ptrdiff_t step, void *p_, void *complement_,
+                               void *max_, void *log1p_tail_) {
   const V wide = FN(vset)(2 * FL_RANGE), zero = FN(vset)(0), one = FN(vset)(1);
   for (ptrdiff_t q = 0; q < P; q += LANES) {
     R *p = (R *)p_ + q;
@@ -49,7 +49,7 @@ static void FN(region_softmax)(ptrdiff_t C, ptrdiff_t P, const char *x_, ptrdiff
     const V shift = vselect(vlt(wide, vabs(m)), m, zero), y = m - shift, low = y - FL_RANGE;
     const V k = vfma(y, FN(vset)((R)FL_LOG2E), FN(vset)(FL_ROUND)) - FL_ROUND, exponent = k - FL_BIAS;
     const V gap = vfma(k, FN(vset)(FL_LN2_LOW), vfma(k, FN(vset)(FL_LN2_HIGH), -y));
-    const V unit = vexp_small(gap) * (R)FL_UNBIAS;
+    const V scale = vexp_small(gap) * (R)FL_UNBIAS;
     V ties = -one;
     vd sum[2] = {vset_f64(0), vset_f64(0)};
     V term[4];
@@ -59,10 +59,10 @@ static void FN(region_softmax)(ptrdiff_t C, ptrdiff_t P, const char *x_, ptrdiff
         term[j] = zero;
         if (c + j >= C) continue;
         const V v = vload(FN(plane)(x_, step, c + j) + q), e = FN(term)(v, shift, low, exponent);
-        const M is_top = veq(v, m);
+        const M is_max = veq(v, m);
         vstore(p + (c + j) * P, e);
-        ties = vtally(ties, is_top);
-        term[j] = vdrop(is_top, e);
+        ties = vtally(ties, is_max);
+        term[j] = vdrop(is_max, e);
       }
       FN(sum_terms)(sum, term);
     }
@@ -71,28 +71,28 @@ static void FN(region_softmax)(ptrdiff_t C, ptrdiff_t P, const char *x_, ptrdiff
 #else
     const V others = sum[0] + sum[1];
 #endif
-    const V rest = vfma(others, unit, ties), share = FN(inverse)(one + rest), factor = unit * share;
+    const V tail_sum = vfma(others, scale, ties), share = FN(inverse)(one + tail_sum), factor = scale * share;
     for (ptrdiff_t c = 0; c < C; c++) vstore(p + c * P, vload(p + c * P) * factor);
-    vstore((R *)rest_ + q, rest * share);
-    if (top_) {
-      vstore((R *)top_ + q, m);
-      vstore((R *)spread_ + q, vlog1p(rest));
+    vstore((R *)complement_ + q, tail_sum * share);
+    if (max_) {
+      vstore((R *)max_ + q, m);
+      vstore((R *)log1p_tail_ + q, vlog1p(tail_sum));
     }
   }
 }
 
-static void FN(region_sigmoid)(ptrdiff_t P, const void *x_, void *p_, void *rest_) {
+static void FN(region_sigmoid)(ptrdiff_t P, const void *x_, void *p_, void *complement_) {
   const V zero = FN(vset)(0), one = FN(vset)(1);
   const R *x = x_;
   for (ptrdiff_t q = 0; q < P; q += LANES) {
     __builtin_prefetch(x + q + P);
     const V v = vload(x + q), e = vexp_negative(-vabs(v)), large = FN(inverse)(one + e), small = e * large;
     vstore((R *)p_ + q, vselect(vlt(zero, v), large, small));
-    vstore((R *)rest_ + q, small);
+    vstore((R *)complement_ + q, small);
   }
 }
 
-static void FN(region_hide)(ptrdiff_t P, const void *label, void *p_) {
+static void FN(region_mask)(ptrdiff_t P, const void *label, void *p_) {
   const V zero = FN(vset)(0);
   for (ptrdiff_t q = 0; q < P; q += LANES) {
     R *p = (R *)p_ + q;
@@ -101,9 +101,9 @@ static void FN(region_hide)(ptrdiff_t P, const void *label, void *p_) {
 }
 
 /* 1 - p */
-FL_INLINE V FN(complement)(V p, const R *rest, ptrdiff_t q) {
+FL_INLINE V FN(complement)(V p, const R *complement, ptrdiff_t q) {
   const V one = FN(vset)(1);
-  return rest ? vselect(vlt(FN(vset)((R)0.5), p), vload(rest + q), one - p) : one - p;
+  return complement ? vselect(vlt(FN(vset)((R)0.5), p), vload(complement + q), one - p) : one - p;
 }
 
 /* ---- sums --------------------------------------------------------------------------------------------------------- */
@@ -111,9 +111,9 @@ FL_INLINE V FN(complement)(V p, const R *rest, ptrdiff_t q) {
 /* w t, where 0 times anything is 0. */
 FL_INLINE V FN(times)(V t, V w) { return vselect(veq(t, FN(vset)(0)), FN(vset)(0), t * w); }
 
-FL_INLINE void FN(tally_loop)(const fl_region *b, ptrdiff_t c, double *sums, int hard, int squared, int entropy) {
+FL_INLINE void FN(sums_loop)(const fl_region *b, ptrdiff_t c, double *sums, int hard, int squared, int entropy) {
   const R *p_ = FN(plane)(b->p, b->p_step, c), *t_ = FN(plane)(b->t, b->t_step, c), *x_ = FN(plane)(b->x, b->step, c);
-  const R *rest = b->rest;
+  const R *complement = b->complement;
   const V zero = FN(vset)(0), one = FN(vset)(1), own = FN(vset)((R)(b->target == FL_INDEX ? c : 1));
   vd tp[2] = {{0}}, fp[2] = {{0}}, fn[2] = {{0}}, volume[2] = {{0}}, loss[2] = {{0}};
   V count = zero;
@@ -122,7 +122,7 @@ FL_INLINE void FN(tally_loop)(const fl_region *b, ptrdiff_t c, double *sums, int
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++) {
       const ptrdiff_t q = at + j * LANES;
-      const V p = vload(p_ + q), t = vload(t_ + q), not_p = FN(complement)(p, rest, q);
+      const V p = vload(p_ + q), t = vload(t_ + q), not_p = FN(complement)(p, complement, q);
       if (hard) {
         const M is = veq(t, own);
         hit[j] = vselect(is, p, zero);
@@ -130,7 +130,7 @@ FL_INLINE void FN(tally_loop)(const fl_region *b, ptrdiff_t c, double *sums, int
         miss[j] = vselect(is, squared ? not_p * not_p : not_p, zero);
         count = vtally(count, is);
         if (entropy == FL_SOFTMAX_ENTROPY) {
-          const V away = (vload((const R *)b->top + q) - vload(x_ + q)) + vload((const R *)b->spread + q);
+          const V away = (vload((const R *)b->max + q) - vload(x_ + q)) + vload((const R *)b->log1p_tail + q);
           cost[j] = vselect(is, away, zero);
         } else if (entropy) {
           const V x = vload(x_ + q);
@@ -146,7 +146,7 @@ FL_INLINE void FN(tally_loop)(const fl_region *b, ptrdiff_t c, double *sums, int
           alarm[j] = p * not_t, miss[j] = not_p * t;
         mass[j] = t;
         if (entropy == FL_SOFTMAX_ENTROPY)
-          cost[j] = FN(times)(t, (vload((const R *)b->top + q) - vload(x_ + q)) + vload((const R *)b->spread + q));
+          cost[j] = FN(times)(t, (vload((const R *)b->max + q) - vload(x_ + q)) + vload((const R *)b->log1p_tail + q));
         else if (entropy) {
           const V x = vload(x_ + q), wrong = vselect(vlt(zero, x), not_t, t);
           cost[j] = FN(times)(wrong, vabs(x));
@@ -170,30 +170,30 @@ FL_INLINE void FN(tally_loop)(const fl_region *b, ptrdiff_t c, double *sums, int
   sums[FL_VOLUME] += FN(total)(volume), sums[FL_ENTROPY] += FN(total)(loss);
 }
 
-#define FL_TALLY(hard, squared)                                                                                          \
+#define FL_SUMS(hard, squared)                                                                                           \
   switch (b->entropy) {                                                                                                  \
-    case FL_NO_ENTROPY: FN(tally_loop)(b, c, sums, hard, squared, FL_NO_ENTROPY); break;                                 \
-    case FL_BINARY_ENTROPY: FN(tally_loop)(b, c, sums, hard, squared, FL_BINARY_ENTROPY); break;                         \
-    default: FN(tally_loop)(b, c, sums, hard, squared, FL_SOFTMAX_ENTROPY);                                              \
+    case FL_NO_ENTROPY: FN(sums_loop)(b, c, sums, hard, squared, FL_NO_ENTROPY); break;                                  \
+    case FL_BINARY_ENTROPY: FN(sums_loop)(b, c, sums, hard, squared, FL_BINARY_ENTROPY); break;                          \
+    default: FN(sums_loop)(b, c, sums, hard, squared, FL_SOFTMAX_ENTROPY);                                               \
   }
 
-static void FN(region_tally)(const fl_region *b, ptrdiff_t c, double *sums) {
+static void FN(region_sums)(const fl_region *b, ptrdiff_t c, double *sums) {
   if (b->target == FL_SOFT) {
     if (b->squared)
-      FL_TALLY(0, 1)
+      FL_SUMS(0, 1)
     else
-      FL_TALLY(0, 0)
+      FL_SUMS(0, 0)
   } else if (b->squared)
-    FL_TALLY(1, 1)
+    FL_SUMS(1, 1)
   else
-    FL_TALLY(1, 0)
+    FL_SUMS(1, 0)
 }
 
 /* ---- gradients ---------------------------------------------------------------------------------------------------- */
 
-/* The loss's gradient with respect to p of class c. FL_GIVEN ones are 0 where hidden, whatever p is: see times(). */
-FL_INLINE V FN(push)(const fl_region *b, ptrdiff_t c, V t, V p, V not_p, int target) {
-  const R *s = (const R *)b->slopes + c * FL_REGION_SLOPES;
+/* The loss's gradient with respect to p of class c. FL_GIVEN ones are 0 where ignored, whatever p is: see times(). */
+FL_INLINE V FN(grad_of_p)(const fl_region *b, ptrdiff_t c, V t, V p, V not_p, int target) {
+  const R *s = (const R *)b->d_sums + c * FL_REGION_GRADS;
   if (target == FL_GIVEN) return t * s[FL_D_TP];
   const V tp = FN(vset)(s[FL_D_TP]), fp = FN(vset)(s[FL_D_FP]), fn = FN(vset)(s[FL_D_FN]);
   if (target == FL_SOFT) {
@@ -207,15 +207,15 @@ FL_INLINE V FN(push)(const fl_region *b, ptrdiff_t c, V t, V p, V not_p, int tar
 }
 
 FL_INLINE void FN(gradient_loop)(const fl_region *b, ptrdiff_t c, int target) {
-  const R *p_ = FN(plane)(b->p, b->p_step, c), *t_ = FN(plane)(b->t, b->t_step, c), *rest = b->rest;
+  const R *p_ = FN(plane)(b->p, b->p_step, c), *t_ = FN(plane)(b->t, b->t_step, c), *complement = b->complement;
   R *out = (R *)(b->grad + c * b->grad_step);
   const V zero = FN(vset)(0), one = FN(vset)(1);
-  const V k = FN(vset)(b->entropy ? ((const R *)b->slopes)[c * FL_REGION_SLOPES + FL_D_ENTROPY] : 0);
+  const V k = FN(vset)(b->entropy ? ((const R *)b->d_sums)[c * FL_REGION_GRADS + FL_D_ENTROPY] : 0);
   for (ptrdiff_t q = 0; q < b->P; q += LANES) {
     __builtin_prefetch(out + q + b->P, 1);
-    const V p = vload(p_ + q), t = vload(t_ + q), not_p = FN(complement)(p, rest, q);
-    V g = FN(push)(b, c, t, p, not_p, target);
-    if (!rest) { /* p is the argument itself */
+    const V p = vload(p_ + q), t = vload(t_ + q), not_p = FN(complement)(p, complement, q);
+    V g = FN(grad_of_p)(b, c, t, p, not_p, target);
+    if (!complement) { /* p is the argument itself */
       if (target == FL_INDEX || target == FL_MASKS) g = vdrop(vlt(t, zero), g);
     } else {
       g = FN(times)(g, p * not_p);
@@ -230,7 +230,7 @@ FL_INLINE void FN(gradient_loop)(const fl_region *b, ptrdiff_t c, int target) {
   }
 }
 
-static void FN(region_slope)(const fl_region *b, ptrdiff_t c) {
+static void FN(region_grad)(const fl_region *b, ptrdiff_t c) {
   switch (b->target) {
     case FL_INDEX: FN(gradient_loop)(b, c, FL_INDEX); break;
     case FL_MASKS: FN(gradient_loop)(b, c, FL_MASKS); break;
@@ -239,22 +239,22 @@ static void FN(region_slope)(const fl_region *b, ptrdiff_t c) {
   }
 }
 
-/* p_c (g_c - sum of g p). Of the class that leads, 1 - p is taken from `rest`, and the others' gradients relative to its own: what
+/* p_c (g_c - sum of g p). Of the class that leads, 1 - p is taken from `complement`, and the others' gradients relative to its own: what
    is left when p is nearly 1 does not cancel. */
 FL_INLINE void FN(softmax_loop)(const fl_region *b, int target) {
   const V zero = FN(vset)(0), one = FN(vset)(1), half = FN(vset)((R)0.5);
-  const R *rest_ = b->rest;
+  const R *complement_ = b->complement;
   for (ptrdiff_t q = 0; q < b->P; q += LANES) {
-    const V rest = vload(rest_ + q);
+    const V complement = vload(complement_ + q);
     V led = zero, leading = zero, others = zero, whole = zero; /* p and gradient of the leading class */
     for (ptrdiff_t c = 0; c < b->C; c++) {
       const V p = vload(FN(plane)(b->p, b->p_step, c) + q), t = vload(FN(plane)(b->t, b->t_step, c) + q);
       const M leads = vlt(half, p);
-      const V g = FN(push)(b, c, t, p, vselect(leads, rest, one - p), target);
-      leading = vselect(leads, g, leading), led = vselect(leads, rest, led);
+      const V g = FN(grad_of_p)(b, c, t, p, vselect(leads, complement, one - p), target);
+      leading = vselect(leads, g, leading), led = vselect(leads, complement, led);
       others += vdrop(leads, target == FL_GIVEN ? FN(times)(g, p) : g * p);
       if (b->entropy) {
-        const V k = FN(vset)(((const R *)b->slopes)[c * FL_REGION_SLOPES + FL_D_ENTROPY]);
+        const V k = FN(vset)(((const R *)b->d_sums)[c * FL_REGION_GRADS + FL_D_ENTROPY]);
         whole =
             target == FL_SOFT ? vfma(k, t, whole) : vselect(veq(t, FN(vset)((R)(target == FL_INDEX ? c : 1))), k, whole);
       }
@@ -264,13 +264,13 @@ FL_INLINE void FN(softmax_loop)(const fl_region *b, int target) {
       const V p = vload(FN(plane)(b->p, b->p_step, c) + q), t = vload(FN(plane)(b->t, b->t_step, c) + q);
       R *out = (R *)(b->grad + c * b->grad_step) + q;
       const M leads = vlt(half, p);
-      const V not_p = vselect(leads, rest, one - p);
-      const V g = FN(push)(b, c, t, p, not_p, target);
-      const V push = vdrop(leads, g - leading) + apart;
-      V gradient = target == FL_GIVEN ? FN(times)(push, p) : push * p;
+      const V not_p = vselect(leads, complement, one - p);
+      const V g = FN(grad_of_p)(b, c, t, p, not_p, target);
+      const V relative = vdrop(leads, g - leading) + apart;
+      V gradient = target == FL_GIVEN ? FN(times)(relative, p) : relative * p;
       if (b->entropy && target == FL_SOFT) {
-        const V k = FN(vset)(((const R *)b->slopes)[c * FL_REGION_SLOPES + FL_D_ENTROPY]), own = k * t;
-        gradient += vselect(leads, (whole - own) - rest * whole, vfma(p, whole, -own));
+        const V k = FN(vset)(((const R *)b->d_sums)[c * FL_REGION_GRADS + FL_D_ENTROPY]), own = k * t;
+        gradient += vselect(leads, (whole - own) - complement * whole, vfma(p, whole, -own));
       } else if (b->entropy) {
         const M is = veq(t, FN(vset)((R)(target == FL_INDEX ? c : 1)));
         gradient += whole * vselect(is, -not_p, p);
@@ -281,7 +281,7 @@ FL_INLINE void FN(softmax_loop)(const fl_region *b, int target) {
   }
 }
 
-static void FN(region_softmax_slopes)(const fl_region *b) {
+static void FN(region_softmax_grad)(const fl_region *b) {
   switch (b->target) {
     case FL_INDEX: FN(softmax_loop)(b, FL_INDEX); break;
     case FL_MASKS: FN(softmax_loop)(b, FL_MASKS); break;
@@ -300,7 +300,7 @@ static void FN(region_softmax_slopes)(const fl_region *b) {
     memcpy(&y, at, sizeof y);                                                                                            \
     const int good = y <= last, ignored = ignored_;                                                                      \
     wrong |= !(good | ignored);                                                                                          \
-    hidden += ignored;                                                                                                   \
+    count += ignored;                                                                                                    \
     out[i] = good & !ignored ? (R)(int32_t)y : -1;                                                                       \
   }
 /* `type` is unsigned, of the labels' size; `last` is the largest label that there may be, `skips` whether `ignore` may occur. */
@@ -308,7 +308,7 @@ static void FN(region_softmax_slopes)(const fl_region *b) {
   static ptrdiff_t FN(labels_##name)(const char *in, ptrdiff_t stride, ptrdiff_t n, int64_t last_, int skips,            \
                                      int64_t ignore, R *restrict out, ptrdiff_t *bad) {                                  \
     const type last = (type)last_, skip = (type)ignore;                                                                  \
-    ptrdiff_t hidden = 0;                                                                                                \
+    ptrdiff_t count = 0;                                                                                                 \
     int wrong = 0;                                                                                                       \
     if (stride == (ptrdiff_t)sizeof(type) && !skips)                                                                     \
       FL_LABEL_LOOP(type, in + i * (ptrdiff_t)sizeof(type), 0)                                                           \
@@ -323,7 +323,7 @@ static void FN(region_softmax_slopes)(const fl_region *b) {
       *bad = i;                                                                                                          \
       break;                                                                                                             \
     }                                                                                                                    \
-    return hidden;                                                                                                       \
+    return count;                                                                                                        \
   }
 FL_READ_LABELS(uint8_t, 1)
 FL_READ_LABELS(uint16_t, 2)
@@ -354,20 +354,20 @@ static ptrdiff_t FN(region_labels)(int type, const char *p, ptrdiff_t stride, pt
 }
 #undef FL_LABELS_OF
 
-/* ---- what Lovasz's extension sorts -------------------------------------------------------------------------------- */
+/* ---- errors, for Lovasz's extension -------------------------------------------------------------------------------- */
 
-/* |t - p| of one class; negative (or -0) where t is 1, FL_HIDDEN where the position is. */
-static void FN(region_errors)(ptrdiff_t P, const void *p_, const void *rest, const void *label, double c, void *error) {
+/* |t - p| of one class; negative (or -0) where t is 1, FL_IGNORED_ERROR where the position is masked. */
+static void FN(region_errors)(ptrdiff_t P, const void *p_, const void *complement, const void *label, double c,
+                              void *error) {
   const V own = FN(vset)((R)c), zero = FN(vset)(0);
   for (ptrdiff_t q = 0; q < P; q += LANES) {
     const V p = vload((const R *)p_ + q), t = vload((const R *)label + q);
-    const V e = vselect(veq(t, own), -FN(complement)(p, rest, q), p);
-    vstore((R *)error + q, vselect(vlt(t, zero), FN(vset)((R)FL_HIDDEN), e));
+    const V e = vselect(veq(t, own), -FN(complement)(p, complement, q), p);
+    vstore((R *)error + q, vselect(vlt(t, zero), FN(vset)((R)FL_IGNORED_ERROR), e));
   }
 }
 
 #include "regions/fused.h"
-#include "regions/sort.h"
 
 #undef FL_LN2_HIGH
 #undef FL_LN2_LOW

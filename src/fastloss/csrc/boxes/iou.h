@@ -5,13 +5,13 @@
  * lengths do: boxes that are very large or very small are scaled by powers of two, which is exact, along each axis for areas, and by
  * one for distances and angles.
  */
-#ifndef FASTLOSS_BOXES_H
-#define FASTLOSS_BOXES_H
+#ifndef FASTLOSS_IOU_H
+#define FASTLOSS_IOU_H
 
 #include <float.h>
 #include <math.h>
 
-#include "regions/regions.h"
+#include "boxes/boxes.h"
 
 typedef struct {
   double shared, own, other, gap; /* lengths */
