@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet
 C_SOURCES := $(wildcard src/fastloss/csrc/*/*.c src/fastloss/csrc/*/*.h)
 PYX := $(wildcard src/fastloss/*.pyx src/fastloss/_engines/*.pyx)
-KERNELS := pyproject.toml setup.py $(PYX) $(wildcard src/fastloss/*.pxd) $(C_SOURCES)
+KERNELS := pyproject.toml setup.py $(PYX) $(wildcard src/fastloss/*.pxd src/fastloss/_engines/*.pxd) $(C_SOURCES)
 DEMO := build/demo
 SANITIZED := build/sanitized
 

@@ -174,12 +174,13 @@ def included(source: Path) -> set[Path]:
 def extensions() -> list[Extension]:
     def extension(name: str, *sources: str) -> Extension:
         loops = [CSRC / LOOPS[name]] if name in LOOPS else []
+        parts = PACKAGE.glob(f"{name.replace('.', '/')}_*.pxd")
         headers = set().union(*(included(path) for path in [*loops, CSRC / SHARED, *map(Path, sources)]))
         return Extension(
             f"fastloss.{name}",
             [str(PACKAGE / f"{name.replace('.', '/')}.pyx"), *sources],
             include_dirs=[str(CSRC), numpy.get_include()],
-            depends=sorted(str(path) for path in [*loops, *headers, CSRC / SHARED, PACKAGE / "_kernels.pxd"]),
+            depends=sorted(str(path) for path in [*loops, *headers, CSRC / SHARED, PACKAGE / "_kernels.pxd", *parts]),
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION")]
             + ([("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")] if COVERAGE else []),
             extra_compile_args=["-O2"],

@@ -86,7 +86,7 @@ FAULTS = (
     ),
     fault(
         "rows-class-weight",
-        "_engines/rows.pyx",
+        "_engines/rows_call.pxd",
         "a sample is weighed as the class before its label is",
         "ws.weight[i] *= call.class_weight[ws.label[i]]",
         "ws.weight[i] *= call.class_weight[max(<int64_t>0, ws.label[i] - 1)]",
@@ -95,7 +95,7 @@ FAULTS = (
     ),
     fault(
         "rows-hessian-weight",
-        "_engines/rows.pyx",
+        "_engines/rows_long.pxd",
         "the Hessian of long rows is not weighed",
         "call.loops.softmax_hess(m, x, ws.top[i], ws.rest[i], call.scale * weight, out)",
         "call.loops.softmax_hess(m, x, ws.top[i], ws.rest[i], call.scale, out)",
@@ -121,7 +121,7 @@ FAULTS = (
     ),
     fault(
         "rows-smoothing",
-        "_engines/rows.pyx",
+        "_engines/rows_call.pxd",
         "label smoothing is forgotten in the gradient at the label of a row that is lost",
         "((ws.soft_weight[i] + own) * p - floor - own)",
         "((ws.soft_weight[i] + own) * p - own)",
@@ -156,7 +156,7 @@ FAULTS = (
     ),
     fault(
         "tiles-next-image",
-        "_engines/rows.pyx",
+        "_engines/rows_tiles.pxd",
         "a run of positions goes on into the next image's memory",
         "or (last > 0 and start % view.rows.shape[last] + n > view.rows.shape[last])",
         "or (last > 0 and n > view.rows.shape[last])",

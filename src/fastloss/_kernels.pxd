@@ -1,3 +1,4 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # csrc/common/kernels.h as Cython sees it, and what every engine shares: views, operands, blocks, workspaces.
 # Letters: C classes, P positions of a tile.
 
