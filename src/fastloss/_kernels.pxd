@@ -35,7 +35,7 @@ cdef extern from "common/kernels.h" nogil:
         fl_real_table f64
 
     const fl_table *fl_table_at(int level)
-    void fl_merge_pieces(Py_ssize_t, const double *, const double *, double *, double *)
+    void fl_merge_chunks(Py_ssize_t, const double *, const double *, double *, double *)
     void fl_gather_labels(const fl_view *, Py_ssize_t, Py_ssize_t, int64_t *)
     double fl_load_one(const char *, int)
     void fl_store_one(char *, int, double)
@@ -132,9 +132,9 @@ cdef inline void store_value(const Values *values, Py_ssize_t i, double x) noexc
         (<float *>values.data)[i] = <float>x
 
 
-cdef inline Py_ssize_t round_up(Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
-    """The least multiple of `unit` that is not below n."""
-    return (n + unit - 1) // unit * unit
+cdef inline Py_ssize_t round_up(Py_ssize_t n, Py_ssize_t multiple) noexcept nogil:
+    """The least multiple of `multiple` that is not below n."""
+    return (n + multiple - 1) // multiple * multiple
 
 
 cdef inline char *position_at(const AxisView *view, Py_ssize_t i) noexcept nogil:

@@ -139,43 +139,46 @@ static void rows_of(ptrdiff_t n) {
   const ptrdiff_t bytes = n * real->size;
   char *x = random_array(ROWS * n, -6, 6), *e = room(ROWS * bytes), *out = room(bytes);
   void *t = random_array(n, 0, 1), *class_weight = random_array(n, 0.5, 2);
-  double top[8] = {0}, part[8] = {0}, unit[8] = {0}, rest[8] = {0}, log1p_rest[8] = {0}, weight[8] = {1, 2, 0.5};
-  double picked[8], value[8] = {0}, factor[8] = {0}, slope[8] = {0}, at_label[8], total = 0;
+  double max[8] = {0}, partial[8] = {0}, exp_scale[8] = {0}, tail_sum[8] = {0}, log1p_tail[8] = {0},
+         weight[8] = {1, 2, 0.5};
+  double label_logit[8], value[8] = {0}, factor[8] = {0}, label_grad[8] = {0}, at_label[8], total = 0;
   const int64_t label[ROWS] = {0, n / 2, n - 1};
-  row_loops->pieces(ROWS, n, x, bytes, NULL, 0, top, part, unit, NULL);
-  row_loops->pieces(ROWS, n, x, bytes, e, bytes, top, part, unit, NULL);
-  row_loops->finish(ROWS, part, unit, rest);
-  row_loops->log1p(ROWS, rest, log1p_rest);
-  line_of_doubles("rows:top", ROWS, top), line_of_doubles("rows:log1p_rest", ROWS, log1p_rest);
-  for (int r = 0; r < ROWS; r++) picked[r] = get(x, r * n + label[r]), at_label[r] = get(e, r * n + label[r]);
-  value[3] = row_loops->hard_values(ROWS, top, picked, log1p_rest, weight, value, &total);
+  row_loops->chunks(ROWS, n, x, bytes, NULL, 0, max, partial, exp_scale, NULL);
+  row_loops->chunks(ROWS, n, x, bytes, e, bytes, max, partial, exp_scale, NULL);
+  row_loops->finish(ROWS, partial, exp_scale, tail_sum);
+  row_loops->log1p(ROWS, tail_sum, log1p_tail);
+  line_of_doubles("rows:max", ROWS, max), line_of_doubles("rows:log1p_tail", ROWS, log1p_tail);
+  for (int r = 0; r < ROWS; r++) label_logit[r] = get(x, r * n + label[r]), at_label[r] = get(e, r * n + label[r]);
+  value[3] = row_loops->hard_values(ROWS, max, label_logit, log1p_tail, weight, value, &total);
   line_of_doubles("rows:hard_values", 4, value);
   for (int k = FL_FOCAL; k <= FL_GENERALIZED; k++) {
-    value[3] = row_loops->transformed_values(ROWS, k, 0.75, top, picked, log1p_rest, weight, value, slope, &total);
-    line_of_doubles("rows:transformed_values", 4, value), line_of_doubles("rows:transformed_slopes", ROWS, slope);
+    value[3] =
+        row_loops->transformed_values(ROWS, k, 0.75, max, label_logit, log1p_tail, weight, value, label_grad, &total);
+    line_of_doubles("rows:transformed_values", 4, value), line_of_doubles("rows:transformed_gradients", ROWS, label_grad);
   }
-  row_loops->hard_slopes(ROWS, top, picked, rest, unit, at_label, weight, 0.5, factor, slope);
-  row_loops->hard_rows(ROWS, n, e, bytes, factor, slope, label, x, bytes); /* x becomes the gradient */
+  row_loops->hard_factors(ROWS, max, label_logit, tail_sum, exp_scale, at_label, weight, 0.5, factor, label_grad);
+  row_loops->hard_rows(ROWS, n, e, bytes, factor, label_grad, label, x, bytes); /* x becomes the gradient */
   line("rows:hard_rows", ROWS * n, x);
   x = random_array(n, -6, 6);
-  row_loops->pieces(1, n, x, bytes, e, bytes, top, part, unit, NULL);
-  row_loops->finish(1, part, unit, rest), row_loops->log1p(1, rest, log1p_rest);
+  row_loops->chunks(1, n, x, bytes, e, bytes, max, partial, exp_scale, NULL);
+  row_loops->finish(1, partial, exp_scale, tail_sum), row_loops->log1p(1, tail_sum, log1p_tail);
   const fl_soft soft = {t, class_weight, 0.875, 0.03125}, plain = {t, NULL, 1, 0};
-  row_loops->rescale(n, e, unit[0] / (1 + rest[0]), out), line("rows:rescale", n, out);
-  row_loops->softmax(n, x, top[0], 1 / (1 + rest[0]), out), line("rows:softmax", n, out);
-  row_loops->log_softmax(n, x, top[0], log1p_rest[0], out), line("rows:log_softmax", n, out);
-  row_loops->softmax_hess(n, x, top[0], rest[0], 0.5, out), line("rows:softmax_hess", n, out);
+  row_loops->rescale(n, e, exp_scale[0] / (1 + tail_sum[0]), out), line("rows:rescale", n, out);
+  row_loops->softmax(n, x, max[0], 1 / (1 + tail_sum[0]), out), line("rows:softmax", n, out);
+  row_loops->log_softmax(n, x, max[0], log1p_tail[0], out), line("rows:log_softmax", n, out);
+  row_loops->softmax_hess(n, x, max[0], tail_sum[0], 0.5, out), line("rows:softmax_hess", n, out);
   for (int k = 0; k < 2; k++) {
-    double sum[2] = {0, 0}, pull[2] = {0, 0};
+    double sum[2] = {0, 0}, gradient_sum[2] = {0, 0};
     const fl_soft *given = k ? &soft : &plain;
-    row_loops->soft_sums(n, x, top[0], given, &sum[0], &sum[1]), line_of_doubles("rows:soft_sums", 2, sum);
-    row_loops->soft_grad(n, x, top[0], rest[0], 0.5, 0.25, given, out), line("rows:soft_grad", n, out);
+    row_loops->soft_sums(n, x, max[0], given, &sum[0], &sum[1]), line_of_doubles("rows:soft_sums", 2, sum);
+    row_loops->soft_grad(n, x, max[0], tail_sum[0], 0.5, 0.25, given, out), line("rows:soft_grad", n, out);
     for (int transform = FL_FOCAL; transform <= FL_GENERALIZED; transform++) {
-      pull[0] = pull[1] = 0;
-      row_loops->transform_sums(n, x, top[0], log1p_rest[0], given, transform, 0.75, &pull[0], &pull[1]);
-      line_of_doubles("rows:transform_sums", 2, pull);
-      row_loops->transform_grad(n, x, top[0], log1p_rest[0], 0.5, pull[1], given, transform, 0.75, out);
-      begin_line("rows:transform_grad"), put(n, out), put_doubles(1, &pull[1]), puts(""); /* from which entries differ */
+      gradient_sum[0] = gradient_sum[1] = 0;
+      row_loops->transform_sums(n, x, max[0], log1p_tail[0], given, transform, 0.75, &gradient_sum[0], &gradient_sum[1]);
+      line_of_doubles("rows:transform_sums", 2, gradient_sum);
+      row_loops->transform_grad(n, x, max[0], log1p_tail[0], 0.5, gradient_sum[1], given, transform, 0.75, out);
+      begin_line("rows:transform_grad"), put(n, out), put_doubles(1, &gradient_sum[1]),
+          puts(""); /* from which entries differ */
     }
   }
   double low = INFINITY, high = -INFINITY, entropy = 0;
@@ -193,21 +196,21 @@ static void tiles_of(ptrdiff_t C) {
   const ptrdiff_t P = 2 * real->lanes, n = C * P;
   char *x = random_array(n, -6, 6), *e = room(n * 8);
   void *t = random_array(n, 0, 1);
-  double *top = room(P * 8), *rest = room(P * 8), *unit = room(P * 8), *sum = room(P * 8), *weight = room(P * 8);
+  double *max = room(P * 8), *tail_sum = room(P * 8), *exp_scale = room(P * 8), *sum = room(P * 8), *weight = room(P * 8);
   double *scale = random_doubles(P, 0.5, 1), *factor = room(P * 8);
   const fl_soft soft = {t, NULL, 0.875, 0.03125};
   const fl_tile tile = {.C = C, .P = P, .x_step = P, .x = x, .e = e, .next = x, .next_step = P * real->size};
-  row_loops->tile_stats(&tile, top, rest, unit);
-  line_of_doubles("tiles:top", P, top), line_of_doubles("tiles:rest", P, rest);
-  for (ptrdiff_t q = 0; q < P; q++) factor[q] = unit[q] / (1 + rest[q]);
+  row_loops->tile_stats(&tile, max, tail_sum, exp_scale);
+  line_of_doubles("tiles:max", P, max), line_of_doubles("tiles:tail_sum", P, tail_sum);
+  for (ptrdiff_t q = 0; q < P; q++) factor[q] = exp_scale[q] / (1 + tail_sum[q]);
   void *out = room(n * 8);
   row_loops->tile_scale(C, P, e, factor, out, P), line("tiles:scale", n, out);
-  row_loops->tile_soft_sums(C, P, x, top, &soft, sum, weight), line_of_doubles("tiles:soft_sums", P, sum);
-  row_loops->tile_soft_grad(C, P, x, e, top, rest, unit, scale, scale, &soft), line("tiles:soft_grad", n, e);
-  row_loops->tile_stats(&tile, top, rest, unit);
-  row_loops->tile_hess(C, P, x, e, top, rest, unit, scale), line("tiles:hess", n, e);
+  row_loops->tile_soft_sums(C, P, x, max, &soft, sum, weight), line_of_doubles("tiles:soft_sums", P, sum);
+  row_loops->tile_soft_grad(C, P, x, e, max, tail_sum, exp_scale, scale, scale, &soft), line("tiles:soft_grad", n, e);
+  row_loops->tile_stats(&tile, max, tail_sum, exp_scale);
+  row_loops->tile_hess(C, P, x, e, max, tail_sum, exp_scale, scale), line("tiles:hess", n, e);
   row_loops->tile_negentropy(C, P, t, 0, sum), line_of_doubles("tiles:negentropy", P, sum);
-  row_loops->tile_log_softmax(C, P, x, top, rest), line("tiles:log_softmax", n, x);
+  row_loops->tile_log_softmax(C, P, x, max, tail_sum), line("tiles:log_softmax", n, x);
   row_loops->tile_temper(C, P, x, 0.75), line("tiles:temper", n, x);
   real->tile_load(C, P, P - 1, x, C * real->size, e), line("tiles:load", n, e);
   real->tile_save(C, P, P - 1, e, out, C * real->size), line("tiles:save", C * (P - 1), out);

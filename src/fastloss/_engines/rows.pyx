@@ -2,12 +2,12 @@
 """Softmax over a class axis: cross-entropy and its relatives, logsumexp, softmax, log-softmax, and the plain pick of NLL.
 
 Design:
-- Rows whose classes are contiguous and many are read in place, in pieces of FL_PIECE_BYTES that stay in L1 between the search
+- Rows whose classes are contiguous and many are read in place, in chunks of FL_CHUNK_BYTES that stay in L1 between the search
   for the largest and the sum. Few classes, or a class axis strided over an image, go through tiles: C x P logits copied side
   by side, so that the vector runs over P rows at once.
-- A row's statistics are `top`, its largest logit, and `rest`, the sum over the others of e^(x - top). The loss is
-  (top - x_y) + log1p(rest), two terms >= 0: nothing cancels, so that a row won by 50 nats keeps all its digits. The gradient at
-  the label of a won row is -rest / (1 + rest) for the same reason.
+- A row's statistics are `max`, its largest logit, and `tail_sum`, the sum over the others of e^(x - max). The loss is
+  (max - x_y) + log1p(tail_sum), two terms >= 0: nothing cancels, so that a row whose label leads by 50 nats keeps all its digits.
+  The gradient at such a label is -tail_sum / (1 + tail_sum) for the same reason.
 - A block of rows is finished before the next begins, so that the gradient's second reading comes from the cache.
 - Labels are read once into the workspace, checked there and used from there: nobody can change them in between.
 
@@ -23,7 +23,7 @@ from fastloss._engines.rows_call cimport (
     BLOCK_WORK,
     FL_FOCAL,
     FL_GENERALIZED,
-    FL_PIECE_BYTES,
+    FL_CHUNK_BYTES,
     FL_PLAIN,
     FL_POLY1,
     HARD,
@@ -48,7 +48,7 @@ from fastloss._engines.rows_call cimport (
     row_loops,
     workspace_size,
 )
-from fastloss._engines.rows_long cimport pick_from_rows, result_piece, rows_block, write_piece
+from fastloss._engines.rows_long cimport pick_from_rows, result_chunk, rows_block, write_chunk
 from fastloss._engines.rows_tiles cimport tile_block
 from fastloss._kernels cimport (
     FL_BF16,
@@ -94,7 +94,7 @@ cdef void labels_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     lay_workspace(call, thread, &ws)
     if not call.has_sample_weight and call.class_weight == NULL:
         fl_gather_labels(&call.labels, start, n, ws.label)
-        partial.weight = n - call.loops.census(
+        partial.weight = n - call.loops.count_ignored(
             n, ws.label, call.classes, call.has_ignore, call.ignore, &bad
         )
         if not bad:
@@ -121,15 +121,15 @@ cdef void pick_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     for i in range(n):
         row, first = position_at(&call.grad, start + i), 0
         while first < call.classes:
-            m = min(call.piece, call.classes - first)
-            out = result_piece(call, &call.grad, row, first, ws.e)
+            m = min(call.chunk, call.classes - first)
+            out = result_chunk(call, &call.grad, row, first, ws.e)
             memset(out, 0, m * call.size)
-            write_piece(call, &call.grad, row, first, m, out)
+            write_chunk(call, &call.grad, row, first, m, out)
             first += m
         if ws.label[i] >= 0:
             fl_store_one(
                 row + ws.label[i] * call.grad.step, call.grad.rows.type,
-                -call.scale * ws.weight[i] if ws.picked[i] == ws.picked[i] else NAN,
+                -call.scale * ws.weight[i] if ws.label_logit[i] == ws.label_logit[i] else NAN,
             )
 
 
@@ -168,8 +168,8 @@ cdef int set_blocks(RowsCall *call, cnp.ndarray x) except -1:
     """Pieces of rows, blocks of them, and whether they go through tiles."""
     cdef bint side_by_side = call.x.step == cnp.PyArray_ITEMSIZE(x)
     cdef bint row_by_row = call.kind == PICK or call.kind == LABELS or (call.transform != FL_PLAIN and is_spread(call))
-    call.piece = FL_PIECE_BYTES // call.size
-    call.pieces = (call.classes + call.piece - 1) // call.piece
+    call.chunk = FL_CHUNK_BYTES // call.size
+    call.chunks = (call.classes + call.chunk - 1) // call.chunk
     call.kept_stride = (call.classes * call.size + 63) // 64 * 64
     call.tiled = not row_by_row and (
         call.classes < ROWS_FROM or (not side_by_side and call.classes <= STRIDED_TO)

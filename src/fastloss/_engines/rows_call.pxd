@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# Part of rows.pyx: what describes a call, a thread's workspace; labels, weights and losses of a block of samples. All functions of the
-# parts are inline: they are compiled into rows.pyx alone, and cost no call between extensions.
+# Part of rows.pyx: what describes a call, a thread's workspace; labels, weights and losses of a block of samples. All functions
+# of the parts are inline: they are compiled into rows.pyx alone, and cost no call between extensions.
 # Letters: N rows (samples), C classes, P positions of a tile.
 
 from libc.math cimport NAN, isfinite
@@ -22,7 +22,7 @@ from fastloss._kernels cimport (
 
 cdef extern from "rows/rows.h" nogil:
     enum:
-        FL_PIECE_BYTES
+        FL_CHUNK_BYTES
         FL_PLAIN, FL_FOCAL, FL_POLY1, FL_GENERALIZED
 
     ctypedef struct fl_soft:
@@ -37,12 +37,12 @@ cdef extern from "rows/rows.h" nogil:
         Py_ssize_t x_step
         const void *x
         void *e
-        void *room
+        void *copy
         const char *next
         Py_ssize_t next_step
 
     ctypedef struct fl_rows_real:
-        void (*pieces)(Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, char *, Py_ssize_t, double *, double *,
+        void (*chunks)(Py_ssize_t, Py_ssize_t, const char *, Py_ssize_t, char *, Py_ssize_t, double *, double *,
                        double *, const char *) noexcept nogil
         void (*finish)(Py_ssize_t, const double *, double *, double *) noexcept nogil
         void (*rescale)(Py_ssize_t, const void *, double, void *) noexcept nogil
@@ -54,9 +54,9 @@ cdef extern from "rows/rows.h" nogil:
                               double *) noexcept nogil
         double (*transformed_values)(Py_ssize_t, int, double, const double *, const double *, const double *, double *, double *,
                                      double *, double *) noexcept nogil
-        void (*hard_slopes)(Py_ssize_t, const double *, const double *, const double *, const double *, const double *,
-                            const double *, double, double *, double *) noexcept nogil
-        Py_ssize_t (*census)(Py_ssize_t, const int64_t *, int64_t, int, int64_t, int *) noexcept nogil
+        void (*hard_factors)(Py_ssize_t, const double *, const double *, const double *, const double *, const double *,
+                             const double *, double, double *, double *) noexcept nogil
+        Py_ssize_t (*count_ignored)(Py_ssize_t, const int64_t *, int64_t, int, int64_t, int *) noexcept nogil
         void (*softmax)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
         void (*log_softmax)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
         void (*soft_sums)(Py_ssize_t, const void *, double, const fl_soft *, double *, double *) noexcept nogil
@@ -99,7 +99,7 @@ cdef enum:
     STRIDED_WORK = 65536
     TILE_WORK = 16384  # elements per tile
     ROWS_FROM = 48  # contiguous classes from which the vector runs along the row
-    POLL_PIECES = 2048  # pieces of one row between two looks at signals: about 3 ms
+    POLL_CHUNKS = 2048  # chunks of one row between two checks for signals: about 3 ms
     KEEP_TO = 131072  # classes up to which a row's exponentials are kept for the gradient (they must fit the cache)
     STRIDED_TO = 65536  # strided classes up to which tiles are used: beyond, 16 positions alone would fill the cache
 
@@ -108,7 +108,7 @@ cdef struct RowsCall:
     const fl_real_table *table
     const fl_rows_real *loops
     int kind, size
-    Py_ssize_t n, classes, block, piece, pieces, kept_stride
+    Py_ssize_t n, classes, block, chunk, chunks, kept_stride
     bint tiled, stop
     AxisView x, t, grad, hess
     bint halves  # logits of two bytes, whose classes lie side by side
@@ -127,26 +127,27 @@ cdef struct RowsCall:
 
 cdef struct RowsWorkspace:
     # one thread's workspace, cut in arrays of `block` entries each
-    double *top
-    double *rest
-    double *log1p
-    double *unit
-    double *part
+    double *max  # the row's largest logit
+    double *tail_sum  # sum over the others of e^(x - max)
+    double *log1p  # of tail_sum
+    double *exp_scale  # e times exp_scale 2^-bias is e^(x - max)
+    double *temporary
     double *sample  # the sample's own weight
     double *weight  # sample weight x class weight: what multiplies the loss, and (class indices) the mean's denominator
-    double *picked  # the logit at the label
-    double *factor
-    double *down
-    double *soft_loss
-    double *soft_weight
-    double *slope  # the gradient at the label
-    double *value
+    double *label_logit
+    double *factor  # what the gradient's probabilities are multiplied by; or F'(l) of a transform (csrc/rows/transform.h)
+    double *target_weight  # (SOFT) the weight in a mean; then what the gradient's target is multiplied by
+    double *soft_loss  # sum over the classes of target weight x (max - x), or x F(l)
+    double *soft_weight  # sum over the classes of the target's weights, or of these x F'(l)
+    double *label_grad  # the gradient at the label
+    double *value  # the loss; then the exponential at the label
     int64_t *label  # -1 where the sample is ignored
-    double *piece_top  # these four: `pieces` entries for each row of the block
-    double *piece_part
-    double *piece_unit
-    double *piece_rest
-    char *x  # a piece of logits, targets, results; or a whole tile of each
+    # of each chunk, `chunks` entries for each row of the block; partial: the sum of the kept exponentials but the largest
+    double *chunk_max
+    double *chunk_partial
+    double *chunk_scale
+    double *chunk_tail
+    char *x  # a chunk of logits, targets, results; or a whole tile of each
     char *t
     char *e
     char *kept  # the exponentials of the whole block, `kept_stride` bytes a row
@@ -164,28 +165,28 @@ cdef inline bint keeps_exponentials(const RowsCall *call) noexcept nogil:
 
 
 cdef inline Py_ssize_t workspace_size(RowsCall *call) noexcept nogil:
-    cdef Py_ssize_t bulk = call.classes * call.block if call.tiled else call.piece
+    cdef Py_ssize_t bulk = call.classes * call.block if call.tiled else call.chunk
     cdef Py_ssize_t kept = call.block * call.kept_stride if keeps_exponentials(call) and not call.tiled else 0
-    return 15 * call.block * 8 + 4 * call.block * call.pieces * 8 + 3 * (bulk * call.size + 64) + kept + 2 * 64
+    return 15 * call.block * 8 + 4 * call.block * call.chunks * 8 + 3 * (bulk * call.size + 64) + kept + 2 * 64
 
 
 cdef inline void lay_workspace(RowsCall *call, int thread, RowsWorkspace *ws) noexcept nogil:
     cdef char *at = call.scratch + thread * call.scratch_size
     cdef Py_ssize_t row = call.block * 8, bulk
-    bulk = (call.classes * call.block if call.tiled else call.piece) * call.size
+    bulk = (call.classes * call.block if call.tiled else call.chunk) * call.size
     bulk = (bulk + 63) // 64 * 64
     ws.x, ws.t, ws.e = at, at + bulk, at + 2 * bulk
     at += 3 * bulk
-    ws.top, ws.rest, ws.log1p = <double *>at, <double *>(at + row), <double *>(at + 2 * row)
-    ws.unit, ws.part, ws.sample = <double *>(at + 3 * row), <double *>(at + 4 * row), <double *>(at + 5 * row)
-    ws.weight, ws.picked, ws.factor = <double *>(at + 6 * row), <double *>(at + 7 * row), <double *>(at + 8 * row)
-    ws.down, ws.soft_loss = <double *>(at + 9 * row), <double *>(at + 10 * row)
-    ws.soft_weight, ws.slope = <double *>(at + 11 * row), <double *>(at + 12 * row)
+    ws.max, ws.tail_sum, ws.log1p = <double *>at, <double *>(at + row), <double *>(at + 2 * row)
+    ws.exp_scale, ws.temporary, ws.sample = <double *>(at + 3 * row), <double *>(at + 4 * row), <double *>(at + 5 * row)
+    ws.weight, ws.label_logit, ws.factor = <double *>(at + 6 * row), <double *>(at + 7 * row), <double *>(at + 8 * row)
+    ws.target_weight, ws.soft_loss = <double *>(at + 9 * row), <double *>(at + 10 * row)
+    ws.soft_weight, ws.label_grad = <double *>(at + 11 * row), <double *>(at + 12 * row)
     ws.value, ws.label = <double *>(at + 13 * row), <int64_t *>(at + 14 * row)
     at += 15 * row
-    row = call.block * call.pieces * 8
-    ws.piece_top, ws.piece_part = <double *>at, <double *>(at + row)
-    ws.piece_unit, ws.piece_rest = <double *>(at + 2 * row), <double *>(at + 3 * row)
+    row = call.block * call.chunks * 8
+    ws.chunk_max, ws.chunk_partial = <double *>at, <double *>(at + row)
+    ws.chunk_scale, ws.chunk_tail = <double *>(at + 2 * row), <double *>(at + 3 * row)
     ws.kept = <char *>((<size_t>(at + 4 * row) + 63) // 64 * 64)
 
 
@@ -228,18 +229,18 @@ cdef inline void read_samples(RowsCall *call, RowsWorkspace *ws, Py_ssize_t star
                 ws.weight[i] *= call.class_weight[ws.label[i]]
 
 
-cdef inline double hard_part(const RowsCall *call, const RowsWorkspace *ws, Py_ssize_t i) noexcept nogil:
+cdef inline double label_weight(const RowsCall *call, const RowsWorkspace *ws, Py_ssize_t i) noexcept nogil:
     """The weight that the label itself has in a smoothed target, sample weight left out."""
     cdef double own = 1 - call.smoothing
     return own * call.class_weight[ws.label[i]] if call.class_weight != NULL else own
 
 
-cdef inline double whole_weight(const RowsCall *call, const RowsWorkspace *ws, Py_ssize_t i) noexcept nogil:
+cdef inline double total_weight(const RowsCall *call, const RowsWorkspace *ws, Py_ssize_t i) noexcept nogil:
     """The weight of the sample's target over all classes: what multiplies its probabilities in a derivative."""
     if not is_spread(call):
         return ws.weight[i]
     return ws.sample[i] * (
-        ws.soft_weight[i] + (hard_part(call, ws, i) if call.kind == HARD and ws.label[i] >= 0 else 0)
+        ws.soft_weight[i] + (label_weight(call, ws, i) if call.kind == HARD and ws.label[i] >= 0 else 0)
     )
 
 
@@ -251,18 +252,18 @@ cdef inline void finish_other_values(RowsCall *call, RowsWorkspace *ws, Partial 
         if ws.label[i] < 0:
             value = ws.weight[i] = 0
         elif call.kind == PICK:
-            value = -ws.weight[i] * ws.picked[i]
-        elif not isfinite(ws.top[i]):
+            value = -ws.weight[i] * ws.label_logit[i]
+        elif not isfinite(ws.max[i]):
             value = NAN  # softmax of such a row is undefined
         elif call.transform != FL_PLAIN:
             value = ws.sample[i] * ws.soft_loss[i]
         else:
             value = ws.soft_loss[i] + ws.soft_weight[i] * ws.log1p[i]
             if call.kind == HARD:
-                value += hard_part(call, ws, i) * ((ws.top[i] - ws.picked[i]) + ws.log1p[i])
+                value += label_weight(call, ws, i) * ((ws.max[i] - ws.label_logit[i]) + ws.log1p[i])
             value *= ws.sample[i]
         if call.kind == SOFT:
-            ws.weight[i] = ws.down[i]
+            ws.weight[i] = ws.target_weight[i]
         ws.value[i] = value
         partial.sum += value
         partial.weight += ws.weight[i]
@@ -276,11 +277,11 @@ cdef inline void finish_values(
     if call.kind == HARD and call.smoothing == 0:
         if call.transform == FL_PLAIN:
             partial.sum = call.loops.hard_values(
-                n, ws.top, ws.picked, ws.log1p, ws.weight, ws.value, &partial.weight
+                n, ws.max, ws.label_logit, ws.log1p, ws.weight, ws.value, &partial.weight
             )
         else:
             partial.sum = call.loops.transformed_values(
-                n, call.transform, call.parameter, ws.top, ws.picked, ws.log1p, ws.weight, ws.value, ws.factor,
+                n, call.transform, call.parameter, ws.max, ws.label_logit, ws.log1p, ws.weight, ws.value, ws.factor,
                 &partial.weight
             )
     else:
@@ -294,17 +295,17 @@ cdef inline void finish_values(
             ws.weight[i] *= ws.factor[i]
 
 
-cdef inline double label_slope(RowsCall *call, RowsWorkspace *ws, Py_ssize_t i, double p) noexcept nogil:
+cdef inline double label_gradient(RowsCall *call, RowsWorkspace *ws, Py_ssize_t i, double p) noexcept nogil:
     """d loss / d logit at the label, times scale; p is the label's probability."""
-    cdef double others = ws.rest[i] / (1 + ws.rest[i]) + (ws.top[i] - ws.top[i])  # nan for an infinite top
-    cdef bint won = ws.picked[i] == ws.top[i]
+    cdef double others = ws.tail_sum[i] / (1 + ws.tail_sum[i]) + (ws.max[i] - ws.max[i])  # nan for an infinite max
+    cdef bint won = ws.label_logit[i] == ws.max[i]
     cdef double floor, own
     if call.smoothing == 0:
         return call.scale * ws.weight[i] * (-others if won else p - 1)
     floor = call.smoothing / call.classes
     if call.class_weight != NULL:
         floor *= call.class_weight[ws.label[i]]
-    own = hard_part(call, ws, i)
+    own = label_weight(call, ws, i)
     if won:
         return call.scale * ws.sample[i] * ((ws.soft_weight[i] - floor) - (ws.soft_weight[i] + own) * others)
     return call.scale * ws.sample[i] * ((ws.soft_weight[i] + own) * p - floor - own)
@@ -313,4 +314,4 @@ cdef inline double label_slope(RowsCall *call, RowsWorkspace *ws, Py_ssize_t i, 
 cdef inline void finish_logsumexp(RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        store_value(&call.values, start + i, ws.top[i] + ws.log1p[i])
+        store_value(&call.values, start + i, ws.max[i] + ws.log1p[i])

@@ -9,21 +9,21 @@ from fastloss._engines.rows_call cimport (
     HARD,
     LOGSUMEXP,
     LOG_SOFTMAX,
-    POLL_PIECES,
+    POLL_CHUNKS,
     SOFT,
     RowsCall,
     RowsWorkspace,
     finish_logsumexp,
     finish_values,
     fl_soft,
-    hard_part,
+    label_weight,
     is_spread,
     keeps_exponentials,
-    label_slope,
+    label_gradient,
     lay_workspace,
     read_samples,
     soft_of,
-    whole_weight,
+    total_weight,
 )
 from fastloss._kernels cimport (
     FL_F32,
@@ -31,7 +31,7 @@ from fastloss._kernels cimport (
     AxisView,
     Partial,
     fl_load_one,
-    fl_merge_pieces,
+    fl_merge_chunks,
     fl_store_one,
     fl_view,
     interrupted,
@@ -43,9 +43,9 @@ cdef inline void pick_from_rows(const RowsCall *call, RowsWorkspace *ws, Py_ssiz
     """The logit at each sample's label, 0 for samples that do not count."""
     cdef Py_ssize_t i
     for i in range(n):
-        ws.picked[i] = 0
+        ws.label_logit[i] = 0
         if ws.label[i] >= 0:
-            ws.picked[i] = fl_load_one(
+            ws.label_logit[i] = fl_load_one(
                 position_at(&call.x, start + i) + ws.label[i] * call.x.step, call.x.rows.type
             )
 
@@ -54,7 +54,7 @@ cdef inline void describe_line(fl_view *line, const AxisView *view, char *data, 
     line.data, line.type, line.ndim, line.shape[0], line.stride[0] = data, view.rows.type, 1, n, view.step
 
 
-cdef inline const char *read_piece(
+cdef inline const char *read_chunk(
     RowsCall *call, const AxisView *view, char *row, Py_ssize_t first, Py_ssize_t n, char *scratch
 ) noexcept nogil:
     """Classes [first, first + n) of a row in the computation type: in place, or gathered into scratch."""
@@ -66,13 +66,13 @@ cdef inline const char *read_piece(
     return scratch
 
 
-cdef inline char *result_piece(
+cdef inline char *result_chunk(
     RowsCall *call, const AxisView *view, char *row, Py_ssize_t first, char *scratch
 ) noexcept nogil:
     return row + first * call.size if view.direct else scratch
 
 
-cdef inline void write_piece(
+cdef inline void write_chunk(
     RowsCall *call, const AxisView *view, char *row, Py_ssize_t first, Py_ssize_t n, const char *result
 ) noexcept nogil:
     cdef fl_view line
@@ -81,21 +81,21 @@ cdef inline void write_piece(
         call.table.scatter(&line, 0, n, result)
 
 
-cdef inline bint give_up(RowsCall *call, int thread, Py_ssize_t piece) noexcept nogil:
-    """Between the pieces of an endless row, now and then: whether the call is to end."""
-    return piece % POLL_PIECES == POLL_PIECES - 1 and interrupted(&call.stop, thread)
+cdef inline bint is_interrupted(RowsCall *call, int thread, Py_ssize_t chunk) noexcept nogil:
+    """Between the chunks of a very long row, now and then: whether the call must end (Ctrl-C)."""
+    return chunk % POLL_CHUNKS == POLL_CHUNKS - 1 and interrupted(&call.stop, thread)
 
 
-cdef inline bint walks_straight(const RowsCall *call, const AxisView *view) noexcept nogil:
-    """Whether whole rows are single pieces that can be read or written in place, a fixed stride apart."""
-    return call.pieces == 1 and view.direct and view.rows.ndim == 1 and call.temperature == 1
+cdef inline bint has_plain_rows(const RowsCall *call, const AxisView *view) noexcept nogil:
+    """Whether whole rows are single chunks that can be read or written in place, a fixed stride apart."""
+    return call.chunks == 1 and view.direct and view.rows.ndim == 1 and call.temperature == 1
 
 
-cdef inline const char *logits_piece(
+cdef inline const char *logits_chunk(
     RowsCall *call, RowsWorkspace *ws, char *row, Py_ssize_t first, Py_ssize_t n
 ) noexcept nogil:
     """Classes [first, first + n) of a row of logits, divided by the temperature."""
-    cdef const char *x = read_piece(call, &call.x, row, first, n, ws.x)
+    cdef const char *x = read_chunk(call, &call.x, row, first, n, ws.x)
     cdef double reference = INFINITY  # the row's first finite logit: the difference is exact where it matters
     cdef Py_ssize_t c = 0
     if call.temperature == 1:
@@ -107,11 +107,11 @@ cdef inline const char *logits_piece(
     return ws.x
 
 
-cdef inline const char *target_piece(
+cdef inline const char *target_chunk(
     RowsCall *call, RowsWorkspace *ws, Py_ssize_t i, Py_ssize_t first, Py_ssize_t n
 ) noexcept nogil:
     """The same of the row's target probabilities."""
-    cdef const char *t = read_piece(call, &call.t, position_at(&call.t, i), first, n, ws.t)
+    cdef const char *t = read_chunk(call, &call.t, position_at(&call.t, i), first, n, ws.t)
     if not call.log_target:
         return t
     call.loops.exps(n, t, ws.t)
@@ -119,65 +119,66 @@ cdef inline const char *target_piece(
 
 
 cdef inline bint one_row_statistics(RowsCall *call, RowsWorkspace *ws, char *row, Py_ssize_t i, int thread) noexcept nogil:
-    """The same piece by piece; False if the call is to end."""
+    """The same chunk by chunk; False if the call is to end."""
     cdef Py_ssize_t k, first, m, at
     cdef char *e = NULL
-    for k in range(call.pieces):
-        if give_up(call, thread, k):
+    for k in range(call.chunks):
+        if is_interrupted(call, thread, k):
             return False
-        first, at = k * call.piece, i * call.pieces + k
-        m = min(call.piece, call.classes - first)
+        first, at = k * call.chunk, i * call.chunks + k
+        m = min(call.chunk, call.classes - first)
         if keeps_exponentials(call):
             e = ws.kept + i * call.kept_stride + first * call.size
-        call.loops.pieces(
-            1, m, logits_piece(call, ws, row, first, m), 0, e, 0,
-            &ws.piece_top[at], &ws.piece_part[at], &ws.piece_unit[at],
+        call.loops.chunks(
+            1, m, logits_chunk(call, ws, row, first, m), 0, e, 0,
+            &ws.chunk_max[at], &ws.chunk_partial[at], &ws.chunk_scale[at],
             row + (first + m) * call.x.step if call.halves else NULL,
         )
     return True
 
 
 cdef inline void row_statistics(RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t n, int thread) noexcept nogil:
-    """top, rest, log1p(rest) of n rows; per piece its top and unit, and perhaps its exponentials."""
+    """max, tail_sum, log1p(tail_sum) of n rows; per chunk its max and scale, and perhaps its exponentials."""
     cdef Py_ssize_t i = 0, end, at
     while i < n:
         if ws.label[i] < 0:
-            for at in range(i * call.pieces, (i + 1) * call.pieces):
-                ws.piece_top[at] = ws.piece_part[at] = ws.piece_unit[at] = 0
+            for at in range(i * call.chunks, (i + 1) * call.chunks):
+                ws.chunk_max[at] = ws.chunk_partial[at] = ws.chunk_scale[at] = 0
             i += 1
-        elif walks_straight(call, &call.x):
+        elif has_plain_rows(call, &call.x):
             end = i + 1
             while end < n and ws.label[end] >= 0:
                 end += 1
-            call.loops.pieces(
+            call.loops.chunks(
                 end - i, call.classes, position_at(&call.x, start + i), call.x.rows.stride[0],
                 ws.kept + i * call.kept_stride if keeps_exponentials(call) else NULL, call.kept_stride,
-                &ws.piece_top[i], &ws.piece_part[i], &ws.piece_unit[i], NULL,
+                &ws.chunk_max[i], &ws.chunk_partial[i], &ws.chunk_scale[i], NULL,
             )
             i = end
         else:
             if not one_row_statistics(call, ws, position_at(&call.x, start + i), i, thread):
                 return
             i += 1
-    call.loops.finish(n * call.pieces, ws.piece_part, ws.piece_unit, ws.piece_rest)
+    call.loops.finish(n * call.chunks, ws.chunk_partial, ws.chunk_scale, ws.chunk_tail)
     for i in range(n):
-        at = i * call.pieces
-        if call.pieces == 1:
-            ws.top[i], ws.rest[i], ws.unit[i] = ws.piece_top[i], ws.piece_rest[i], ws.piece_unit[i]
+        at = i * call.chunks
+        if call.chunks == 1:
+            ws.max[i], ws.tail_sum[i], ws.exp_scale[i] = ws.chunk_max[i], ws.chunk_tail[i], ws.chunk_scale[i]
         else:
-            fl_merge_pieces(call.pieces, &ws.piece_top[at], &ws.piece_rest[at], &ws.top[i], &ws.rest[i])
-    call.loops.log1p(n, ws.rest, ws.log1p)
+            fl_merge_chunks(call.chunks, &ws.chunk_max[at], &ws.chunk_tail[at], &ws.max[i], &ws.tail_sum[i])
+    call.loops.log1p(n, ws.tail_sum, ws.log1p)
 
 
 cdef inline void add_label_transform(RowsCall *call, RowsWorkspace *ws, Py_ssize_t i) noexcept nogil:
-    """The label's own share of a smoothed target; leaves its slope in ws.slope."""
-    cdef double weight = 1, ignored = 0, value, slope
+    """The label's own share of a smoothed target; leaves its F'(l) in ws.label_grad."""
+    cdef double weight = 1, ignored = 0, value, label_grad
     call.loops.transformed_values(
-        1, call.transform, call.parameter, &ws.top[i], &ws.picked[i], &ws.log1p[i], &weight, &value, &slope, &ignored
+        1, call.transform, call.parameter, &ws.max[i], &ws.label_logit[i], &ws.log1p[i], &weight, &value, &label_grad,
+        &ignored,
     )
-    ws.soft_loss[i] += hard_part(call, ws, i) * value
-    ws.soft_weight[i] += hard_part(call, ws, i) * slope
-    ws.slope[i] = slope
+    ws.soft_loss[i] += label_weight(call, ws, i) * value
+    ws.soft_weight[i] += label_weight(call, ws, i) * label_grad
+    ws.label_grad[i] = label_grad
 
 
 cdef inline void row_soft_sums(
@@ -195,42 +196,42 @@ cdef inline void row_soft_sums(
         if ws.label[i] < 0:
             continue
         row, plain, first = position_at(&call.x, start + i), 0, 0
-        while first < call.classes and not give_up(call, thread, first // call.piece):
-            m = min(call.piece, call.classes - first)
-            x = logits_piece(call, ws, row, first, m)
+        while first < call.classes and not is_interrupted(call, thread, first // call.chunk):
+            m = min(call.chunk, call.classes - first)
+            x = logits_chunk(call, ws, row, first, m)
             if call.divergence:
-                t = read_piece(call, &call.t, position_at(&call.t, start + i), first, m, ws.t)
+                t = read_chunk(call, &call.t, position_at(&call.t, start + i), first, m, ws.t)
                 call.loops.negentropy(m, t, call.log_target, &ws.soft_loss[i])
             if call.kind == SOFT:
-                t = target_piece(call, ws, start + i, first, m)
+                t = target_chunk(call, ws, start + i, first, m)
                 if not call.log_target:
                     call.table.extremes(m, t, &partial.low[0], &partial.high[0])
             soft = soft_of(call, t, first)
             if call.transform == FL_PLAIN:
-                call.loops.soft_sums(m, x, ws.top[i], &soft, &ws.soft_loss[i], &ws.soft_weight[i])
+                call.loops.soft_sums(m, x, ws.max[i], &soft, &ws.soft_loss[i], &ws.soft_weight[i])
             else:
                 call.loops.transform_sums(
-                    m, x, ws.top[i], ws.log1p[i], &soft, call.transform, call.parameter, &ws.soft_loss[i],
+                    m, x, ws.max[i], ws.log1p[i], &soft, call.transform, call.parameter, &ws.soft_loss[i],
                     &ws.soft_weight[i]
                 )
             if call.kind == SOFT and call.class_weight != NULL:
                 soft.mix, soft.floor, ignored = 1, 0, 0
-                call.loops.soft_sums(m, x, ws.top[i], &soft, &ignored, &plain)
+                call.loops.soft_sums(m, x, ws.max[i], &soft, &ignored, &plain)
             first += m
         if call.kind == SOFT:
-            ws.down[i] = ws.sample[i] * (plain if call.class_weight != NULL else 1)
+            ws.target_weight[i] = ws.sample[i] * (plain if call.class_weight != NULL else 1)
         elif call.transform != FL_PLAIN:
             add_label_transform(call, ws, i)
 
 
-cdef inline double transformed_label_slope(RowsCall *call, RowsWorkspace *ws, Py_ssize_t i, double p) noexcept nogil:
-    """As label_slope, for a smoothed target: soft_weight is the sum of all slopes, ws.slope the label's."""
+cdef inline double transformed_label_gradient(RowsCall *call, RowsWorkspace *ws, Py_ssize_t i, double p) noexcept nogil:
+    """As label_gradient, for a smoothed target: soft_weight is the sum of all F'(l), ws.label_grad the label's F'(l)."""
     cdef double floor = call.smoothing / call.classes, own, others
     if call.class_weight != NULL:
         floor *= call.class_weight[ws.label[i]]
-    own = (floor + hard_part(call, ws, i)) * ws.slope[i]
-    if ws.picked[i] == ws.top[i]:
-        others = ws.rest[i] / (1 + ws.rest[i])
+    own = (floor + label_weight(call, ws, i)) * ws.label_grad[i]
+    if ws.label_logit[i] == ws.max[i]:
+        others = ws.tail_sum[i] / (1 + ws.tail_sum[i])
         return call.scale * ws.sample[i] * ((ws.soft_weight[i] - own) - ws.soft_weight[i] * others)
     return call.scale * ws.sample[i] * (ws.soft_weight[i] * p - own)
 
@@ -242,36 +243,36 @@ cdef inline void hard_gradients(RowsCall *call, RowsWorkspace *ws, Py_ssize_t st
         ws.value[i] = fl_load_one(
             ws.kept + i * call.kept_stride + max(ws.label[i], 0) * call.size, FL_F64 if call.size == 8 else FL_F32
         )
-    call.loops.hard_slopes(
-        n, ws.top, ws.picked, ws.rest, ws.unit, ws.value, ws.weight, call.scale, ws.factor, ws.slope
+    call.loops.hard_factors(
+        n, ws.max, ws.label_logit, ws.tail_sum, ws.exp_scale, ws.value, ws.weight, call.scale, ws.factor, ws.label_grad
     )
     call.loops.hard_rows(
-        n, call.classes, ws.kept, call.kept_stride, ws.factor, ws.slope, ws.label,
+        n, call.classes, ws.kept, call.kept_stride, ws.factor, ws.label_grad, ws.label,
         position_at(&call.grad, start), call.grad.rows.stride[0],
     )
 
 
-cdef inline double row_label_slope(RowsCall *call, RowsWorkspace *ws, Py_ssize_t i) noexcept nogil:
+cdef inline double row_label_gradient(RowsCall *call, RowsWorkspace *ws, Py_ssize_t i) noexcept nogil:
     """The gradient at the label of a whole row."""
-    cdef double p = exp(ws.picked[i] - ws.top[i]) / (1 + ws.rest[i])
+    cdef double p = exp(ws.label_logit[i] - ws.max[i]) / (1 + ws.tail_sum[i])
     if is_spread(call) and call.transform != FL_PLAIN:
-        return transformed_label_slope(call, ws, i, p)
-    return label_slope(call, ws, i, p)
+        return transformed_label_gradient(call, ws, i, p)
+    return label_gradient(call, ws, i, p)
 
 
 cdef inline void spread_row_gradient(
     RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t i, Py_ssize_t first, Py_ssize_t m, const char *x, char *out
 ) noexcept nogil:
     """Classes [first, first + m) of the gradient, where the target is spread over the classes."""
-    cdef const char *t = target_piece(call, ws, start + i, first, m) if call.kind == SOFT else NULL
+    cdef const char *t = target_chunk(call, ws, start + i, first, m) if call.kind == SOFT else NULL
     cdef fl_soft soft = soft_of(call, t, first)
     if call.transform == FL_PLAIN:
         call.loops.soft_grad(
-            m, x, ws.top[i], ws.rest[i], call.scale * whole_weight(call, ws, i), call.scale * ws.sample[i], &soft, out
+            m, x, ws.max[i], ws.tail_sum[i], call.scale * total_weight(call, ws, i), call.scale * ws.sample[i], &soft, out
         )
     else:
         call.loops.transform_grad(
-            m, x, ws.top[i], ws.log1p[i], call.scale * ws.sample[i], ws.soft_weight[i], &soft, call.transform,
+            m, x, ws.max[i], ws.log1p[i], call.scale * ws.sample[i], ws.soft_weight[i], &soft, call.transform,
             call.parameter, out
         )
 
@@ -281,18 +282,18 @@ cdef inline void row_gradient(
 ) noexcept nogil:
     """The same of any kind, and (log-)softmax; what stands at the label comes later."""
     cdef double factor
-    cdef Py_ssize_t at = i * call.pieces + first // call.piece
+    cdef Py_ssize_t at = i * call.chunks + first // call.chunk
     if is_spread(call):
         spread_row_gradient(call, ws, start, i, first, m, x, out)
     elif call.kind == LOG_SOFTMAX:
-        call.loops.log_softmax(m, x, ws.top[i], ws.log1p[i] if isfinite(ws.top[i]) else NAN, out)
+        call.loops.log_softmax(m, x, ws.max[i], ws.log1p[i] if isfinite(ws.max[i]) else NAN, out)
     else:
-        factor = call.scale * whole_weight(call, ws, i) / (1 + ws.rest[i])
+        factor = call.scale * total_weight(call, ws, i) / (1 + ws.tail_sum[i])
         if keeps_exponentials(call):
-            factor = factor * exp(ws.piece_top[at] - ws.top[i]) * ws.piece_unit[at]
+            factor = factor * exp(ws.chunk_max[at] - ws.max[i]) * ws.chunk_scale[at]
             call.loops.rescale(m, ws.kept + i * call.kept_stride + first * call.size, factor, out)
         else:
-            call.loops.softmax(m, x, ws.top[i], factor, out)
+            call.loops.softmax(m, x, ws.max[i], factor, out)
 
 
 cdef inline void row_results(RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t i, int thread) noexcept nogil:
@@ -304,27 +305,27 @@ cdef inline void row_results(RowsCall *call, RowsWorkspace *ws, Py_ssize_t start
     cdef char *hess = position_at(&call.hess, start + i) if call.hess.given else NULL
     cdef char *out
     cdef const char *x = NULL
-    cdef double weight = whole_weight(call, ws, i), slope = row_label_slope(call, ws, i) if labelled else 0
-    while first < call.classes and not give_up(call, thread, first // call.piece):
-        m = min(call.piece, call.classes - first)
+    cdef double weight = total_weight(call, ws, i), label_grad = row_label_gradient(call, ws, i) if labelled else 0
+    while first < call.classes and not is_interrupted(call, thread, first // call.chunk):
+        m = min(call.chunk, call.classes - first)
         if counts and (hess != NULL or not keeps_exponentials(call)):
-            x = logits_piece(call, ws, row, first, m)
+            x = logits_chunk(call, ws, row, first, m)
         if hess != NULL:
-            out = result_piece(call, &call.hess, hess, first, ws.e)
+            out = result_chunk(call, &call.hess, hess, first, ws.e)
             if counts:
-                call.loops.softmax_hess(m, x, ws.top[i], ws.rest[i], call.scale * weight, out)
+                call.loops.softmax_hess(m, x, ws.max[i], ws.tail_sum[i], call.scale * weight, out)
             else:
                 memset(out, 0, m * call.size)
-            write_piece(call, &call.hess, hess, first, m, out)
+            write_chunk(call, &call.hess, hess, first, m, out)
         if grad != NULL:
-            out = result_piece(call, &call.grad, grad, first, ws.e)
+            out = result_chunk(call, &call.grad, grad, first, ws.e)
             if counts:
                 row_gradient(call, ws, start, i, first, m, x, out)
             else:
                 memset(out, 0, m * call.size)
-            if labelled and first <= ws.label[i] < first + m and isfinite(ws.top[i]):
-                fl_store_one(out + (ws.label[i] - first) * call.size, FL_F64 if call.size == 8 else FL_F32, slope)
-            write_piece(call, &call.grad, grad, first, m, out)
+            if labelled and first <= ws.label[i] < first + m and isfinite(ws.max[i]):
+                fl_store_one(out + (ws.label[i] - first) * call.size, FL_F64 if call.size == 8 else FL_F32, label_grad)
+            write_chunk(call, &call.grad, grad, first, m, out)
         first += m
 
 
@@ -344,7 +345,7 @@ cdef inline void rows_block(void *call_, Py_ssize_t b, int thread) noexcept nogi
         finish_logsumexp(call, &ws, start, n)
     elif call.kind == HARD or call.kind == SOFT:
         finish_values(call, &ws, partial, start, n)
-    if call.kind == HARD and keeps_exponentials(call) and not call.hess.given and walks_straight(call, &call.grad):
+    if call.kind == HARD and keeps_exponentials(call) and not call.hess.given and has_plain_rows(call, &call.grad):
         hard_gradients(call, &ws, start, n)
     elif call.grad.given or call.hess.given:
         for i in range(n):

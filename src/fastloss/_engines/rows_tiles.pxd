@@ -16,11 +16,11 @@ from fastloss._engines.rows_call cimport (
     fl_soft,
     fl_tile,
     is_spread,
-    label_slope,
+    label_gradient,
     lay_workspace,
     read_samples,
     soft_of,
-    whole_weight,
+    total_weight,
 )
 from fastloss._kernels cimport AxisView, Partial, position_at, read_tile, write_tile
 
@@ -63,31 +63,31 @@ cdef inline void tile_soft_sums(
     cdef fl_soft soft = soft_of(call, ws.t if call.kind == SOFT else NULL, 0)
     cdef Py_ssize_t i, c
     if call.log_target:
-        call.table.fill(lanes, 0, ws.part)
-        call.loops.tile_negentropy(call.classes, lanes, ws.t, True, ws.part)
+        call.table.fill(lanes, 0, ws.temporary)
+        call.loops.tile_negentropy(call.classes, lanes, ws.t, True, ws.temporary)
         call.loops.exps(call.classes * lanes, ws.t, ws.t)
     elif call.divergence:
-        call.table.fill(lanes, 0, ws.part)
-        call.loops.tile_negentropy(call.classes, lanes, ws.t, False, ws.part)
-    call.loops.tile_soft_sums(call.classes, lanes, ws.x, ws.top, &soft, ws.soft_loss, ws.soft_weight)
+        call.table.fill(lanes, 0, ws.temporary)
+        call.loops.tile_negentropy(call.classes, lanes, ws.t, False, ws.temporary)
+    call.loops.tile_soft_sums(call.classes, lanes, ws.x, ws.max, &soft, ws.soft_loss, ws.soft_weight)
     if call.kind != SOFT:
         return
     if call.divergence:
         for i in range(n):
-            ws.soft_loss[i] += ws.part[i]
+            ws.soft_loss[i] += ws.temporary[i]
     for c in range(0 if call.log_target else call.classes):
         call.table.extremes(n, ws.t + c * lanes * call.size, &partial.low[0], &partial.high[0])
     if call.class_weight == NULL:
         for i in range(n):
-            ws.down[i] = ws.sample[i]
+            ws.target_weight[i] = ws.sample[i]
         return
     soft.mix, soft.floor = 1, 0
-    call.loops.tile_soft_sums(call.classes, lanes, ws.x, ws.top, &soft, ws.part, ws.down)
+    call.loops.tile_soft_sums(call.classes, lanes, ws.x, ws.max, &soft, ws.temporary, ws.target_weight)
     for i in range(n):
-        ws.down[i] *= ws.sample[i]
+        ws.target_weight[i] *= ws.sample[i]
 
 
-cdef inline void blank_position(RowsCall *call, char *tile, Py_ssize_t i, Py_ssize_t step) noexcept nogil:
+cdef inline void zero_position(RowsCall *call, char *tile, Py_ssize_t i, Py_ssize_t step) noexcept nogil:
     cdef Py_ssize_t c
     for c in range(call.classes):
         set_tile_entry(call, tile, c * step + i, 0)
@@ -97,7 +97,7 @@ cdef inline void sample_factors(RowsCall *call, RowsWorkspace *ws, Py_ssize_t n)
     """factor = scale x the whole weight of the sample's target."""
     cdef Py_ssize_t i
     for i in range(n):
-        ws.factor[i] = call.scale * whole_weight(call, ws, i)
+        ws.factor[i] = call.scale * total_weight(call, ws, i)
 
 
 cdef inline void tile_hessian(RowsCall *call, RowsWorkspace *ws, Py_ssize_t start, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
@@ -105,10 +105,10 @@ cdef inline void tile_hessian(RowsCall *call, RowsWorkspace *ws, Py_ssize_t star
     cdef Py_ssize_t i
     for i in range(n, lanes):  # positions that are not there
         ws.factor[i] = 0
-    call.loops.tile_hess(call.classes, lanes, ws.x, ws.e, ws.top, ws.rest, ws.unit, ws.factor)
+    call.loops.tile_hess(call.classes, lanes, ws.x, ws.e, ws.max, ws.tail_sum, ws.exp_scale, ws.factor)
     for i in range(n):
         if ws.label[i] < 0:
-            blank_position(call, ws.e, i, lanes)
+            zero_position(call, ws.e, i, lanes)
     write_tile(call.table, &call.hess, call.classes, start, n, lanes, ws.e)
 
 
@@ -119,18 +119,18 @@ cdef inline void spread_gradient(RowsCall *call, RowsWorkspace *ws, Py_ssize_t n
     sample_factors(call, ws, n)
     for i in range(n):
         if call.kind == HARD and ws.label[i] >= 0:
-            ws.slope[i] = label_slope(
-                call, ws, i, ws.value[i] * (ws.unit[i] * call.loops.unbias) / (1 + ws.rest[i])
+            ws.label_grad[i] = label_gradient(
+                call, ws, i, ws.value[i] * (ws.exp_scale[i] * call.loops.unbias) / (1 + ws.tail_sum[i])
             )
         if call.kind == SOFTMAX:
-            ws.factor[i] *= ws.unit[i] / (1 + ws.rest[i])
-        ws.down[i] = call.scale * ws.sample[i]
+            ws.factor[i] *= ws.exp_scale[i] / (1 + ws.tail_sum[i])
+        ws.target_weight[i] = call.scale * ws.sample[i]
     if call.kind == SOFTMAX:
         call.loops.tile_scale(call.classes, lanes, ws.e, ws.factor, ws.e, lanes)
     else:
         soft = soft_of(call, ws.t if call.kind == SOFT else NULL, 0)
         call.loops.tile_soft_grad(
-            call.classes, lanes, ws.x, ws.e, ws.top, ws.rest, ws.unit, ws.factor, ws.down, &soft
+            call.classes, lanes, ws.x, ws.e, ws.max, ws.tail_sum, ws.exp_scale, ws.factor, ws.target_weight, &soft
         )
 
 
@@ -144,10 +144,10 @@ cdef inline void tile_gradient(
     if labelled:
         pick_from_tile(call, ws, ws.e, n, lanes, ws.value)
     for i in range(n, lanes):  # positions that are not there
-        ws.factor[i] = ws.down[i] = 0
+        ws.factor[i] = ws.target_weight[i] = 0
     if labelled and call.smoothing == 0:
-        call.loops.hard_slopes(
-            n, ws.top, ws.picked, ws.rest, ws.unit, ws.value, ws.weight, call.scale, ws.factor, ws.slope
+        call.loops.hard_factors(
+            n, ws.max, ws.label_logit, ws.tail_sum, ws.exp_scale, ws.value, ws.weight, call.scale, ws.factor, ws.label_grad
         )
         if out == NULL:
             out, step = ws.e, lanes
@@ -158,9 +158,9 @@ cdef inline void tile_gradient(
     if labelled:
         for i in range(n):
             if ws.label[i] < 0:
-                blank_position(call, out, i, step)
+                zero_position(call, out, i, step)
             else:
-                set_tile_entry(call, out, ws.label[i] * step + i, ws.slope[i])
+                set_tile_entry(call, out, ws.label[i] * step + i, ws.label_grad[i])
     if out == ws.e:
         write_tile(call.table, &call.grad, call.classes, start, n, lanes, ws.e)
 
@@ -171,14 +171,14 @@ cdef inline void lay_tile(RowsCall *call, RowsWorkspace *ws, fl_tile *tile, Py_s
     cdef bint plain = call.kind == LOGSUMEXP or call.kind == SOFTMAX or (call.kind == HARD and call.smoothing == 0)
     if plain and not call.hess.given and call.temperature == 1:
         there = run_at(call, &call.x, start, n)
-    tile.C, tile.P, tile.room = call.classes, (n + call.table.lanes - 1) // call.table.lanes * call.table.lanes, NULL
+    tile.C, tile.P, tile.copy = call.classes, (n + call.table.lanes - 1) // call.table.lanes * call.table.lanes, NULL
     if not call.grad.given and not call.hess.given:
         ws.e = NULL
     elif plain and not call.hess.given:
         ws.e = ws.x  # the logits are not needed any more
     tile.e = ws.e
     if there != NULL:
-        tile.x, tile.x_step, tile.room = there, call.x.step // call.size, ws.x
+        tile.x, tile.x_step, tile.copy = there, call.x.step // call.size, ws.x
         return
     read_tile(call.table, &call.x, call.classes, start, n, tile.P, ws.x)
     if call.temperature != 1:
@@ -199,12 +199,12 @@ cdef inline void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogi
     lay_tile(call, &ws, &tile, start, n)
     lanes = tile.P
     read_samples(call, &ws, start, n, &partial.bad)
-    if call.kind == HARD and tile.room == NULL:  # before e, which may be x, is written
-        pick_from_tile(call, &ws, <const char *>tile.x, n, tile.x_step, ws.picked)
-    call.loops.tile_stats(&tile, ws.top, ws.rest, ws.unit)
-    if call.kind == HARD and tile.room != NULL:  # after the runs were read in order
-        pick_from_tile(call, &ws, <const char *>tile.x, n, tile.x_step, ws.picked)
-    call.loops.log1p(n, ws.rest, ws.log1p)
+    if call.kind == HARD and tile.copy == NULL:  # before e, which may be x, is written
+        pick_from_tile(call, &ws, <const char *>tile.x, n, tile.x_step, ws.label_logit)
+    call.loops.tile_stats(&tile, ws.max, ws.tail_sum, ws.exp_scale)
+    if call.kind == HARD and tile.copy != NULL:  # after the runs were read in order
+        pick_from_tile(call, &ws, <const char *>tile.x, n, tile.x_step, ws.label_logit)
+    call.loops.log1p(n, ws.tail_sum, ws.log1p)
     if call.kind == SOFT:
         read_tile(call.table, &call.t, call.classes, start, n, lanes, ws.t)
     if is_spread(call):
@@ -214,9 +214,9 @@ cdef inline void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogi
         return
     if call.kind == LOG_SOFTMAX:
         for i in range(n):
-            if not isfinite(ws.top[i]):
+            if not isfinite(ws.max[i]):
                 ws.log1p[i] = NAN
-        call.loops.tile_log_softmax(call.classes, lanes, ws.x, ws.top, ws.log1p)
+        call.loops.tile_log_softmax(call.classes, lanes, ws.x, ws.max, ws.log1p)
         write_tile(call.table, &call.grad, call.classes, start, n, lanes, ws.x)
         return
     if call.kind == HARD or call.kind == SOFT:
@@ -225,6 +225,6 @@ cdef inline void tile_block(void *call_, Py_ssize_t b, int thread) noexcept nogi
         sample_factors(call, &ws, n)
         tile_hessian(call, &ws, start, n, lanes)
         if call.grad.given:  # the exponentials are used up
-            call.loops.tile_stats(&tile, ws.top, ws.rest, ws.unit)
+            call.loops.tile_stats(&tile, ws.max, ws.tail_sum, ws.exp_scale)
     if call.grad.given:
         tile_gradient(call, &ws, start, n, lanes)

@@ -64,7 +64,7 @@ typedef struct {
 const fl_table *fl_table_at(int level); /* the levels this machine can run, slowest first; NULL past the last */
 
 /* scalar.c */
-void fl_merge_pieces(ptrdiff_t pieces, const double *top, const double *rest, double *row_top, double *row_rest);
+void fl_merge_chunks(ptrdiff_t chunks, const double *max, const double *tail_sum, double *row_max, double *row_tail);
 void fl_gather_labels(const fl_view *view, ptrdiff_t start, ptrdiff_t n, int64_t *out);
 double fl_load_one(const char *p, int type);
 void fl_store_one(char *p, int type, double value);

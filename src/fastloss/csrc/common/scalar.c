@@ -7,27 +7,27 @@
 /* e^(a - b) with the rounding error of a - b, for a <= b. */
 static double fl_exp_gap(double a, double b) {
   const double gap = a - b;
-  if (gap == 0 || a == b) return 1; /* two infinite tops too */
+  if (gap == 0 || a == b) return 1; /* two infinite maxima too */
   const double back = gap + b, lost = (a - back) + (b - (back - gap));
   const double e = exp(gap);
   return lost - lost == 0 ? e + e * lost : e;
 }
 
-void fl_merge_pieces(ptrdiff_t pieces, const double *top, const double *rest, double *row_top, double *row_rest) {
-  double t = -INFINITY, r = -1; /* no element yet: rest counts all but one */
+void fl_merge_chunks(ptrdiff_t chunks, const double *max, const double *tail_sum, double *row_max, double *row_tail) {
+  double t = -INFINITY, r = -1; /* no element yet: tail_sum counts all but one */
   int has_nan = 0;
-  for (ptrdiff_t k = 0; k < pieces; k++) {
-    has_nan |= top[k] != top[k] || rest[k] != rest[k];
-    if (top[k] == -INFINITY) continue;
-    if (top[k] > t) {
-      r = rest[k] + (t == -INFINITY ? 0 : (r + 1) * fl_exp_gap(t, top[k]));
-      t = top[k];
+  for (ptrdiff_t k = 0; k < chunks; k++) {
+    has_nan |= max[k] != max[k] || tail_sum[k] != tail_sum[k];
+    if (max[k] == -INFINITY) continue;
+    if (max[k] > t) {
+      r = tail_sum[k] + (t == -INFINITY ? 0 : (r + 1) * fl_exp_gap(t, max[k]));
+      t = max[k];
     } else {
-      r += (rest[k] + 1) * fl_exp_gap(top[k], t);
+      r += (tail_sum[k] + 1) * fl_exp_gap(max[k], t);
     }
   }
-  *row_top = t;
-  *row_rest = has_nan ? NAN : t == -INFINITY ? 0 : r;
+  *row_max = t;
+  *row_tail = has_nan ? NAN : t == -INFINITY ? 0 : r;
 }
 
 #define FL_LABELS(type)                                                                                                  \

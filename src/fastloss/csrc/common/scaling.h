@@ -1,10 +1,10 @@
 /* How the exponentials of a row of logits are scaled, so that sums of them neither overflow nor round where it matters. Included
  * once per type (R, V, LANES, FN as in twice.h) by what adds such exponentials up: rows, ctc, regions, contrast.
  *
- * Exponentials are not taken of x - top: that difference rounds, and for a row won by 50 nats its rounding alone costs 30 ULP.
- * Instead e^x = p 2^n (vecmath.h), and n - k + BIAS, whole numbers, is the power of two that a term keeps; k is top's own n. What
- * is left over, e^(k ln 2 - top), is one factor per row, computed in double. The bias makes room for terms down to e^-RANGE of
- * the largest before they lose bits. Rows whose top is beyond 2 RANGE are shifted by it first: there x - top is exact
+ * Exponentials are not taken of x - max: that difference rounds, and for a row won by 50 nats its rounding alone costs 30 ULP.
+ * Instead e^x = p 2^n (vecmath.h), and n - k + BIAS, whole numbers, is the power of two that a term keeps; k is max's own n. What
+ * is left over, e^(k ln 2 - max), is one factor per row, computed in double. The bias makes room for terms down to e^-RANGE of
+ * the largest before they lose bits. Rows whose max is beyond 2 RANGE are shifted by it first: there x - max is exact
  * wherever it matters (Sterbenz).
  */
 
@@ -18,7 +18,7 @@
 #define FL_SMALL 0x1p-100
 #define FL_FLUSH 0x1p-170 /* what clamped terms can add up to */
 #define FL_ROUND FL_ROUND_F32
-#define FL_EXP_UNIT vexp_small_short
+#define FL_EXP_SCALE vexp_small_short
 #define FL_LOG1P_ROW vlog1p_short
 #else
 #define FL_BIAS 500
@@ -27,30 +27,30 @@
 #define FL_SMALL 0x1p-990
 #define FL_FLUSH 0.0
 #define FL_ROUND FL_ROUND_F64
-#define FL_EXP_UNIT vexp_small
+#define FL_EXP_SCALE vexp_small
 #define FL_LOG1P_ROW vlog1p_f64
 #endif
 
-/* How a row's exponentials are scaled: everything follows from its maximum, `top`. */
+/* How a row's exponentials are scaled: everything follows from its largest logit, `max`. */
 typedef struct {
-  R shift;     /* subtracted from the logits: 0, or top if that is large */
-  R low;       /* shifted logits below are raised to it */
-  R exponent;  /* k - BIAS */
-  double unit; /* the scale that is left over, a logarithm: k ln 2 - (top - shift), in [-0.35, 0.35] */
+  R shift;          /* subtracted from the logits: 0, or max if that is large */
+  R low;            /* shifted logits below are raised to it */
+  R exponent;       /* k - BIAS */
+  double log_scale; /* the scale that is left over, a logarithm: k ln 2 - (max - shift), in [-0.35, 0.35] */
 } FN(scaling);
 
-FL_INLINE FN(scaling) FN(scaling_of)(R top) {
+FL_INLINE FN(scaling) FN(scaling_of)(R max) {
   FN(scaling) s;
-  s.shift = top > 2 * FL_RANGE || top < -2 * FL_RANGE ? top : 0;
-  const R y = top - s.shift;
+  s.shift = max > 2 * FL_RANGE || max < -2 * FL_RANGE ? max : 0;
+  const R y = max - s.shift;
   const R k = (y * (R)FL_LOG2E + FL_ROUND) - FL_ROUND;
   s.low = y - FL_RANGE;
   s.exponent = k - FL_BIAS;
-  s.unit = ((double)k * FL_LN2_HIGH_F64 - (double)y) + (double)k * FL_LN2_LOW_F64;
+  s.log_scale = ((double)k * FL_LN2_HIGH_F64 - (double)y) + (double)k * FL_LN2_LOW_F64;
   return s;
 }
 
-/* e^(x - top) 2^BIAS e^-unit */
+/* e^(x - max) 2^BIAS e^-log_scale */
 FL_INLINE V FN(term)(V x, V shift, V low, V exponent) { return vexp_scaled(vmax(low, x - shift), exponent); }
 
 /* The doubles of one register, as two (float) or one (double) registers. */

@@ -12,7 +12,7 @@
 #undef FL_FLUSH
 #undef FL_SMALL
 #undef FL_ROUND
-#undef FL_EXP_UNIT
+#undef FL_EXP_SCALE
 #undef FL_LOG1P_ROW
 #undef FL_HALVES
 #undef FL_HALF

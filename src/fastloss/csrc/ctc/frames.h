@@ -196,7 +196,7 @@ static double FN(others)(const fl_ctc *job, const R *x, R top, ptrdiff_t ahead) 
     const V v = left >= LANES ? vload(x + i) : vload_part(x + i, left, (R)-INFINITY);
     FN(go_on)(sum, FN(add_others)(zero, FN(term)(v, shift, low, exponent), job->keep, i, left), zero);
   }
-  const double total = vsum_f64(sum[0] + sum[1]) * (exp(s.unit) * FL_UNBIAS);
+  const double total = vsum_f64(sum[0] + sum[1]) * (exp(s.log_scale) * FL_UNBIAS);
   return total < FL_FLUSH ? 0 : total;
 }
 
@@ -297,7 +297,7 @@ FL_INLINE void FN(put_gradient)(R *out, const double *g, ptrdiff_t n) {
 static void FN(probabilities)(const fl_ctc *job, const R *x, R top, double scale, R *out) {
   const FN(scaling) s = FN(scaling_of)(top);
   const V shift = FN(vset)(s.shift), low = FN(vset)(s.low), exponent = FN(vset)(s.exponent);
-  const V factor = FN(vset)((R)(scale * exp(s.unit) * FL_UNBIAS));
+  const V factor = FN(vset)((R)(scale * exp(s.log_scale) * FL_UNBIAS));
   const ptrdiff_t back = job->x.direct ? job->x.step : 0, back_out = job->grad.direct ? job->grad.step : 0;
   ptrdiff_t i = 0;
   for (; i + LANES <= job->C; i += LANES) {

@@ -29,7 +29,8 @@ static ptrdiff_t samples(ptrdiff_t n, int64_t *label, double *weight, int64_t cl
   return first;
 }
 
-static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int has_ignore, int64_t ignore, int *bad) {
+static ptrdiff_t count_ignored(ptrdiff_t n, const int64_t *label, int64_t classes, int has_ignore, int64_t ignore,
+                               int *bad) {
   int64_t ignored = 0, outside = 0;
   for (ptrdiff_t i = 0; i < n; i++) {
     ignored += label[i] == ignore;
@@ -43,7 +44,7 @@ static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int 
 
 #define FL_ROWS_REAL(suffix)                                                                                             \
   {                                                                                                                      \
-      .pieces = pieces_##suffix,                                                                                         \
+      .chunks = chunks_##suffix,                                                                                         \
       .rescale = rescale_##suffix,                                                                                       \
       .hard_rows = hard_rows_##suffix,                                                                                   \
       .samples = samples,                                                                                                \
@@ -55,8 +56,8 @@ static ptrdiff_t census(ptrdiff_t n, const int64_t *label, int64_t classes, int 
       .soft_sums = soft_sums_##suffix,                                                                                   \
       .soft_grad = soft_grad_##suffix,                                                                                   \
       .softmax_hess = softmax_hess_##suffix,                                                                             \
-      .hard_slopes = hard_slopes_##suffix,                                                                               \
-      .census = census,                                                                                                  \
+      .hard_factors = hard_factors_##suffix,                                                                             \
+      .count_ignored = count_ignored,                                                                                    \
       .tile_stats = tile_stats_##suffix,                                                                                 \
       .tile_scale = tile_scale_##suffix,                                                                                 \
       .tile_log_softmax = tile_log_softmax_##suffix,                                                                     \

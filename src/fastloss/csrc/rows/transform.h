@@ -18,8 +18,8 @@ FL_INLINE vd vpower_unit(vd base, double power) {
   if (power == 2) return base * base;
   const vd zero = vset_f64(0), p = vset_f64(power);
   vd error, log = vlog_with_error(base, &error), a = p * log;
-  const vd rest = vfma(p, error, error_of_product(p, log, a));
-  return vselect(veq(base, zero), vset_f64(power == 0), vfma(vexp(a), rest, vexp(a)));
+  const vd rounding = vfma(p, error, error_of_product(p, log, a));
+  return vselect(veq(base, zero), vset_f64(power == 0), vfma(vexp(a), rounding, vexp(a)));
 }
 
 FL_INLINE void vtransform(int transform, double parameter, vd l, vd *value, vd *gradient) {
@@ -30,10 +30,10 @@ FL_INLINE void vtransform(int transform, double parameter, vd l, vd *value, vd *
     return;
   }
   if (transform == FL_POLY1 && parameter < 0) {
-    const vd zero = vset_f64(0), rest = 1 + vset_f64(parameter), bracket = vphi(-l, zero, 0, &p, &grow);
-    const vd own = vselect(veq(rest, zero), zero, rest * l); /* 0 x inf is 0 */
+    const vd zero = vset_f64(0), factor = 1 + vset_f64(parameter), bracket = vphi(-l, zero, 0, &p, &grow);
+    const vd own = vselect(veq(factor, zero), zero, factor * l); /* 0 x inf is 0 */
     *value = vfma(bracket, vset_f64(-parameter), own);
-    *gradient = vfma(vset_f64(parameter), grow, rest);
+    *gradient = vfma(vset_f64(parameter), grow, factor);
     return;
   }
   p = vexp_both(-l, &grow);
@@ -49,15 +49,15 @@ FL_INLINE void vtransform(int transform, double parameter, vd l, vd *value, vd *
 }
 
 /* out = weight F(l) and gradient = F'(l) for rows with class indices; as hard_values (real.h) otherwise. */
-static double transformed_values(ptrdiff_t n, int transform, double parameter, const double *top, const double *picked,
-                                 const double *log1p_rest, double *weight, double *out, double *gradient,
-                                 double *weights) {
+static double transformed_values(ptrdiff_t n, int transform, double parameter, const double *max,
+                                 const double *label_logit, const double *log1p_tail, double *weight, double *out,
+                                 double *gradient, double *weights) {
   vd sum = vset_f64(0), total = vset_f64(0);
   const vd zero = vset_f64(0);
   for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
     const ptrdiff_t left = n - i;
-    const vd t = vload_up_to(top + i, left, 0.0), w = vload_up_to(weight + i, left, -1.0);
-    const vd l = (t - vload_up_to(picked + i, left, 0.0)) + (vload_up_to(log1p_rest + i, left, 0.0) + (t - t));
+    const vd t = vload_up_to(max + i, left, 0.0), w = vload_up_to(weight + i, left, -1.0);
+    const vd l = (t - vload_up_to(label_logit + i, left, 0.0)) + (vload_up_to(log1p_tail + i, left, 0.0) + (t - t));
     vd f, s;
     switch (transform) {
       case FL_FOCAL: vtransform(FL_FOCAL, parameter, l, &f, &s); break;
