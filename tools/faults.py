@@ -484,8 +484,8 @@ FAULTS = (
         "semihard-equal",
         "csrc/mining/mine.h",
         "a negative as far as the positive is a semi-hard one, where positives are many",
-        "const VI r = FN(rank)(&ranks, vload(room->count + k), 1);",
-        "const VI r = FN(rank)(&ranks, vload(room->count + k), 0);",
+        "const VI r = FN(rank)(&ranks, vload(scratch->count + k), 1);",
+        "const VI r = FN(rank)(&ranks, vload(scratch->count + k), 0);",
         "batch_triplet",
     ),
     fault(

@@ -407,15 +407,15 @@ static void pairs_of(ptrdiff_t N, ptrdiff_t D) {
   const ptrdiff_t step = rounded(D, loops->tile_columns), columns = rounded(N, loops->tile_columns);
   const ptrdiff_t panels = rounded(N, loops->tile_rows), size = real->size;
   char *rows = room(N * step * size), *left = room(panels * step * size), *right = room(columns * step * size);
-  char *square = room(columns * size), *moved = room(N * step * size), *centre = room(step * size);
+  char *square = room(columns * size), *by_dimension = room(N * step * size), *centre = room(step * size);
   int32_t *member = room(N * 4);
   for (ptrdiff_t i = 0; i < N; i++)
     for (ptrdiff_t d = 0; d < D; d++) set(rows, i * step + d, draw(-1, 1));
   fl_points x = {.N = N, .D = D, .step = step, .rows = rows};
   loops->centre(&x, room(3 * D * 8), centre), line("pairs:centre", D, centre);
-  loops->prepare(&x, centre, 0, N, left, right, square, moved);
-  x.left = left, x.right = right, x.square = square, x.moved = moved, line("pairs:square", N, square);
-  char *out = room(rounded(N, 12) * columns * size), *slopes = room(N * columns * size), *sum = room(step * 8);
+  loops->prepare(&x, centre, 0, N, left, right, square, by_dimension);
+  x.left = left, x.right = right, x.square = square, x.by_dimension = by_dimension, line("pairs:square", N, square);
+  char *out = room(rounded(N, 12) * columns * size), *gradients = room(N * columns * size), *sum = room(step * 8);
   loops->distances(&x, &x, FL_SQUARED, 0, N, 0, N, out, columns);
   for (ptrdiff_t i = 0; i < N; i++) line("pairs:distances", N, out + i * columns * size);
   line_of_doubles("pairs:distance", 1, (double[]){loops->distance(&x, 0, N - 1, 0)});
@@ -431,39 +431,39 @@ static void pairs_of(ptrdiff_t N, ptrdiff_t D) {
                      .margin = 0.5,
                      .weight = 1,
                      .row = row,
-                     .slopes = slopes,
+                     .gradients = gradients,
                      .columns = columns,
-                     .room = room(loops->room(columns))};
+                     .scratch = room(loops->scratch_bytes(columns))};
     loops->mine(&job);
-    line_of_doubles("pairs:mine", 3, (double[]){job.value, job.active, job.valid}), line("pairs:slopes", N, slopes);
+    line_of_doubles("pairs:mine", 3, (double[]){job.value, job.active, job.valid}), line("pairs:gradients", N, gradients);
   }
   memset(sum, 0, (size_t)step * 8);
-  loops->pull(&x, 0, 1, 0.5, (double *)sum), line_of_doubles("pairs:pull", D, (double *)sum);
+  loops->add_difference(&x, 0, 1, 0.5, (double *)sum), line_of_doubles("pairs:add_difference", D, (double *)sum);
 }
 
 static void contrast_of(ptrdiff_t rows, ptrdiff_t D) {
   const fl_contrast_real *loops = wide ? &fl_contrast_table_baseline.f64 : &fl_contrast_table_baseline.f32;
   const ptrdiff_t size = real->size, padded = rounded(D, loops->columns), all = FL_ANCHORS;
   char *x = room(padded * size), *z = room(all * padded * size), *left = room(all * padded * size);
-  char *right = room(all * padded * size), *e = room(all * all * size), *top = room(all * size), *g = room(padded * size);
+  char *right = room(all * padded * size), *e = room(all * all * size), *max = room(all * size), *g = room(padded * size);
   for (ptrdiff_t i = 0; i < rows; i++) {
     double power, inverse;
     for (ptrdiff_t d = 0; d < D; d++) set(x, d, i == 1 ? ldexp(draw(-1, 1), wide ? 600 : 100) : draw(-1, 1));
     loops->measure(padded, x, &power, &inverse);
     line_of_doubles("contrast:power", 1, &power), line_of_doubles("contrast:inverse", 1, &inverse);
-    loops->unit(padded, x, power, inverse, z + i * padded * size);
+    loops->normalize(padded, x, power, inverse, z + i * padded * size);
     if (i) continue;
     double *exact = room(padded * 8);
-    loops->exact(padded, x, power, inverse, exact), line_of_doubles("contrast:exact", D, exact);
-    fl_contrast_slope slope = {
+    loops->normalize_double(padded, x, power, inverse, exact), line_of_doubles("contrast:normalize_double", D, exact);
+    fl_contrast_grad slope = {
         .x = x, .power = power, .inverse = inverse, .normalized = 1, .factor = 0.5, .g = exact, .out = g};
     slope.g = random_array(padded, -1, 1);
-    loops->slope(padded, &slope), line("contrast:slope", D, g);
+    loops->grad(padded, &slope), line("contrast:grad", D, g);
   }
   loops->panel(rows, padded, z, left), loops->across(padded, left, right);
   double *sums = room(all * 8), *row_sums = room(all * 8);
   fl_contrast job = {
-      .D = padded, .rows = rows, .lanes = rows, .left = left, .right = right, .factor = 2, .e = e, .top = top};
+      .D = padded, .rows = rows, .lanes = rows, .left = left, .right = right, .factor = 2, .e = e, .max = max};
   job.sums = sums, job.row_sums = row_sums;
   loops->terms(&job);
   line_of_doubles("contrast:sums", rows, sums), line_of_doubles("contrast:row_sums", rows, row_sums);

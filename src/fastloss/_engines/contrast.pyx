@@ -7,7 +7,7 @@ Design:
   the similarities (csrc/common/gemm.h's left operand) and as panels for the gradient (its right one).
 - A block is FL_ANCHORS anchors, side by side in the vector lanes; their candidates go by in chunks. Sums run down the lanes, and
   a chunk of weights is, as it lies, the left operand of the gradient's product. A block writes what is its own and nothing else.
-- Where anchors are the candidates, similarities are symmetric: a block meets the rows from its own on, and leaves the sums of the
+- Where anchors are the candidates, similarities are symmetric: a block is compared with the rows from its own on, and leaves the sums of the
   others' exponentials as partial sums, which are added in block order.
 - The gradient needs all sums first. Exponentials are kept until then if they fit in KEPT_BYTES, else computed again: memory is
   linear in the number of rows.
@@ -55,19 +55,19 @@ cdef extern from "contrast/contrast.h" nogil:
         void *e
         double *sums
         double *row_sums
-        void *top
+        void *max
 
     ctypedef struct fl_contrast_weigh:
         const void *lane
         const void *row
-        const void *lane_top
-        const void *row_top
+        const void *lane_max
+        const void *row_max
         const void *lane_own
         const void *row_own
         int itself
         void *w
 
-    ctypedef struct fl_contrast_slope:
+    ctypedef struct fl_contrast_grad:
         const void *x
         double power
         double inverse
@@ -78,19 +78,19 @@ cdef extern from "contrast/contrast.h" nogil:
 
     ctypedef struct fl_contrast_real:
         void (*measure)(Py_ssize_t, const void *, double *, double *) noexcept nogil
-        void (*unit)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
-        void (*exact)(Py_ssize_t, const void *, double, double, double *) noexcept nogil
+        void (*normalize)(Py_ssize_t, const void *, double, double, void *) noexcept nogil
+        void (*normalize_double)(Py_ssize_t, const void *, double, double, double *) noexcept nogil
         void (*panel)(Py_ssize_t, Py_ssize_t, const void *, void *) noexcept nogil
         void (*across)(Py_ssize_t, const void *, void *) noexcept nogil
         void (*terms)(const fl_contrast *) noexcept nogil
         void (*products)(const fl_contrast *) noexcept nogil
         void (*online)(const fl_contrast *) noexcept nogil
-        void (*turn)(const void *, void *) noexcept nogil
+        void (*transpose)(const void *, void *) noexcept nogil
         void (*weigh)(const fl_contrast *, const fl_contrast_weigh *) noexcept nogil
         void (*weigh_products)(const fl_contrast *, const fl_contrast_weigh *) noexcept nogil
         void (*gather)(Py_ssize_t, Py_ssize_t, const void *, const void *, Py_ssize_t, void *, int) noexcept nogil
         void (*add_row)(Py_ssize_t, double, const void *, Py_ssize_t, void *) noexcept nogil
-        void (*slope)(Py_ssize_t, const fl_contrast_slope *) noexcept nogil
+        void (*grad)(Py_ssize_t, const fl_contrast_grad *) noexcept nogil
         Py_ssize_t panel_rows
         Py_ssize_t columns
         double range
@@ -107,7 +107,7 @@ cdef extern from "contrast/contrast.h" nogil:
 cdef enum:
     KEPT_BYTES = 1 << 26
     PARTIAL_SUMS = 1 << 23  # kept at once
-    CHUNKS = 32  # between two looks at Ctrl-C
+    CHUNKS = 32  # between two checks for signals
 
 LANES = FL_ANCHORS
 
@@ -178,7 +178,7 @@ cdef void pack_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
             read_row(call, row, x)
             if not call.measured:
                 call.loops.measure(call.width, x, &call.power[row], &call.inverse[row])
-            call.loops.unit(call.width, x, call.power[row], call.inverse[row], z + r * bytes)
+            call.loops.normalize(call.width, x, call.power[row], call.inverse[row], z + r * bytes)
             if call.with_columns:
                 for c in range(call.width // call.loops.columns):
                     memcpy(call.columns + (c * call.padded + row) * step, z + r * bytes + c * step, step)
@@ -263,9 +263,9 @@ cdef struct OwnCall:
     Py_ssize_t scratch_size
 
 
-cdef void exact_row(const PackCall *call, Py_ssize_t row, char *x, double *z) noexcept nogil:
+cdef void normalize_in_double(const PackCall *call, Py_ssize_t row, char *x, double *z) noexcept nogil:
     read_row(call, row, x)
-    call.loops.exact(call.width, x, call.power[row], call.inverse[row], z)
+    call.loops.normalize_double(call.width, x, call.power[row], call.inverse[row], z)
 
 
 cdef double *lay_own(const OwnCall *call, int thread, char **x) noexcept nogil:
@@ -282,8 +282,8 @@ cdef void paired_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef double *z = lay_own(call, thread, &x)
     cdef Py_ssize_t row, first = b * FL_ANCHORS, width = call.a.width
     for row in range(first, min(first + FL_ANCHORS, call.a.n)):
-        exact_row(call.a, row, x, z)
-        exact_row(call.b, row, x, z + width)
+        normalize_in_double(call.a, row, x, z)
+        normalize_in_double(call.b, row, x, z + width)
         call.own[row] = call.table.dot(width, z, z + width)
 
 
@@ -297,16 +297,16 @@ cdef void class_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     for k in range(b * FL_ANCHORS, min((b + 1) * FL_ANCHORS, call.classes)):
         first, count = call.starts[k], call.starts[k + 1] - call.starts[k]
         if count == 2:
-            exact_row(call.a, first, x, z)
-            exact_row(call.a, first + 1, x, sum)
+            normalize_in_double(call.a, first, x, z)
+            normalize_in_double(call.a, first + 1, x, sum)
             call.own[first] = call.own[first + 1] = call.table.dot(width, z, sum)
             continue
         memset(sum, 0, width * sizeof(double))
         for row in range(first, first + count):
-            exact_row(call.a, row, x, z)
+            normalize_in_double(call.a, row, x, z)
             call.table.add(width, z, sum)
         for row in range(first, first + count):
-            exact_row(call.a, row, x, z)
+            normalize_in_double(call.a, row, x, z)
             call.own[row] = (call.table.dot(width, z, sum) - call.table.dot(width, z, z)) / max(<Py_ssize_t>1, count - 1)
 
 
@@ -347,12 +347,12 @@ cdef struct ComparisonCall:
     fl_contrast_weigh weigh
     bint itself  # candidates are the anchors
     bint bounded
-    bint turned  # what is kept has the anchors as candidates
+    bint transposed  # what is kept has the anchors as candidates
     char *kept
     Py_ssize_t base  # first block of the group that partial sums are kept of
     double *sums
     double *partial  # per block of the group: M sums over its lanes; or NULL
-    char *tops
+    char *maxima
     const PackCall *partners  # whose row i is added to the gradient of anchor i, times partner[i]
     const double *partner
     double factor
@@ -383,7 +383,7 @@ cdef Py_ssize_t lay_workspace(const ComparisonCall *call, char *at, ComparisonWo
 
 cdef char *kept_at(const ComparisonCall *call, Py_ssize_t block, Py_ssize_t candidate) noexcept nogil:
     """Where a block's exponentials are kept, from a candidate on; if candidates are the anchors, from the block's own on only."""
-    cdef Py_ssize_t rows = block * (call.anchors.padded if call.turned else call.candidates.padded) + candidate
+    cdef Py_ssize_t rows = block * (call.anchors.padded if call.transposed else call.candidates.padded) + candidate
     if call.itself:
         rows -= FL_ANCHORS * (block * (block - 1) // 2 + block)
     return call.kept + rows * FL_ANCHORS * call.table.size
@@ -405,7 +405,7 @@ cdef void set_chunk(const ComparisonCall *call, fl_contrast *job, Py_ssize_t fir
 
 
 cdef bint stopped(ComparisonCall *call, Py_ssize_t first, int thread) noexcept nogil:
-    """Now and then in a long block: whether somebody pressed Ctrl-C."""
+    """Now and then in a long block: whether the call must end (Ctrl-C)."""
     return first // FL_CANDIDATES % CHUNKS == CHUNKS - 1 and interrupted(&call.stop, thread)
 
 
@@ -417,7 +417,7 @@ cdef void sums_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     set_block(call, block, &job, &ws, thread)
     call.loops.across(job.D, call.anchors.left + job.anchor * job.D * size, ws.right)
     job.sums = call.sums + job.anchor
-    job.top = call.tops + job.anchor * size if call.tops != NULL else NULL
+    job.max = call.maxima + job.anchor * size if call.maxima != NULL else NULL
     begin = first = job.anchor if call.itself and call.bounded else 0
     while first < end and not stopped(call, first, thread):
         set_chunk(call, &job, first, end)
@@ -429,13 +429,13 @@ cdef void sums_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
             call.loops.products(&job)
             call.loops.online(&job)
         first += job.rows
-    if call.kept != NULL:  # whole blocks are turned
+    if call.kept != NULL:  # whole blocks are transposed
         first = round_up(end, call.loops.panel_rows)
         memset(kept_at(call, block, first), 0, (call.candidates.padded - first) * FL_ANCHORS * size)
 
 
 cdef const void *chunk_of(ComparisonCall *call, Py_ssize_t b, fl_contrast *job, ComparisonWorkspace *ws) noexcept nogil:
-    """Exponentials (or products) of a chunk: kept as they are, kept the other way round, or computed."""
+    """Exponentials (or products) of a chunk: kept as they are, kept transposed, or computed."""
     cdef Py_ssize_t row, block = FL_ANCHORS * call.table.size
     if call.kept == NULL:
         job.e = ws.e
@@ -443,17 +443,17 @@ cdef const void *chunk_of(ComparisonCall *call, Py_ssize_t b, fl_contrast *job, 
             call.loops.terms(job)
         else:
             call.loops.products(job)
-    elif not call.turned and not (call.itself and job.first < job.anchor):
+    elif not call.transposed and not (call.itself and job.first < job.anchor):
         return kept_at(call, b, job.first)
     else:
         row = job.first
         while row < job.first + job.rows:
-            call.loops.turn(kept_at(call, row // FL_ANCHORS, job.anchor), ws.e + (row - job.first) * block)
+            call.loops.transpose(kept_at(call, row // FL_ANCHORS, job.anchor), ws.e + (row - job.first) * block)
             row += FL_ANCHORS
     return ws.e
 
 
-cdef void slopes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+cdef void gradient_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef ComparisonCall *call = <ComparisonCall *>call_
     cdef Py_ssize_t first = 0, size = call.table.size, end = call.candidates.n
     cdef fl_contrast job
@@ -462,7 +462,7 @@ cdef void slopes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     set_block(call, b, &job, &ws, thread)
     weigh.lane = <const char *>call.weigh.lane + job.anchor * size
     weigh.lane_own = <const char *>call.weigh.lane_own + job.anchor * size
-    weigh.lane_top = <const char *>call.weigh.lane_top + job.anchor * size
+    weigh.lane_max = <const char *>call.weigh.lane_max + job.anchor * size
     weigh.w = ws.e
     if call.kept == NULL and end > 0:
         call.loops.across(job.D, call.anchors.left + job.anchor * job.D * size, ws.right)
@@ -480,28 +480,28 @@ cdef void slopes_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         first += job.rows
     if end == 0:
         memset(ws.g, 0, FL_ANCHORS * job.D * size)
-    write_slopes(call, &job, &ws)
+    write_gradients(call, &job, &ws)
 
 
-cdef void write_slopes(ComparisonCall *call, const fl_contrast *job, ComparisonWorkspace *ws) noexcept nogil:
+cdef void write_gradients(ComparisonCall *call, const fl_contrast *job, ComparisonWorkspace *ws) noexcept nogil:
     """Each anchor's row of the gradient, through the normalisation."""
-    cdef fl_contrast_slope slope
+    cdef fl_contrast_grad grad
     cdef const PackCall *rows = call.anchors
     cdef Py_ssize_t i, row, at, size = call.table.size, columns = call.loops.columns
     cdef int which
-    slope.x, slope.out, slope.factor, slope.normalized = ws.x, ws.out, call.factor, rows.normalize
+    grad.x, grad.out, grad.factor, grad.normalized = ws.x, ws.out, call.factor, rows.normalize
     memset(ws.x, 0, job.D * size)
     for i in range(job.lanes):
         row = job.anchor + i
-        slope.g = ws.g + i * job.D * size
+        grad.g = ws.g + i * job.D * size
         if call.partners != NULL:
             call.loops.add_row(
                 job.D, call.partner[row], call.partners.columns + row * columns * size, call.partners.padded * columns,
-                <void *>slope.g,
+                <void *>grad.g,
             )
         read_row(rows, row, ws.x)
-        slope.power, slope.inverse = rows.power[row], rows.inverse[row]
-        call.loops.slope(job.D, &slope)
+        grad.power, grad.inverse = rows.power[row], rows.inverse[row]
+        call.loops.grad(job.D, &grad)
         at = source_of(rows, row, &which)
         call.table.scatter(&call.grad[which], at * rows.D, rows.D, ws.out)
 
@@ -511,11 +511,11 @@ cdef class Comparison:
 
     factor: what products are multiplied by to be similarities. low, high (int64, one per candidate, increasing; or None): the
     anchors that are the candidate itself or its positives, which are left out of sums if they are two at the most, else only the
-    candidate itself is. keep: whether slopes will be asked for.
+    candidate itself is. keep: whether `slopes` will be called.
     """
 
     cdef readonly PackedRows anchors, candidates
-    cdef readonly bint bounded  # whether exponentials share one power of two, 2**exponent; else each anchor has its top
+    cdef readonly bint bounded  # whether exponentials share one power of two, 2**exponent; else each anchor has its own maximum
     cdef readonly double exponent
     cdef cnp.ndarray low, high
     cdef Workspace kept, scratch
@@ -539,15 +539,15 @@ cdef class Comparison:
             if rows * anchors.call.table.size <= KEPT_BYTES:
                 self.kept = Workspace(<Py_ssize_t>rows * anchors.call.table.size, 1)
 
-    cdef int prepare(self, ComparisonCall *call, bint turned) except -1:
-        """What sums and slopes share."""
+    cdef int prepare(self, ComparisonCall *call, bint transposed) except -1:
+        """What sums and gradients share."""
         cdef ComparisonWorkspace ws
-        cdef PackedRows anchors = self.candidates if turned else self.anchors
-        cdef PackedRows candidates = self.anchors if turned else self.candidates
+        cdef PackedRows anchors = self.candidates if transposed else self.anchors
+        cdef PackedRows candidates = self.anchors if transposed else self.candidates
         memset(call, 0, sizeof(ComparisonCall))
         call.anchors, call.candidates = &anchors.call, &candidates.call
         call.table, call.loops = anchors.call.table, anchors.call.loops
-        call.itself, call.bounded, call.turned = anchors is candidates, self.bounded, turned
+        call.itself, call.bounded, call.transposed = anchors is candidates, self.bounded, transposed
         call.kept = self.kept.base() if self.kept is not None else NULL
         call.job.D, call.job.factor, call.job.exponent = anchors.call.width, self.factor, self.exponent
         if self.low is not None:
@@ -564,23 +564,23 @@ cdef class Comparison:
         return FL_ANCHORS * call.candidates.n * (0.5 + 0.02 * call.job.D)
 
     def sums(self, bint both=False):
-        """Sums of the anchors' exponentials, and their largest products (None if bounded): e^(factor (u - top)) is what is added,
+        """Sums of the anchors' exponentials, and their largest products (None if bounded): e^(factor (u - max)) is what is added,
         or e^(factor u) 2^-exponent. `both`: also sums over the anchors, of the candidates' (bounded comparisons only).
 
-        Returns (sums, tops, candidates' sums or None).
+        Returns (sums, maxima, candidates' sums or None).
         """
         cdef ComparisonCall call
         self.prepare(&call, False)
         cdef Py_ssize_t blocks = call.anchors.padded // FL_ANCHORS, group, b, j, M = call.candidates.n
         cdef bint partial = self.bounded and (both or call.itself)
-        cdef cnp.ndarray sums = np.zeros(call.anchors.padded), tops = None, partials = None
+        cdef cnp.ndarray sums = np.zeros(call.anchors.padded), maxima = None, partials = None
         cdef cnp.ndarray others = np.zeros(M)
         cdef double *other = <double *>cnp.PyArray_DATA(others)
         call.sums = <double *>cnp.PyArray_DATA(sums)
         if not self.bounded:
             dtype = np.float64 if self.anchors.wide else np.float32
-            tops = np.full(call.anchors.padded, -np.finfo(dtype).max, dtype)
-            call.tops = <char *>cnp.PyArray_DATA(tops)
+            maxima = np.full(call.anchors.padded, -np.finfo(dtype).max, dtype)
+            call.maxima = <char *>cnp.PyArray_DATA(maxima)
         group = blocks
         if partial and M:
             group = max(<Py_ssize_t>1, min(blocks, PARTIAL_SUMS // M))
@@ -597,17 +597,17 @@ cdef class Comparison:
         sums = sums[:call.anchors.n]
         if call.itself and self.bounded:
             sums += others
-        return sums, (None if tops is None else tops[:call.anchors.n]), (others if both else None)
+        return sums, (None if maxima is None else maxima[:call.anchors.n]), (others if both else None)
 
     def slopes(
-        self, tuple grads, double factor, cnp.ndarray lane, cnp.ndarray row, cnp.ndarray lane_top, cnp.ndarray row_top,
+        self, tuple grads, double factor, cnp.ndarray lane, cnp.ndarray row, cnp.ndarray lane_max, cnp.ndarray row_max,
         cnp.ndarray own, *, bint turned=False, PackedRows partners=None, cnp.ndarray partner=None,
     ):
         """The gradient with respect to the anchors (`turned`: the candidates), times `factor`, into arrays like those the rows
         come from.
 
         lane, row (anchors', candidates'): what their exponentials are multiplied by; own: what is subtracted at positives, if
-        candidates are the anchors. lane_top, row_top: as for `sums`, infinite where no exponentials are meant; unused if bounded.
+        candidates are the anchors. lane_max, row_max: as for `sums`, infinite where no exponentials are meant; unused if bounded.
         All in the computation type, contiguous, the anchors' padded to a multiple of LANES. partner (float64): row i of
         `partners` is added to anchor i's weighted sum so many times.
         """
@@ -615,7 +615,7 @@ cdef class Comparison:
         cdef cnp.ndarray a
         self.prepare(&call, turned)
         call.weigh.lane, call.weigh.row = cnp.PyArray_DATA(lane), cnp.PyArray_DATA(row)
-        call.weigh.lane_top, call.weigh.row_top = cnp.PyArray_DATA(lane_top), cnp.PyArray_DATA(row_top)
+        call.weigh.lane_max, call.weigh.row_max = cnp.PyArray_DATA(lane_max), cnp.PyArray_DATA(row_max)
         call.weigh.lane_own = call.weigh.row_own = cnp.PyArray_DATA(own)
         call.weigh.itself, call.factor = call.itself, factor
         if partners is not None:
@@ -623,4 +623,4 @@ cdef class Comparison:
         for k, a in enumerate(grads):
             make_view(&call.grad[<int>k], a)
         cost = 2 * self.cost(&call) + 1000.0
-        run_blocks(slopes_block, &call, call.anchors.padded // FL_ANCHORS, cost, self.threads_for(&call))
+        run_blocks(gradient_block, &call, call.anchors.padded // FL_ANCHORS, cost, self.threads_for(&call))

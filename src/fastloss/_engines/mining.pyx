@@ -3,12 +3,12 @@
 
 Design:
 - Distances come from products of matrices (csrc/common/gemm.h), tile by tile. The rows of one batch are packed once; then a block
-  of anchors meets all rows, and nothing larger than the block's distances is kept. What cancels is computed again from
-  differences.
-- Mining is a matter of one anchor and its row of distances: csrc/mining/mine.h.
+  of anchors is compared with all rows, and nothing larger than the block's distances is kept. Distances that cancel are computed
+  again from differences.
+- Mining sees one anchor and its row of distances: csrc/mining/mine.h.
 - The hardest triplets are two rows for each anchor, so their gradient is a sum over lists of neighbours. Of the other minings the
-  slopes of a slab of anchors are kept, as a matrix, and the gradient is two products with it: one for the anchors, one for the
-  rows they met. A slab is as many anchors as keep all threads busy, or as fit the caches.
+  gradients with respect to a slab of anchors' distances are kept, as a matrix, and the gradient is two products with it: one for
+  the anchors, one for the rows they were compared with. A slab is as many anchors as keep all threads busy, or as fit the caches.
 - Blocks and slabs depend on the shape alone, and each number is summed by one thread in one order.
 
 Letters: N rows, D dimensions.
@@ -38,7 +38,7 @@ cnp.import_array()
 
 cdef extern from "mining/mining.h" nogil:
     enum:
-        FL_PULLED
+        FL_BLOCK_ROWS
         FL_SQUARED, FL_EUCLIDEAN, FL_COSINE
         FL_HARD, FL_SEMIHARD, FL_ALL, FL_ALL_SEMIHARD
 
@@ -50,7 +50,7 @@ cdef extern from "mining/mining.h" nogil:
         const void *left
         const void *right
         const void *square
-        const void *moved
+        const void *by_dimension
         const double *norm
 
     ctypedef struct fl_anchor:
@@ -63,9 +63,9 @@ cdef extern from "mining/mining.h" nogil:
         double margin
         double weight
         void *row
-        void *slopes
+        void *gradients
         Py_ssize_t columns
-        char *room
+        char *scratch
         double value
         double active
         double valid
@@ -73,17 +73,17 @@ cdef extern from "mining/mining.h" nogil:
     ctypedef struct fl_pairs_real:
         void (*centre)(const fl_points *, double *, void *) noexcept nogil
         void (*prepare)(const fl_points *, const void *, Py_ssize_t, Py_ssize_t, void *, void *, void *, void *) noexcept nogil
-        void (*unit)(const fl_points *, Py_ssize_t, Py_ssize_t, void *, double *) noexcept nogil
+        void (*normalize)(const fl_points *, Py_ssize_t, Py_ssize_t, void *, double *) noexcept nogil
         void (*distances)(const fl_points *, const fl_points *, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *,
                           Py_ssize_t) noexcept nogil
         double (*distance)(const fl_points *, Py_ssize_t, Py_ssize_t, int) noexcept nogil
         int (*hardest)(Py_ssize_t, Py_ssize_t, void *, const void *, Py_ssize_t, Py_ssize_t *, Py_ssize_t *) noexcept nogil
         void (*mine)(fl_anchor *) noexcept nogil
-        Py_ssize_t (*room)(Py_ssize_t) noexcept nogil
-        void (*pull)(const fl_points *, Py_ssize_t, Py_ssize_t, double, double *) noexcept nogil
-        void (*weigh)(const fl_points *, Py_ssize_t, Py_ssize_t, const void *, const void *, Py_ssize_t, Py_ssize_t, void *,
-                      double *, void *) noexcept nogil
-        void (*pulled)(const fl_points *, Py_ssize_t, const void *, double, double, void *) noexcept nogil
+        Py_ssize_t (*scratch_bytes)(Py_ssize_t) noexcept nogil
+        void (*add_difference)(const fl_points *, Py_ssize_t, Py_ssize_t, double, double *) noexcept nogil
+        void (*weighted_sums)(const fl_points *, Py_ssize_t, Py_ssize_t, const void *, const void *, Py_ssize_t, Py_ssize_t,
+                              void *, double *, void *) noexcept nogil
+        void (*row_gradient)(const fl_points *, Py_ssize_t, const void *, double, double, void *) noexcept nogil
         int tile_rows
         int tile_columns
         int size
@@ -98,11 +98,11 @@ METRICS = {"sqeuclidean": FL_SQUARED, "euclidean": FL_EUCLIDEAN, "cosine": FL_CO
 MININGS = {"hard": FL_HARD, "semihard": FL_SEMIHARD, "all": FL_ALL, "all_semihard": FL_ALL_SEMIHARD}
 
 cdef enum:
-    BLOCK = FL_PULLED  # anchors of a block: whole tiles at every level
+    BLOCK = FL_BLOCK_ROWS  # anchors of a block: whole tiles at every level
     PREPARED = 96  # rows that are packed at a time: whole tiles on both sides
     CHUNK = 512  # columns of distances that are finished before the next ones
     SLAB_ROWS = 768  # anchors of a slab, or as many as
-    SLAB_SIZE = 4194304  # slopes are
+    SLAB_SIZE = 4194304  # gradients are
     COST = 4  # ps for a product of two numbers, with what is done to the sum
 
 
@@ -120,12 +120,12 @@ cdef struct PointsCall:
     fl_view view
     double scale
     const void *centre
-    char *unit
+    char *normalized
     double *norm
     char *left
     char *right
     char *square
-    char *moved
+    char *by_dimension
 
 
 cdef void copy_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
@@ -148,10 +148,10 @@ cdef void prepare_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef PointsCall *call = <PointsCall *>call_
     cdef Py_ssize_t first = b * PREPARED, last = min(first + PREPARED, call.rows.N)
     cdef fl_points rows = call.rows
-    if call.unit != NULL:
-        call.loops.unit(&call.rows, first, last, call.unit, call.norm)
-        rows.rows = call.unit
-    call.loops.prepare(&rows, call.centre, first, last, call.left, call.right, call.square, call.moved)
+    if call.normalized != NULL:
+        call.loops.normalize(&call.rows, first, last, call.normalized, call.norm)
+        rows.rows = call.normalized
+    call.loops.prepare(&rows, call.centre, first, last, call.left, call.right, call.square, call.by_dimension)
 
 
 cdef class Points:
@@ -198,8 +198,8 @@ cdef class Points:
         else:
             call.rows.rows = self.take(N * step * size)
             run_blocks(copy_block, &call, blocks, cost, threads)
-        call.centre = call.unit = call.norm = NULL
-        call.moved = NULL
+        call.centre = call.normalized = call.norm = NULL
+        call.by_dimension = NULL
         if like is not None:
             call.centre = like.centre
             self.kept.append(like)
@@ -208,16 +208,16 @@ cdef class Points:
             call.loops.centre(&call.rows, <double *>(centre + step * size), centre)
             call.centre = centre
         if unit:
-            call.unit, call.norm = self.take(N * step * size), <double *>self.take(N * sizeof(double))
+            call.normalized, call.norm = self.take(N * step * size), <double *>self.take(N * sizeof(double))
         if moved:
-            call.moved = self.take(N * step * size)
+            call.by_dimension = self.take(N * step * size)
         call.left = self.take(round_up(N, call.loops.tile_rows) * D * size)
         call.right = self.take(self.columns * D * size)
         call.square = self.take(self.columns * size)
         run_blocks(prepare_block, &call, blocks, 3 * cost, threads)
         self.job = call.rows
         self.job.left, self.job.right, self.job.square, self.job.norm = call.left, call.right, call.square, call.norm
-        self.job.moved, self.centre = call.moved, <const char *>call.centre
+        self.job.by_dimension, self.centre = call.by_dimension, <const char *>call.centre
 
 
 # ---- distances -------------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ cdef struct BatchCall:
     double *far
     # the gradient
     Py_ssize_t first, last  # anchors of the slab
-    char *slopes  # of the slab, or NULL
+    char *gradients  # of the slab, with respect to its distances; or NULL
     char *products  # N x step: sums of rows, weighed
     double *totals  # N: sums of the weights
     const int64_t *users  # anchors that have a row as a partner, row by row
@@ -345,55 +345,55 @@ cdef void mine_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef char *rows = call.scratch + thread * call.scratch_size
     cdef fl_anchor job
     job.N, job.columns, job.mining, job.squared, job.margin = call.x.N, call.columns, call.mining, call.squared, call.margin
-    job.room = rows + (BLOCK + call.loops.tile_rows) * row
+    job.scratch = rows + (BLOCK + call.loops.tile_rows) * row
     call.loops.distances(call.x, call.x, FL_SQUARED, first, n, 0, call.x.N, rows, call.columns)
     for i in range(n):
         a = job.anchor = first + i
         job.member = call.members + call.starts[call.ids[a]]
         job.members = call.starts[call.ids[a] + 1] - call.starts[call.ids[a]]
         job.weight = call.weight[a] if call.weight != NULL else 1.0
-        job.row, job.slopes = rows + i * row, NULL
-        if call.slopes != NULL:
-            job.slopes = call.slopes + (a - call.first) * row
+        job.row, job.gradients = rows + i * row, NULL
+        if call.gradients != NULL:
+            job.gradients = call.gradients + (a - call.first) * row
         call.loops.mine(&job)
         call.value[a], call.active[a], call.valid[a] = job.value, job.active, job.valid
 
 
-cdef void met_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    """What the slab's anchors want of the rows they met; and of themselves, if the slab is the batch."""
+cdef void others_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+    """The gradient of all rows as the others of the slab's pairs; and as anchors too, if the slab is the batch."""
     cdef BatchCall *call = <BatchCall *>call_
     cdef Py_ssize_t i = b * BLOCK, size = call.table.size, anchors = call.last - call.first
-    call.loops.weigh(
-        call.x, call.first, anchors, call.slopes + i * call.columns * size if anchors == call.x.N else NULL,
-        call.slopes + i * size, call.columns, min(<Py_ssize_t>BLOCK, call.x.N - i),
+    call.loops.weighted_sums(
+        call.x, call.first, anchors, call.gradients + i * call.columns * size if anchors == call.x.N else NULL,
+        call.gradients + i * size, call.columns, min(<Py_ssize_t>BLOCK, call.x.N - i),
         call.products + i * call.x.step * size, call.totals + i, call.scratch + thread * call.scratch_size,
     )
 
 
 cdef void anchors_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    """What the slab's anchors want of themselves."""
+    """The gradient of the slab's anchors as such."""
     cdef BatchCall *call = <BatchCall *>call_
     cdef Py_ssize_t i = call.first + b * BLOCK, size = call.table.size
-    call.loops.weigh(
-        call.x, 0, call.x.N, call.slopes + b * BLOCK * call.columns * size, NULL, call.columns,
+    call.loops.weighted_sums(
+        call.x, 0, call.x.N, call.gradients + b * BLOCK * call.columns * size, NULL, call.columns,
         min(<Py_ssize_t>BLOCK, call.last - i), call.products + i * call.x.step * size, call.totals + i,
         call.scratch + thread * call.scratch_size,
     )
 
 
 cdef void gather_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
-    """The gradient of the rows of a block, where slopes were kept."""
+    """The gradient of the rows of a block, where the distances' gradients were kept."""
     cdef BatchCall *call = <BatchCall *>call_
     cdef Py_ssize_t i
-    cdef char *room = call.scratch + thread * call.scratch_size
+    cdef char *out = call.scratch + thread * call.scratch_size
     for i in range(b * BLOCK, min((b + 1) * BLOCK, call.x.N)):
-        call.loops.pulled(
-            call.x, i, call.products + i * call.x.step * call.table.size, call.totals[i], call.scale, room
+        call.loops.row_gradient(
+            call.x, i, call.products + i * call.x.step * call.table.size, call.totals[i], call.scale, out
         )
-        call.table.scatter(&call.grad, i * call.x.D, call.x.D, room)
+        call.table.scatter(&call.grad, i * call.x.D, call.x.D, out)
 
 
-cdef void pull_apart(BatchCall *call, Py_ssize_t a, Py_ssize_t i, double *sum) noexcept nogil:
+cdef void add_hardest(BatchCall *call, Py_ssize_t a, Py_ssize_t i, double *sum) noexcept nogil:
     """Row i's part in the hardest triplet of anchor a: as the anchor, as the positive, as the negative."""
     cdef double w = call.weight[a] if call.weight != NULL else 1.0, near, far
     cdef Py_ssize_t p = call.positive[a], q = call.negative[a]
@@ -402,24 +402,24 @@ cdef void pull_apart(BatchCall *call, Py_ssize_t a, Py_ssize_t i, double *sum) n
     near = 2 * w if call.squared else (w / call.near[a] if call.near[a] != 0 else 0)
     far = 2 * w if call.squared else (w / call.far[a] if call.far[a] != 0 else 0)
     if i == a:
-        call.loops.pull(call.x, a, p, near, sum)
-        call.loops.pull(call.x, a, q, -far, sum)
+        call.loops.add_difference(call.x, a, p, near, sum)
+        call.loops.add_difference(call.x, a, q, -far, sum)
     elif i == p:
-        call.loops.pull(call.x, p, a, near, sum)
+        call.loops.add_difference(call.x, p, a, near, sum)
     else:
-        call.loops.pull(call.x, q, a, -far, sum)
+        call.loops.add_difference(call.x, q, a, -far, sum)
 
 
-cdef void pull_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
+cdef void hardest_gradient_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     """The gradient of the rows of a block, from the hardest triplets."""
     cdef BatchCall *call = <BatchCall *>call_
     cdef Py_ssize_t i, d, k
     cdef double *sum = <double *>(call.scratch + thread * call.scratch_size)
     for i in range(b * BLOCK, min((b + 1) * BLOCK, call.x.N)):
         memset(sum, 0, call.x.D * sizeof(double))
-        pull_apart(call, i, i, sum)
+        add_hardest(call, i, i, sum)
         for k in range(call.user_starts[i], call.user_starts[i + 1]):
-            pull_apart(call, call.users[k], i, sum)
+            add_hardest(call, call.users[k], i, sum)
         for d in range(call.x.D):
             if call.table.size == 8:
                 sum[d] = call.scale * sum[d]
@@ -463,7 +463,7 @@ cdef class Batch:
         call.value = doubles(self.value)
         call.active = doubles(self.active)
         call.valid = doubles(self.valid)
-        call.slopes = call.products = NULL
+        call.gradients = call.products = NULL
         if mining == FL_HARD:
             self.mine_hardest()
         else:
@@ -492,7 +492,7 @@ cdef class Batch:
 
     cdef int mine_slabs(self, bint gradient) except -1:
         cdef BatchCall *call = &self.call
-        cdef Py_ssize_t N = call.x.N, row = call.columns * call.table.size, most, blocks, room
+        cdef Py_ssize_t N = call.x.N, row = call.columns * call.table.size, most, blocks, size
         cdef Workspace slab, products
         most = N
         if gradient:
@@ -500,18 +500,18 @@ cdef class Batch:
             slab = Workspace(most * row, 1)
             products = Workspace(N * (call.x.step * call.table.size + sizeof(double)), 1)
             self.memory = [products]
-            call.slopes, call.products = slab.base(), products.base()
+            call.gradients, call.products = slab.base(), products.base()
             call.totals = <double *>(call.products + N * call.x.step * call.table.size)
             memset(call.products, 0, N * (call.x.step * call.table.size + sizeof(double)))
-        room = (BLOCK + call.loops.tile_rows) * row + call.loops.room(call.columns)
-        self.set_scratch(room, (N + BLOCK - 1) // BLOCK)
+        size = (BLOCK + call.loops.tile_rows) * row + call.loops.scratch_bytes(call.columns)
+        self.set_scratch(size, (N + BLOCK - 1) // BLOCK)
         call.first = 0
         while call.first < N:
             call.last = min(call.first + most, N)
             blocks = (call.last - call.first + BLOCK - 1) // BLOCK
             run_blocks(mine_block, call, blocks, 3 * self.block_cost(), self.threads)
             if gradient:
-                run_blocks(met_block, call, (N + BLOCK - 1) // BLOCK, self.block_cost(), self.threads)
+                run_blocks(others_block, call, (N + BLOCK - 1) // BLOCK, self.block_cost(), self.threads)
                 if most < N:
                     run_blocks(anchors_block, call, blocks, self.block_cost(), self.threads)
             call.first = call.last
@@ -534,7 +534,7 @@ cdef class Batch:
         users = np.ascontiguousarray(users % call.x.N)
         call.users = <int64_t *>cnp.PyArray_DATA(<cnp.ndarray>users)
         call.user_starts = <int64_t *>cnp.PyArray_DATA(<cnp.ndarray>user_starts)
-        run_blocks(pull_block, call, blocks, BLOCK * 6.0 * call.x.D, self.threads)
+        run_blocks(hardest_gradient_block, call, blocks, BLOCK * 6.0 * call.x.D, self.threads)
 
 
 cdef double *doubles(cnp.ndarray a) noexcept:

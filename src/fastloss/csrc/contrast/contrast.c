@@ -25,19 +25,19 @@ static void add(ptrdiff_t n, const double *restrict x, double *restrict sum) {
 #define FL_CONTRAST_REAL(suffix)                                                                                         \
   {                                                                                                                      \
       .measure = contrast_measure_##suffix,                                                                              \
-      .unit = contrast_unit_##suffix,                                                                                    \
-      .exact = contrast_exact_##suffix,                                                                                  \
+      .normalize = contrast_normalize_##suffix,                                                                          \
+      .normalize_double = contrast_normalize_double_##suffix,                                                            \
       .panel = contrast_panel_##suffix,                                                                                  \
       .across = contrast_across_##suffix,                                                                                \
       .terms = contrast_terms_##suffix,                                                                                  \
       .products = contrast_products_##suffix,                                                                            \
       .online = contrast_online_##suffix,                                                                                \
-      .turn = contrast_turn_##suffix,                                                                                    \
+      .transpose = contrast_transpose_##suffix,                                                                          \
       .weigh = contrast_weigh_##suffix,                                                                                  \
       .weigh_products = contrast_weigh_products_##suffix,                                                                \
       .gather = contrast_gather_##suffix,                                                                                \
       .add_row = contrast_add_row_##suffix,                                                                              \
-      .slope = contrast_slope_##suffix,                                                                                  \
+      .grad = contrast_grad_##suffix,                                                                                    \
       .panel_rows = FL_TILE_ROWS,                                                                                        \
       .columns = FL_TILE_COLUMNS_##suffix,                                                                               \
       .range = contrast_range_##suffix,                                                                                  \

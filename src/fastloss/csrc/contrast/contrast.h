@@ -27,14 +27,14 @@ typedef struct {
   void *e;             /* rows (rounded up to whole panels) x FL_ANCHORS */
   double *sums;        /* of each anchor's exponentials: added to; or NULL */
   double *row_sums;    /* of each candidate's, over the lanes: written; or NULL */
-  void *top;           /* of each anchor (fl_contrast_real.online) */
+  void *max;           /* of each anchor (fl_contrast_real.online) */
 } fl_contrast;
 
 /* How exponentials, or products, become the loss's gradients with respect to the similarities: an anchor's and a candidate's (which
    is an anchor, too, of other blocks) together. */
 typedef struct {
   const void *lane, *row;         /* what they are multiplied by: of the block's anchors, of all candidates */
-  const void *lane_top, *row_top; /* products: what is subtracted first, times the factor in the exponent */
+  const void *lane_max, *row_max; /* products: what is subtracted first, times the factor in the exponent */
   const void *lane_own, *row_own; /* subtracted where `low` and `high` say so */
   int itself;                     /* candidates are the anchors: 0 where a row would meet itself */
   void *w;                        /* as fl_contrast.e, which it may be */
@@ -48,25 +48,25 @@ typedef struct {
   double factor;
   const void *g;
   void *out;
-} fl_contrast_slope;
+} fl_contrast_grad;
 
 typedef struct {
   /* 1 / |x power|, 0 if x is all 0, of n numbers, whole registers; power is 1 unless squares would leave a double's range. */
   void (*measure)(ptrdiff_t n, const void *x, double *power, double *inverse);
-  void (*unit)(ptrdiff_t n, const void *x, double power, double inverse, void *z);
-  void (*exact)(ptrdiff_t n, const void *x, double power, double inverse, double *z);
+  void (*normalize)(ptrdiff_t n, const void *x, double power, double inverse, void *z);
+  void (*normalize_double)(ptrdiff_t n, const void *x, double power, double inverse, double *z);
   void (*panel)(ptrdiff_t rows, ptrdiff_t D, const void *z, void *left);
   void (*across)(ptrdiff_t D, const void *left, void *right); /* panels of FL_ANCHORS rows as fl_contrast.right */
   void (*terms)(const fl_contrast *job);                      /* exponentials */
   void (*products)(const fl_contrast *job);                   /* -inf where `low` and `high` say so */
-  void (*online)(const fl_contrast *job);                     /* their tops, and sums of exponentials relative to these */
-  void (*turn)(const void *e, void *transposed);              /* FL_ANCHORS x FL_ANCHORS */
+  void (*online)(const fl_contrast *job);             /* their maxima, and sums of exponentials relative to these */
+  void (*transpose)(const void *e, void *transposed); /* FL_ANCHORS x FL_ANCHORS */
   void (*weigh)(const fl_contrast *job, const fl_contrast_weigh *weigh);
   void (*weigh_products)(const fl_contrast *job, const fl_contrast_weigh *weigh);
   /* g += the weighted sums of rows of z; z: panels of `columns` numbers of every row, panel_step numbers apart. */
   void (*gather)(ptrdiff_t rows, ptrdiff_t D, const void *w, const void *z, ptrdiff_t panel_step, void *g, int add);
   void (*add_row)(ptrdiff_t D, double factor, const void *z, ptrdiff_t panel_step, void *g);
-  void (*slope)(ptrdiff_t n, const fl_contrast_slope *job);
+  void (*grad)(ptrdiff_t n, const fl_contrast_grad *job);
   ptrdiff_t panel_rows, columns;
   double range; /* of bounded similarities: twice the factor at most */
   int bias;

@@ -24,9 +24,9 @@ FL_INLINE double FN(squares)(ptrdiff_t n, const R *x, double power) {
 
 /* The largest |x|, nan passed over. */
 FL_INLINE double FN(largest_size)(ptrdiff_t n, const R *x) {
-  V top = FN(vset)(0);
-  for (ptrdiff_t d = 0; d < n; d += LANES) top = vmax(vabs(vload(x + d)), top);
-  return (double)vtop(top);
+  V max = FN(vset)(0);
+  for (ptrdiff_t d = 0; d < n; d += LANES) max = vmax(vabs(vload(x + d)), max);
+  return (double)vtop(max);
 }
 
 static void FN(contrast_measure)(ptrdiff_t n, const void *x_, double *power, double *inverse) {
@@ -34,29 +34,29 @@ static void FN(contrast_measure)(ptrdiff_t n, const void *x_, double *power, dou
   double sum = FN(squares)(n, x, 1);
   *power = 1;
   if (!(sum > 0x1p-900 && sum < 0x1p900)) {
-    const double top = FN(largest_size)(n, x);
-    if (sum != sum || top == INFINITY) {
+    const double max = FN(largest_size)(n, x);
+    if (sum != sum || max == INFINITY) {
       *inverse = NAN;
       return;
     }
-    if (top == 0) {
+    if (max == 0) {
       *inverse = 0;
       return;
     }
     int exponent;
-    frexp(top, &exponent);
+    frexp(max, &exponent);
     *power = ldexp(1, exponent < -1000 ? 1000 : -exponent); /* 2^1074 is no double */
     sum = FN(squares)(n, x, *power);
   }
   *inverse = 1 / sqrt(sum);
 }
 
-static void FN(contrast_exact)(ptrdiff_t n, const void *x_, double power, double inverse, double *z) {
+static void FN(contrast_normalize_double)(ptrdiff_t n, const void *x_, double power, double inverse, double *z) {
   const R *x = x_;
   for (ptrdiff_t d = 0; d < n; d++) z[d] = (double)x[d] * power * inverse;
 }
 
-static void FN(contrast_unit)(ptrdiff_t n, const void *x_, double power, double inverse, void *z_) {
+static void FN(contrast_normalize)(ptrdiff_t n, const void *x_, double power, double inverse, void *z_) {
   const R *x = x_;
   R *z = z_;
   for (ptrdiff_t d = 0; d < n; d++) z[d] = (R)((double)x[d] * power * inverse);
@@ -158,19 +158,19 @@ static void FN(contrast_products)(const fl_contrast *job) {
     }
 }
 
-/* e^(factor (u - top)), u <= top. */
-FL_INLINE V FN(relative)(V u, V top, V factor) { return vexp_negative((u - top) * factor); }
+/* e^(factor (u - max)), u <= max. */
+FL_INLINE V FN(relative)(V u, V max, V factor) { return vexp_negative((u - max) * factor); }
 
 static void FN(contrast_online)(const fl_contrast *job) {
   const V factor = FN(vset)((R)job->factor);
   for (ptrdiff_t c = 0; c < FL_ANCHORS; c += LANES) {
     const R *e = (const R *)job->e + c;
-    R *top = (R *)job->top + c;
-    const V before = vload(top);
+    R *max = (R *)job->max + c;
+    const V before = vload(max);
     V now = before;
     for (ptrdiff_t r = 0; r < job->rows; r++) now = vmax(now, vload(e + r * FL_ANCHORS));
     const V shrink = FN(relative)(before, now, factor);
-    vstore(top, now);
+    vstore(max, now);
     for (int h = 0; h < FL_HALVES; h++) {
       double *sums = job->sums + c + h * LANES_F64;
       vd sum = vload(sums) * FL_HALF(shrink, h);
@@ -183,7 +183,7 @@ static void FN(contrast_online)(const fl_contrast *job) {
   }
 }
 
-static void FN(contrast_turn)(const void *e_, void *transposed_) {
+static void FN(contrast_transpose)(const void *e_, void *transposed_) {
   const ptrdiff_t step = FL_ANCHORS * (ptrdiff_t)sizeof(R);
   const R *e = e_;
   R *transposed = transposed_;
@@ -219,13 +219,13 @@ static void FN(contrast_weigh)(const fl_contrast *job, const fl_contrast_weigh *
 static void FN(contrast_weigh_products)(const fl_contrast *job, const fl_contrast_weigh *weigh) {
   const V factor = FN(vset)((R)job->factor);
   const R *e = job->e, *lane = weigh->lane, *row = (const R *)weigh->row + job->first;
-  const R *lane_top = weigh->lane_top, *row_top = (const R *)weigh->row_top + job->first;
+  const R *lane_max = weigh->lane_max, *row_max = (const R *)weigh->row_max + job->first;
   R *w = weigh->w;
   for (ptrdiff_t r = 0; r < job->rows; r++) {
-    const V by = FN(vset)(row[r]), top = FN(vset)(row_top[r]);
+    const V by = FN(vset)(row[r]), max = FN(vset)(row_max[r]);
     for (ptrdiff_t c = 0; c < FL_ANCHORS; c += LANES) {
       const V u = vload(e + r * FL_ANCHORS + c);
-      const V mine = FN(relative)(u, vload(lane_top + c), factor), other = FN(relative)(u, top, factor);
+      const V mine = FN(relative)(u, vload(lane_max + c), factor), other = FN(relative)(u, max, factor);
       vstore(w + r * FL_ANCHORS + c, vfma(mine, vload(lane + c), other * by));
     }
     if (weigh->itself) FN(own_gradients)(job, weigh, r);
@@ -253,7 +253,7 @@ static void FN(contrast_add_row)(ptrdiff_t D, double factor, const void *z_, ptr
 }
 
 /* Gradient through the normalisation: its component along the row is removed. */
-static void FN(contrast_slope)(ptrdiff_t n, const fl_contrast_slope *job) {
+static void FN(contrast_grad)(ptrdiff_t n, const fl_contrast_grad *job) {
   const R *x = job->x, *g = job->g;
   R *out = job->out;
   const vd power = vset_f64(job->power), inverse = vset_f64(job->inverse), factor = vset_f64(job->factor);

@@ -18,16 +18,16 @@
 
 FL_INLINE const R *FN(row_of)(const fl_points *x, ptrdiff_t i) { return (const R *)x->rows + i * x->step; }
 
-/* Sum of squared differences of two rows, in double, each multiplied by `unit`: before they are taken if they may overflow. */
-FL_INLINE double FN(squares)(ptrdiff_t step, const R *x, const R *y, double unit) {
+/* Sum of squared differences of two rows, in double, each multiplied by `scale`: before they are taken if they may overflow. */
+FL_INLINE double FN(squares)(ptrdiff_t step, const R *x, const R *y, double scale) {
   vd sum[2] = {vset_f64(0), vset_f64(0)};
   for (ptrdiff_t d = 0; d < step; d += 2 * LANES_F64)
     for (int h = 0; h < 2; h++) {
 #if FL_REAL_BITS == 32
-      const vd gap = (vwiden(x + d + h * LANES_F64) - vwiden(y + d + h * LANES_F64)) * unit;
+      const vd gap = (vwiden(x + d + h * LANES_F64) - vwiden(y + d + h * LANES_F64)) * scale;
 #else
       const vd a = vload(x + d + h * LANES_F64), b = vload(y + d + h * LANES_F64);
-      const vd gap = unit < 1 ? a * unit - b * unit : (a - b) * unit;
+      const vd gap = scale < 1 ? a * scale - b * scale : (a - b) * scale;
 #endif
       sum[h] = vfma(gap, gap, sum[h]);
     }
@@ -184,17 +184,17 @@ static void FN(centre)(const fl_points *x, double *sum, void *centre_) {
     else {
       int exponent;
       frexp(spread, &exponent);
-      const double unit = ldexp(1.0, exponent - 3);
-      centre[d] = (R)(nearbyint(mean / unit) * unit);
+      const double scale = ldexp(1.0, exponent - 3);
+      centre[d] = (R)(nearbyint(mean / scale) * scale);
     }
   }
 }
 
 static void FN(prepare)(const fl_points *x, const void *centre, ptrdiff_t first, ptrdiff_t last, void *left, void *right,
-                        void *square, void *moved) {
+                        void *square, void *by_dimension) {
   const R *rows = FN(row_of)(x, first);
   const ptrdiff_t n = last - first, padded = (n + FN(FL_TILE_COLUMNS) - 1) / FN(FL_TILE_COLUMNS) *FN(FL_TILE_COLUMNS);
-  R *s = (R *)square + first, *out = moved ? (R *)moved + first * FN(FL_TILE_COLUMNS) : NULL;
+  R *s = (R *)square + first, *out = by_dimension ? (R *)by_dimension + first * FN(FL_TILE_COLUMNS) : NULL;
   FN(pack)(n, x->D, rows, x->step, centre, FL_TILE_ROWS, (R *)left + first * x->D);
   FN(pack)(n, x->D, rows, x->step, centre, FN(FL_TILE_COLUMNS), (R *)right + first * x->D);
   for (ptrdiff_t i = 0; i < padded; i++) {
@@ -218,10 +218,10 @@ static void FN(prepare)(const fl_points *x, const void *centre, ptrdiff_t first,
 }
 
 /* Rows of length 1, or of zeros. */
-static void FN(unit)(const fl_points *x, ptrdiff_t first, ptrdiff_t last, void *unit_, double *norm) {
+static void FN(normalize)(const fl_points *x, ptrdiff_t first, ptrdiff_t last, void *out_, double *norm) {
   for (ptrdiff_t i = first; i < last; i++) {
     const R *row = FN(row_of)(x, i);
-    R *unit = (R *)unit_ + i * x->step;
+    R *out = (R *)out_ + i * x->step;
     double most = 0, sum = 0;
     for (ptrdiff_t d = 0; d < x->D; d++) {
       const double size = fabs((double)row[d]);
@@ -230,9 +230,9 @@ static void FN(unit)(const fl_points *x, ptrdiff_t first, ptrdiff_t last, void *
     const double scale = most > 0x1p+400 ? 0x1p-600 : most < 0x1p-400 ? 0x1p+500 : 1.0;
     for (ptrdiff_t d = 0; d < x->D; d++) sum += ((double)row[d] * scale) * ((double)row[d] * scale);
     norm[i] = sqrt(sum) / scale;
-    for (ptrdiff_t d = 0; d < x->step; d++) unit[d] = 0;
+    for (ptrdiff_t d = 0; d < x->step; d++) out[d] = 0;
     if (norm[i] != 0)
-      for (ptrdiff_t d = 0; d < x->D; d++) unit[d] = (R)((double)row[d] / norm[i]);
+      for (ptrdiff_t d = 0; d < x->D; d++) out[d] = (R)((double)row[d] / norm[i]);
   }
 }
 

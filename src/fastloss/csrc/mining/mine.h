@@ -8,7 +8,7 @@
 
 /* Of the anchor's scratch memory. */
 typedef struct {
-  R *key, *key2, *shifted; /* sorted distances, room to sort, the distances that the other side is compared with */
+  R *key, *key2, *shifted; /* sorted distances, space to sort them, the distances that the other side is compared with */
   R *query;                /* positives, where it is the negatives that are sorted */
   R *count;                /* of each query: its triplets */
   I *first, *last;         /* ranks of the queries: its partners are first .. last - 1 */
@@ -16,12 +16,13 @@ typedef struct {
   I *start, *start2;
   int32_t *begin, *end; /* how many queries begin and end at a rank */
   double *open;         /* how many queries each key is a partner of */
-} FN(fl_mine_room);
+} FN(fl_mine_scratch);
 
-static ptrdiff_t FN(lay_room)(ptrdiff_t columns, char *at, FN(fl_mine_room) *room) {
+static ptrdiff_t FN(lay_scratch)(ptrdiff_t columns, char *at, FN(fl_mine_scratch) *scratch) {
   const ptrdiff_t n = columns + 2 * LANES, buckets = FN(bucket_count)(n) + 1;
   char *const base = at;
-#define FL_TAKE(name, count) (room->name = (void *)at, at += ((count) * (ptrdiff_t)sizeof *room->name + 63) / 64 * 64)
+#define FL_TAKE(name, count)                                                                                             \
+  (scratch->name = (void *)at, at += ((count) * (ptrdiff_t)sizeof *scratch->name + 63) / 64 * 64)
   FL_TAKE(key, n), FL_TAKE(key2, n), FL_TAKE(shifted, n), FL_TAKE(query, n), FL_TAKE(count, n);
   FL_TAKE(first, n), FL_TAKE(last, n), FL_TAKE(place, n), FL_TAKE(place2, n), FL_TAKE(query_place, n);
   FL_TAKE(start, buckets), FL_TAKE(start2, buckets), FL_TAKE(begin, 4 * n), FL_TAKE(end, 4 * n), FL_TAKE(open, n);
@@ -29,9 +30,10 @@ static ptrdiff_t FN(lay_room)(ptrdiff_t columns, char *at, FN(fl_mine_room) *roo
   return at - base;
 }
 
-static ptrdiff_t FN(mine_room)(ptrdiff_t columns) { /* of mine, and of weigh */
-  FN(fl_mine_room) room;
-  const ptrdiff_t mining = FN(lay_room)(columns, NULL, &room), packed = FL_K_BLOCK * FL_PULLED * (ptrdiff_t)sizeof(R);
+static ptrdiff_t FN(scratch_bytes)(ptrdiff_t columns) { /* of mine, and of weighted_sums */
+  FN(fl_mine_scratch) scratch;
+  const ptrdiff_t mining = FN(lay_scratch)(columns, NULL, &scratch),
+                  packed = FL_K_BLOCK * FL_BLOCK_ROWS * (ptrdiff_t)sizeof(R);
   return mining > packed ? mining : packed;
 }
 
@@ -111,24 +113,24 @@ FL_INLINE V FN(per_distance)(V w, V d, int squared) {
 }
 
 static void FN(add_gradient)(const fl_anchor *job, int32_t j, double w, double d) {
-  if (d != 0 || job->squared) ((R *)job->slopes)[j] += (R)(job->squared ? 2 * w : w / d);
+  if (d != 0 || job->squared) ((R *)job->gradients)[j] += (R)(job->squared ? 2 * w : w / d);
 }
 
 /* Each positive with the nearest negative that is farther. Distances are squared ones here, so that equal ones are. */
-static void FN(mine_semihard)(fl_anchor *job, FN(fl_mine_room) *room, R *row, ptrdiff_t P, ptrdiff_t Q) {
+static void FN(mine_semihard)(fl_anchor *job, FN(fl_mine_scratch) *scratch, R *row, ptrdiff_t P, ptrdiff_t Q) {
   FN(fl_ranks) ranks;
-  R *d = room->query; /* of the nearest one, for each positive */
-  int32_t *at = room->query_place;
+  R *d = scratch->query; /* of the nearest one, for each positive */
+  int32_t *at = scratch->query_place;
   if (P <= Q) {
-    FN(sort_keys)(P, room->key, room->place, room->key2, room->place2, room->start);
-    FN(rank_among)(&ranks, P, room->key, room->start);
+    FN(sort_keys)(P, scratch->key, scratch->place, scratch->key2, scratch->place2, scratch->start);
+    FN(rank_among)(&ranks, P, scratch->key, scratch->start);
     for (ptrdiff_t j = 0; j < job->columns; j += LANES) {
       const VI r = FN(rank)(&ranks, vload(row + j), 0);
-      memcpy(room->first + j, &r, sizeof r);
+      memcpy(scratch->first + j, &r, sizeof r);
     }
     for (ptrdiff_t k = 0; k <= P; k++) d[k] = (R)INFINITY, at[k] = -1;
     for (ptrdiff_t j = 0; j < job->N; j++) { /* nearest of those beyond k positives */
-      const I k = room->first[j];
+      const I k = scratch->first[j];
       const R x = row[j], old = d[k];
       const int32_t nearer = -(int32_t)(x < old); /* all bits or none: nobody could foretell a branch here */
       d[k] = x < old ? x : old, at[k] = ((int32_t)j & nearer) | (at[k] & ~nearer);
@@ -138,36 +140,38 @@ static void FN(mine_semihard)(fl_anchor *job, FN(fl_mine_room) *room, R *row, pt
         d[k] = d[k + 1], at[k] = at[k + 1];
     memmove(d, d + 1, (size_t)P * sizeof *d), memmove(at, at + 1, (size_t)P * sizeof *at);
   } else {
-    memcpy(room->count, room->key, (size_t)P * sizeof(R)), memcpy(at, room->place, (size_t)P * sizeof *at);
-    FN(take_negatives)(job, row, room->key, room->place);
-    FN(sort_keys)(Q, room->key, room->place, room->key2, room->place2, room->start);
-    FN(rank_among)(&ranks, Q, room->key, room->start);
-    for (ptrdiff_t k = P; k < P + LANES; k++) room->count[k] = 0;
+    memcpy(scratch->count, scratch->key, (size_t)P * sizeof(R)), memcpy(at, scratch->place, (size_t)P * sizeof *at);
+    FN(take_negatives)(job, row, scratch->key, scratch->place);
+    FN(sort_keys)(Q, scratch->key, scratch->place, scratch->key2, scratch->place2, scratch->start);
+    FN(rank_among)(&ranks, Q, scratch->key, scratch->start);
+    for (ptrdiff_t k = P; k < P + LANES; k++) scratch->count[k] = 0;
     for (ptrdiff_t k = 0; k < P; k += LANES) {
-      const VI r = FN(rank)(&ranks, vload(room->count + k), 1);
-      memcpy(room->first + k, &r, sizeof r);
+      const VI r = FN(rank)(&ranks, vload(scratch->count + k), 1);
+      memcpy(scratch->first + k, &r, sizeof r);
     }
-    memcpy(room->place2, at, (size_t)P * sizeof *at); /* the positives' places */
+    memcpy(scratch->place2, at, (size_t)P * sizeof *at); /* the positives' places */
     for (ptrdiff_t k = 0; k < P; k++) {
-      const I r = room->first[k];
-      d[k] = r < Q ? room->key[r] : (R)INFINITY, at[k] = r < Q ? room->place[r] : -1;
+      const I r = scratch->first[k];
+      d[k] = r < Q ? scratch->key[r] : (R)INFINITY, at[k] = r < Q ? scratch->place[r] : -1;
     }
-    memcpy(room->key, room->count, (size_t)P * sizeof(R)), memcpy(room->place, room->place2, (size_t)P * sizeof *at);
+    memcpy(scratch->key, scratch->count, (size_t)P * sizeof(R)),
+        memcpy(scratch->place, scratch->place2, (size_t)P * sizeof *at);
   }
   for (ptrdiff_t k = 0; k < P; k++) {
     if (at[k] < 0) continue;
-    const double p = job->squared ? room->key[k] : sqrt(room->key[k]), n = job->squared ? d[k] : sqrt(d[k]);
+    const double p = job->squared ? scratch->key[k] : sqrt(scratch->key[k]), n = job->squared ? d[k] : sqrt(d[k]);
     const double loss = p - n + job->margin;
     job->valid += 1;
     if (!(loss > 0)) continue;
     job->active += 1, job->value += loss;
-    if (job->slopes) FN(add_gradient)(job, room->place[k], job->weight, p), FN(add_gradient)(job, at[k], -job->weight, n);
+    if (job->gradients)
+      FN(add_gradient)(job, scratch->place[k], job->weight, p), FN(add_gradient)(job, at[k], -job->weight, n);
   }
 }
 
 /* Ranks of the queries; `count` how many keys lie between them; returns the sum of count x query. */
 static double FN(partners)(ptrdiff_t n, const R *query, const FN(fl_ranks) *from, int from_equal, const FN(fl_ranks) *to,
-                           int to_equal, ptrdiff_t all, FN(fl_mine_room) *room) {
+                           int to_equal, ptrdiff_t all, FN(fl_mine_scratch) *scratch) {
   vd sum[2] = {vset_f64(0), vset_f64(0)};
   for (ptrdiff_t j = 0; j < n; j += LANES) {
     const V x = vload(query + j);
@@ -176,8 +180,8 @@ static double FN(partners)(ptrdiff_t n, const R *query, const FN(fl_ranks) *from
     if (to) b = FN(rank)(to, x, to_equal);
     b = (b & (VI)(a <= b)) | (a & (VI)(a > b)); /* a margin lost in rounding */
     const V c = __builtin_convertvector(b - a, V), term = vdrop(veq(c, FN(vset)(0)), x);
-    memcpy(room->first + j, &a, sizeof a), memcpy(room->last + j, &b, sizeof b);
-    vstore(room->count + j, c);
+    memcpy(scratch->first + j, &a, sizeof a), memcpy(scratch->last + j, &b, sizeof b);
+    vstore(scratch->count + j, c);
 #if FL_REAL_BITS == 32
     sum[0] = vfma(vlow(c), vlow(term), sum[0]), sum[1] = vfma(vhigh(c), vhigh(term), sum[1]);
 #else
@@ -203,16 +207,16 @@ FL_INLINE int64_t FN(counted)(const int32_t *counts, ptrdiff_t k) {
 
 /* Sum over the queries of the keys first .. last - 1 of each; into `open`, how many queries each key is a partner of. begin,
    end: whether their bounds differ; else all begin at 0, or end at `keys`. */
-static double FN(partner_keys)(ptrdiff_t queries, ptrdiff_t keys, const R *key, FN(fl_mine_room) *room, int begin,
+static double FN(partner_keys)(ptrdiff_t queries, ptrdiff_t keys, const R *key, FN(fl_mine_scratch) *scratch, int begin,
                                int end, double *active) {
   double total = 0, pairs = 0;
   int64_t open = begin ? 0 : queries;
-  if (begin) FN(count_ranks)(queries, room->first, keys, room->begin);
-  if (end) FN(count_ranks)(queries, room->last, keys, room->end);
+  if (begin) FN(count_ranks)(queries, scratch->first, keys, scratch->begin);
+  if (end) FN(count_ranks)(queries, scratch->last, keys, scratch->end);
   for (ptrdiff_t k = 0; k < keys; k++) {
-    if (begin) open += FN(counted)(room->begin, k);
-    if (end) open -= FN(counted)(room->end, k);
-    room->open[k] = (double)open;
+    if (begin) open += FN(counted)(scratch->begin, k);
+    if (end) open -= FN(counted)(scratch->end, k);
+    scratch->open[k] = (double)open;
     total += (double)open * (double)key[k], pairs += (double)open;
   }
   *active = pairs;
@@ -220,54 +224,54 @@ static double FN(partner_keys)(ptrdiff_t queries, ptrdiff_t keys, const R *key, 
 }
 
 /* All triplets, or (`near`) only those whose negative is farther than the positive. */
-static void FN(mine_all)(fl_anchor *job, FN(fl_mine_room) *room, R *row, ptrdiff_t P, ptrdiff_t Q, int near) {
+static void FN(mine_all)(fl_anchor *job, FN(fl_mine_scratch) *scratch, R *row, ptrdiff_t P, ptrdiff_t Q, int near) {
   FN(fl_ranks) plain, shifted;
   const R margin = (R)job->margin;
   const double w = job->weight;
-  R *gradients = job->slopes;
+  R *gradients = job->gradients;
   if (!job->squared) {
     for (ptrdiff_t j = 0; j < job->columns; j += LANES) vstore(row + j, vsqrt(vload(row + j)));
-    for (ptrdiff_t k = 0; k < P; k++) room->key[k] = (R)sqrt(room->key[k]);
+    for (ptrdiff_t k = 0; k < P; k++) scratch->key[k] = (R)sqrt(scratch->key[k]);
   }
   if (P <= Q) { /* a negative's partners: d_p + margin > d_n, and perhaps d_p < d_n */
-    FN(sort_keys)(P, room->key, room->place, room->key2, room->place2, room->start);
-    for (ptrdiff_t k = 0; k < P; k++) room->shifted[k] = room->key[k] + margin;
-    FN(rank_among)(&shifted, P, room->shifted, room->start);
-    if (near) FN(rank_among)(&plain, P, room->key, room->start2);
-    const double drop = FN(partners)(job->columns, row, &shifted, 1, near ? &plain : NULL, 0, P, room);
-    job->value = FN(partner_keys)(job->N, P, room->shifted, room, 1, near, &job->active) - drop;
+    FN(sort_keys)(P, scratch->key, scratch->place, scratch->key2, scratch->place2, scratch->start);
+    for (ptrdiff_t k = 0; k < P; k++) scratch->shifted[k] = scratch->key[k] + margin;
+    FN(rank_among)(&shifted, P, scratch->shifted, scratch->start);
+    if (near) FN(rank_among)(&plain, P, scratch->key, scratch->start2);
+    const double drop = FN(partners)(job->columns, row, &shifted, 1, near ? &plain : NULL, 0, P, scratch);
+    job->value = FN(partner_keys)(job->N, P, scratch->shifted, scratch, 1, near, &job->active) - drop;
     if (gradients) {
       for (ptrdiff_t j = 0; j < job->columns; j += LANES)
-        vstore(gradients + j, FN(per_distance)(vload(room->count + j) * (R)-w, vload(row + j), job->squared));
+        vstore(gradients + j, FN(per_distance)(vload(scratch->count + j) * (R)-w, vload(row + j), job->squared));
       for (ptrdiff_t m = 0; m < job->members; m++) gradients[job->member[m]] = 0;
-      for (ptrdiff_t k = 0; k < P; k++) FN(add_gradient)(job, room->place[k], w * room->open[k], room->key[k]);
+      for (ptrdiff_t k = 0; k < P; k++) FN(add_gradient)(job, scratch->place[k], w * scratch->open[k], scratch->key[k]);
     }
   } else { /* a positive's partners: d_n < d_p + margin, and perhaps d_n > d_p */
-    memcpy(room->query, room->key, (size_t)P * sizeof(R)),
-        memcpy(room->query_place, room->place, (size_t)P * sizeof(int32_t));
-    FN(take_negatives)(job, row, room->key, room->place);
-    FN(sort_keys)(Q, room->key, room->place, room->key2, room->place2, room->start);
-    FN(rank_among)(&plain, Q, room->key, room->start);
-    for (ptrdiff_t k = P; k < P + LANES; k++) room->query[k] = 0;
-    for (ptrdiff_t k = 0; k < P + LANES; k++) room->shifted[k] = room->query[k] + margin;
+    memcpy(scratch->query, scratch->key, (size_t)P * sizeof(R)),
+        memcpy(scratch->query_place, scratch->place, (size_t)P * sizeof(int32_t));
+    FN(take_negatives)(job, row, scratch->key, scratch->place);
+    FN(sort_keys)(Q, scratch->key, scratch->place, scratch->key2, scratch->place2, scratch->start);
+    FN(rank_among)(&plain, Q, scratch->key, scratch->start);
+    for (ptrdiff_t k = P; k < P + LANES; k++) scratch->query[k] = 0;
+    for (ptrdiff_t k = 0; k < P + LANES; k++) scratch->shifted[k] = scratch->query[k] + margin;
     double lift = 0;
     if (near) { /* the two bounds come from different queries */
-      FN(partners)(P, room->query, &plain, 1, NULL, 0, Q, room);
-      memcpy(room->start2, room->first, (size_t)(P + LANES) * sizeof(I));
+      FN(partners)(P, scratch->query, &plain, 1, NULL, 0, Q, scratch);
+      memcpy(scratch->start2, scratch->first, (size_t)(P + LANES) * sizeof(I));
     }
-    FN(partners)(P, room->shifted, NULL, 0, &plain, 0, Q, room);
+    FN(partners)(P, scratch->shifted, NULL, 0, &plain, 0, Q, scratch);
     for (ptrdiff_t k = 0; k < P; k++) {
-      I a = near ? room->start2[k] : 0, b = room->last[k];
+      I a = near ? scratch->start2[k] : 0, b = scratch->last[k];
       if (b < a) b = a;
-      room->first[k] = a, room->last[k] = b, room->count[k] = (R)(b - a);
-      if (b > a) lift += (double)(b - a) * (double)room->shifted[k];
+      scratch->first[k] = a, scratch->last[k] = b, scratch->count[k] = (R)(b - a);
+      if (b > a) lift += (double)(b - a) * (double)scratch->shifted[k];
     }
-    job->value = lift - FN(partner_keys)(P, Q, room->key, room, near, 1, &job->active);
+    job->value = lift - FN(partner_keys)(P, Q, scratch->key, scratch, near, 1, &job->active);
     if (gradients) {
       memset(gradients, 0, (size_t)job->columns * sizeof *gradients);
-      for (ptrdiff_t k = 0; k < Q; k++) FN(add_gradient)(job, room->place[k], -w * room->open[k], room->key[k]);
+      for (ptrdiff_t k = 0; k < Q; k++) FN(add_gradient)(job, scratch->place[k], -w * scratch->open[k], scratch->key[k]);
       for (ptrdiff_t k = 0; k < P; k++)
-        FN(add_gradient)(job, room->query_place[k], w * (double)room->count[k], room->query[k]);
+        FN(add_gradient)(job, scratch->query_place[k], w * (double)scratch->count[k], scratch->query[k]);
     }
   }
   job->valid = near ? job->active : (double)P * (double)Q;
@@ -275,22 +279,22 @@ static void FN(mine_all)(fl_anchor *job, FN(fl_mine_room) *room, R *row, ptrdiff
 }
 
 static void FN(mine)(fl_anchor *job) {
-  FN(fl_mine_room) room;
-  R *row = job->row, *gradients = job->slopes;
-  FN(lay_room)(job->columns, job->room, &room);
-  const ptrdiff_t P = FN(take_positives)(job, row, room.key, room.place), Q = job->N - 1 - P;
+  FN(fl_mine_scratch) scratch;
+  R *row = job->row, *gradients = job->gradients;
+  FN(lay_scratch)(job->columns, job->scratch, &scratch);
+  const ptrdiff_t P = FN(take_positives)(job, row, scratch.key, scratch.place), Q = job->N - 1 - P;
   job->value = job->active = job->valid = 0;
   if (gradients && job->mining != FL_ALL && job->mining != FL_ALL_SEMIHARD)
     memset(gradients, 0, (size_t)job->columns * sizeof *gradients);
-  if (P > 0 && Q > 0 && (FN(any_nan)(P, room.key) || FN(any_nan)(job->columns, row))) {
+  if (P > 0 && Q > 0 && (FN(any_nan)(P, scratch.key) || FN(any_nan)(job->columns, row))) {
     job->value = NAN, job->active = job->valid = (double)P * (double)Q;
     for (ptrdiff_t j = 0; gradients && j < job->N; j++) gradients[j] = (R)NAN;
     for (ptrdiff_t j = job->N; gradients && j < job->columns; j++) gradients[j] = 0;
   } else if (P > 0 && Q > 0) {
     if (job->mining == FL_SEMIHARD)
-      FN(mine_semihard)(job, &room, row, P, Q);
+      FN(mine_semihard)(job, &scratch, row, P, Q);
     else
-      FN(mine_all)(job, &room, row, P, Q, job->mining == FL_ALL_SEMIHARD);
+      FN(mine_all)(job, &scratch, row, P, Q, job->mining == FL_ALL_SEMIHARD);
   } else if (gradients)
     memset(gradients, 0, (size_t)job->columns * sizeof *gradients);
 }

@@ -15,15 +15,15 @@
   {                                                                                                                      \
       .centre = centre_##suffix,                                                                                         \
       .prepare = prepare_##suffix,                                                                                       \
-      .unit = unit_##suffix,                                                                                             \
+      .normalize = normalize_##suffix,                                                                                   \
       .distances = distances_##suffix,                                                                                   \
       .distance = pair_distance_##suffix,                                                                                \
       .hardest = hardest_##suffix,                                                                                       \
       .mine = mine_##suffix,                                                                                             \
-      .room = mine_room_##suffix,                                                                                        \
-      .pull = pull_##suffix,                                                                                             \
-      .weigh = weigh_##suffix,                                                                                           \
-      .pulled = pulled_##suffix,                                                                                         \
+      .scratch_bytes = scratch_bytes_##suffix,                                                                           \
+      .add_difference = add_difference_##suffix,                                                                         \
+      .weighted_sums = weighted_sums_##suffix,                                                                           \
+      .row_gradient = row_gradient_##suffix,                                                                             \
       .tile_rows = FL_TILE_ROWS,                                                                                         \
       .tile_columns = FL_TILE_COLUMNS_##suffix,                                                                          \
       .size = sizeof(real),                                                                                              \

@@ -7,7 +7,7 @@
 #include "common/kernels.h"
 #include "common/levels.h"
 
-#define FL_PULLED 48 /* rows whose gradient is made at a time: whole tiles at every level */
+#define FL_BLOCK_ROWS 48 /* rows whose gradient is made at a time: whole tiles at every level */
 
 enum fl_metric { FL_SQUARED, FL_EUCLIDEAN, FL_COSINE };
 enum fl_mining { FL_HARD, FL_SEMIHARD, FL_ALL, FL_ALL_SEMIHARD };
@@ -19,8 +19,9 @@ typedef struct {
   const void *left;     /* panels of gemm.h: tile_rows rows each, */
   const void *right;    /* tile_columns rows each */
   const void *square;   /* of the packed rows: |x|^2; 1 past N */
-  const void *moved;    /* the packed rows as a product's right side: [panel of tile_columns dimensions][row], or NULL */
-  const double *norm;   /* FL_COSINE: |x| of each row */
+  const void
+      *by_dimension;  /* the packed rows as a product's right side: [panel of tile_columns dimensions][row], or NULL */
+  const double *norm; /* FL_COSINE: |x| of each row */
 } fl_points;
 
 /* One anchor's triplets. Everything is of the computation type but where it says double. */
@@ -32,20 +33,20 @@ typedef struct {
   double margin, weight;
   void *row; /* squared distances to all rows, `columns` of them (a multiple of tile_columns); overwritten */
   void *
-      slopes; /* NULL, or: the loss's gradient in each distance, times `weight`, divided by the distance (doubled if squared) */
+      gradients; /* NULL, or: the loss's gradient in each distance, times `weight`, divided by the distance (doubled if squared) */
   ptrdiff_t columns;
-  char *room;                  /* fl_pairs_real.room(columns) bytes */
+  char *scratch;               /* fl_pairs_real.scratch_bytes(columns) */
   double value, active, valid; /* out: the sum of the triplets' losses, how many are above 0, how many there are */
 } fl_anchor;
 
 typedef struct {
   /* Mean of the rows, rounded so that differences from it are about as exact as the rows; 0 where it is of no use. */
-  void (*centre)(const fl_points *x, double *room, void *centre);
+  void (*centre)(const fl_points *x, double *scratch, void *centre);
   /* Rows first .. last - 1, less the centre (NULL: as they are), packed and |x|^2 of each. `first` is
      a multiple of both tiles' sides, and so is `last` but for the end, where all that is padded is filled in. */
   void (*prepare)(const fl_points *x, const void *centre, ptrdiff_t first, ptrdiff_t last, void *left, void *right,
-                  void *square, void *moved);
-  void (*unit)(const fl_points *x, ptrdiff_t first, ptrdiff_t last, void *unit, double *norm); /* x / |x|, and |x| */
+                  void *square, void *by_dimension);
+  void (*normalize)(const fl_points *x, ptrdiff_t first, ptrdiff_t last, void *out, double *norm); /* x / |x|, and |x| */
   /* Distances from rows first .. first + n - 1 of x (first is a multiple of tile_rows) to rows from .. to - 1 of y (`from` a
      multiple of tile_columns): out[row][column], rows `step` numbers apart, whole tiles are written. */
   void (*distances)(const fl_points *x, const fl_points *y, int metric, ptrdiff_t first, ptrdiff_t n, ptrdiff_t from,
@@ -56,14 +57,14 @@ typedef struct {
   int (*hardest)(ptrdiff_t N, ptrdiff_t columns, void *row, const void *label, ptrdiff_t anchor, ptrdiff_t *positive,
                  ptrdiff_t *negative);
   void (*mine)(fl_anchor *job);
-  ptrdiff_t (*room)(ptrdiff_t columns); /* that `mine` and `weigh` need */
+  ptrdiff_t (*scratch_bytes)(ptrdiff_t columns); /* that `mine` and `weighted_sums` need */
   /* sum += w (x_i - x_j), in double. */
-  void (*pull)(const fl_points *x, ptrdiff_t i, ptrdiff_t j, double w, double *sum);
+  void (*add_difference)(const fl_points *x, ptrdiff_t i, ptrdiff_t j, double w, double *sum);
   /* out[i] += sum over k of (across[i][k] + along[k][i]) y_k, for K rows of y from the `first` one on, as they were packed, and n
-     rows i, up to FL_PULLED; total[i] += the sum of those gradients. across or along may be NULL. */
-  void (*weigh)(const fl_points *y, ptrdiff_t first, ptrdiff_t K, const void *across, const void *along,
-                ptrdiff_t gradients_step, ptrdiff_t n, void *out, double *total, void *room);
-  void (*pulled)(const fl_points *x, ptrdiff_t i, const void *sum, double total, double scale, void *out);
+     rows i, up to FL_BLOCK_ROWS; total[i] += the sum of those gradients. across or along may be NULL. */
+  void (*weighted_sums)(const fl_points *y, ptrdiff_t first, ptrdiff_t K, const void *across, const void *along,
+                        ptrdiff_t gradients_step, ptrdiff_t n, void *out, double *total, void *scratch);
+  void (*row_gradient)(const fl_points *x, ptrdiff_t i, const void *sum, double total, double scale, void *out);
   int tile_rows, tile_columns, size;
 } fl_pairs_real;
 

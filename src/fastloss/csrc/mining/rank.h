@@ -132,7 +132,7 @@ FL_INLINE VI FN(rank)(const FN(fl_ranks) *ranks, V x, int equal) {
   return low;
 }
 
-/* Stable merge sort of n keys with their places; the other arrays are room for as many. */
+/* Stable merge sort of n keys with their places; the other arrays are scratch for as many. */
 static void FN(merge_sort)(ptrdiff_t n, R *key, int32_t *place, R *key2, int32_t *place2) {
   for (ptrdiff_t width = 1; width < n; width *= 2) {
     for (ptrdiff_t first = 0; first < n; first += 2 * width) {
@@ -147,7 +147,7 @@ static void FN(merge_sort)(ptrdiff_t n, R *key, int32_t *place, R *key2, int32_t
   }
 }
 
-/* Sorts n keys, none of them nan, with their places; equal keys keep their order. start: room of bucket_count(n) + 1. */
+/* Sorts n keys, none of them nan, with their places; equal keys keep their order. start: scratch of bucket_count(n) + 1. */
 static void FN(sort_keys)(ptrdiff_t n, R *key, int32_t *place, R *key2, int32_t *place2, I *start) {
   FN(fl_ranks) ranks = {.buckets = FN(bucket_count)(n)};
   R low = (R)INFINITY, high = (R)-INFINITY;

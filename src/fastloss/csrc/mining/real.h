@@ -3,4 +3,4 @@
 #include "mining/distances.h"
 #include "mining/rank.h"
 #include "mining/mine.h"
-#include "mining/pull.h"
+#include "mining/gradient.h"
