@@ -100,7 +100,7 @@ ENGINES_OF_PLANS = {
     "weights": {"pointwise"},
     "lovasz": {"lovasz", "regions"},  # whose gradient is the regions' own
 }
-PLANS_OF_OTHERS = {"scores": "rows", "contrast": "mining"}  # labels of rows; rows by class
+PLANS_OF_OTHERS = {"scores": "rows", "contrast": "mining", "lovasz": "regions"}  # labels; rows by class; arguments
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "_plans").glob("[a-z]*.py")), ids=lambda p: p.stem)
