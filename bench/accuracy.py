@@ -15,8 +15,8 @@ import numpy as np
 
 import fastloss as fl
 
-from . import expressions
-from .expressions import Array
+from .peers import numpy_formulas
+from .rows import Array
 
 OUTPUT = Path("bench/results/accuracy.json")
 WORST = Path("bench/results/worst_errors.json")  # what the tests saw, loss by loss
@@ -82,7 +82,7 @@ def _values(contender: str, task: str, x: Array, target: Array) -> Array:
     if contender == "fastloss":
         return np.asarray(getattr(fl, task)(x, target, reduction="none"))
     if contender == "NumPy":
-        return expressions.VALUES[task](x, target)
+        return numpy_formulas.VALUES[task](x, target)
     if contender == "PyTorch":
         import torch
 

@@ -12,8 +12,7 @@ import numpy as np
 
 import fastloss as fl
 
-from .expressions import Array
-
+Array = np.ndarray[Any, np.dtype[Any]]
 Mode = Literal["forward", "value and gradient", "gradient and Hessian"]
 FORWARD: Mode = "forward"
 GRADIENT: Mode = "value and gradient"

@@ -161,7 +161,7 @@ def _expected(problem: "Problem") -> tuple[Any, Any]:
 
     import fastloss as fl
 
-    from .expressions import GRADIENTS, HESSIANS, VALUES
+    from .peers.numpy_formulas import GRADIENTS, HESSIANS, VALUES
     from .rows import FORWARD, HESSIAN
 
     if problem.task == "batch_triplet" and len(problem.arrays[0]) > 2048:

@@ -57,7 +57,7 @@ class Wrong(peers.Peer):
             return (value, 2 * gradient) if problem.mode == rows.GRADIENT else value / 2
 
         gradient = problem.mode == rows.GRADIENT
-        yield peers.Contender("Wrong", call, lambda r: peers._as_arrays(r, gradient))
+        yield peers.Contender("Wrong", call, lambda r: peers.as_arrays(r, gradient))
 
 
 @pytest.mark.parametrize(("mode", "what"), [(rows.FORWARD, "value"), (rows.GRADIENT, "gradient")])
@@ -74,7 +74,7 @@ def test_a_result_of_another_type_is_named_and_not_timed() -> None:
     class Wide(peers.Peer):
         def contenders(self, problem: rows.Problem) -> Any:
             wide = [x.astype(np.float64) for x in problem.arrays]
-            yield peers.Contender("Wide", lambda: fl.mse.value_and_grad(*wide), lambda r: peers._as_arrays(r, True))
+            yield peers.Contender("Wide", lambda: fl.mse.value_and_grad(*wide), lambda r: peers.as_arrays(r, True))
 
     assert worker._prepare(problem, {"Wide": Wide(1)})[1] == {"Wide": "not timed: returns float64 for float32"}
 

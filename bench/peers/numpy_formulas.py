@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from bench.rows import Array
 
 
 def _wide(x: Array) -> Array:
