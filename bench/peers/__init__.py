@@ -1,7 +1,6 @@
 """The contenders, one file for each library with its formulas beside it: fastloss, pure NumPy, each installed peer.
 
-Every one is at its best. A peer turns a `Problem` into contenders, calls without arguments that are only then timed: its arrays
-are
+Each is at its best. A peer turns a `Problem` into contenders, calls without arguments that are only then timed: its arrays are
 converted and its graph is compiled before the clock starts; its results are allocated inside. Several contenders may serve one
 column (two ways of compiling); the fastest counts. A peer that is not installed, or lacks the function, raises `AbsentError`
 with the reason.
