@@ -61,7 +61,7 @@ cdef double sum_of(const RunningSum *sum) noexcept nogil
 cdef struct Partial:  # what a block leaves; and, added up and merged in block order, what all blocks of a call do
     double sum  # of weighted values
     double weight  # of the weights
-    double low[3]  # extremes of up to three operands; (inf, -inf) if nobody looked
+    double low[3]  # extremes of up to three operands; (inf, -inf) where they are not wanted
     double high[3]
     Py_ssize_t bad  # the first position that must be refused, or -1
     bint flag  # whether any block has raised it

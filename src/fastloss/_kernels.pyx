@@ -6,7 +6,7 @@ Design:
   the partials are added in block order with Neumaier's compensation: the bits do not depend on the number of threads.
 - An operand that is contiguous and of the computation type is read in place; any other layout or type is gathered block by
   block into the thread's workspace (a few kB), so that no array is ever copied whole.
-- The GIL is released while blocks run. They run in groups of about 30 ms, between which signals are looked at (Ctrl-C).
+- The GIL is released while blocks run. They run in groups of about 30 ms, between which signals are checked (Ctrl-C).
 - Small work stays on the calling thread and touches no OpenMP.
 
 Everything here trusts its caller: `_check.py` has seen every argument first. What a kernel itself can notice only while
@@ -144,7 +144,7 @@ cdef int make_view(fl_view *view, cnp.ndarray a, int without_axis=-1) except -1:
 # ---- blocks of work on threads --------------------------------------------------------------------------------------
 
 cdef bint interrupted(bint *stop, int thread) noexcept nogil:
-    """For a block that takes long: whether to give up, because somebody pressed Ctrl-C.
+    """For a block that takes long: whether the call must end (Ctrl-C).
 
     Thread 0 is the caller's, perhaps Python's main one: what its signal handlers raise stays set until run_blocks returns it.
     """
@@ -280,7 +280,7 @@ cdef int run_spans(block_work work, void *call, Spans *spans, Py_ssize_t blocks,
 
 
 cdef class Workspace:
-    """One aligned stretch of memory per thread: thread k's starts at base() + k * size."""
+    """One aligned piece of memory per thread: thread k's starts at base() + k * size."""
 
     def __cinit__(self, Py_ssize_t size, int threads):
         self.size = (size + 2 * ALIGN - 1) // ALIGN * ALIGN

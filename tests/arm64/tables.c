@@ -242,7 +242,7 @@ static void links(void) {
     fl_link job = {
         .n = N, .score = random_doubles(N, -3, 3), .low = low, .high = high, .scale = random_doubles(N, 0.5, 1)};
     low[0] = -INFINITY, high[1] = INFINITY;
-    job.slopes = 1, job.value = room(N * 8), job.grad = room(N * 8), job.grad_low = room(N * 8),
+    job.with_grad = 1, job.value = room(N * 8), job.grad = room(N * 8), job.grad_low = room(N * 8),
     job.grad_high = room(N * 8);
     fl_scores_table_baseline.links[kind](&job);
     line_of_doubles("links:value", N, job.value), line_of_doubles("links:grad", N, job.grad);
@@ -376,9 +376,9 @@ static void vectors_of(ptrdiff_t D) {
   char name[100];
   for (int kind = 0; kind < 6; kind++) {
     fl_vectors job = {.D = D,
-                      .piece = D,
+                      .chunk = D,
                       .at = -1,
-                      .slopes = 1,
+                      .with_grad = 1,
                       .norm = kind < 4 ? kind : 0,
                       .squared = kind == 4,
                       .swap = kind == 5,
@@ -512,8 +512,8 @@ static void ctc_of(ptrdiff_t T, ptrdiff_t S, ptrdiff_t C) {
                 .kept = 1};
   job.x = (fl_ctc_frames){random_array(T * C, -3, 3), C * real->size, real->size, wide ? FL_F64 : FL_F32, 1};
   job.grad = (fl_ctc_frames){room(T * C * 8), C * real->size, real->size, wide ? FL_F64 : FL_F32, 1};
-  job.keep = room(C * 8), job.row = room(C * 8), job.out = room(C * 8), job.picked = room(T * width * 8);
-  job.shift = room(T * 8), job.top = room(T * 8), job.rest = room(T * 8), job.log_total = room(FL_CTC_FRAMES * 8);
+  job.keep = room(C * 8), job.row = room(C * 8), job.out = room(C * 8), job.column_logits = room(T * width * 8);
+  job.shift = room(T * 8), job.max = room(T * 8), job.tail_sum = room(T * 8), job.log_total = room(FL_CTC_FRAMES * 8);
   job.others = room(FL_CTC_FRAMES * 8), job.least = room(FL_CTC_FRAMES * 8), job.emission = room(table);
   job.occupied = room(table), job.exponent = room((T + 1) * 4), job.from = room(T * 4), job.to = room(T * 4);
   job.alpha = room((T + 1) * 2 * P * 8), job.beta = room(2 * P * 8), job.exact = room(4 * P * 8);
@@ -528,10 +528,10 @@ static void ctc_of(ptrdiff_t T, ptrdiff_t S, ptrdiff_t C) {
   FL_SWEEP(begin, 0, forward)
   const int held = loops->end(&job, 60);
   line_of_doubles("ctc:loss", 2, (double[]){job.loss, held});
-  loops->turn(&job);
+  loops->begin_backward(&job);
   for (ptrdiff_t t = (T - 1) / n * n; t >= 0; t -= n) {
     const ptrdiff_t some = T - t < n ? T - t : n;
-    loops->frames[wide](&job, t, some, 1, 0), loops->backward(&job, t, some), loops->slopes[wide](&job, t, some);
+    loops->frames[wide](&job, t, some, 1, 0), loops->backward(&job, t, some), loops->grad[wide](&job, t, some);
   }
   line("ctc:grad", T * C, job.grad.data);
   FL_SWEEP(log_begin, 1, log_forward)

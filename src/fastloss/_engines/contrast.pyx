@@ -141,7 +141,7 @@ cdef void normalize_in_double(const PackCall *call, Py_ssize_t row, char *x, dou
 
 
 cdef double *lay_own(const OwnCall *call, int thread, char **x) noexcept nogil:
-    """One thread's room: a row as it is read, then three of doubles."""
+    """One thread's workspace: a row as it is read, then three of doubles."""
     cdef Py_ssize_t bytes = call.a.width * call.a.table.size
     x[0] = call.scratch + thread * call.scratch_size
     memset(x[0], 0, bytes)

@@ -4,8 +4,8 @@
 Design:
 - A block is a sample; the longest come first, so that threads end together. A thread's workspace holds one sample at a time: for
   a value a few rows of states, for a gradient the states of all frames.
-- A sample goes through its frames in short stretches: emissions of the stretch, then its states (csrc/ctc/frames.h,
-  csrc/ctc/linear.h). The way back writes the gradient a stretch at a time; no frame is read after its gradient is written.
+- A sample goes through its frames in short chunks: emissions of the chunk, then its states (csrc/ctc/frames.h,
+  csrc/ctc/linear.h). The way back writes the gradient a chunk at a time; no frame is read after its gradient is written.
 - Frames are read where they lie; those that are not contiguous or of another type, one at a time through the workspace.
 - Classes that the labels do not use need no emission: of wide rows only the columns, the sample's own classes, are looked at one
   by one.
@@ -71,15 +71,15 @@ cdef extern from "ctc/ctc.h" nogil:
         double scale
         void *row
         void *out
-        void *picked
+        void *column_logits
         double *posterior
         char *posteriors
         Py_ssize_t posteriors_step
         bint posteriors_wide
         bint kept
         double *shift
-        double *top
-        double *rest
+        double *max
+        double *tail_sum
         double *log_total
         double *others
         double *least
@@ -98,12 +98,12 @@ cdef extern from "ctc/ctc.h" nogil:
     ctypedef struct fl_ctc_table:
         void (*mark[2])(fl_ctc *) noexcept nogil
         void (*frames[2])(fl_ctc *, Py_ssize_t, Py_ssize_t, bint, bint) noexcept nogil
-        void (*slopes[2])(fl_ctc *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*grad[2])(fl_ctc *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*fill[2])(fl_ctc *, Py_ssize_t, Py_ssize_t, double) noexcept nogil
         void (*begin)(fl_ctc *) noexcept nogil
         void (*forward)(fl_ctc *, Py_ssize_t, Py_ssize_t) noexcept nogil
         bint (*end)(fl_ctc *, double) noexcept nogil
-        void (*turn)(fl_ctc *) noexcept nogil
+        void (*begin_backward)(fl_ctc *) noexcept nogil
         void (*backward)(fl_ctc *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*log_begin)(fl_ctc *) noexcept nogil
         void (*log_forward)(fl_ctc *, Py_ssize_t, Py_ssize_t) noexcept nogil
@@ -121,7 +121,7 @@ cdef extern from "ctc/ctc.h" nogil:
 cdef enum:
     ALIGN = 64
     NARROW = 128  # as many classes all get a column: cheaper than picking
-    POLL_WORK = 20000000  # states of frames, about 20 ms, after which a long sample looks for Ctrl-C
+    POLL_WORK = 20000000  # states of frames, about 20 ms, after which a long sample checks for signals
     TOLERANCE = 60  # bits: what linear space may lose of a likelihood
 
 cdef enum Way:
@@ -185,10 +185,10 @@ cdef Py_ssize_t lay_workspace(const CtcCall *call, char *base, fl_ctc *job, CtcW
     ws.need = <double *>place(&at, width * 8)
     job.keep = place(&at, C * size)
     job.row, job.out = place(&at, C * size), place(&at, C * size)
-    job.picked = place(&at, frames * padded(min(C, call.most_labels + 1)) * size)
+    job.column_logits = place(&at, frames * padded(min(C, call.most_labels + 1)) * size)
     job.shift = <double *>place(&at, frames * 8)
-    job.top = <double *>place(&at, frames * 8)
-    job.rest = <double *>place(&at, frames * 8)
+    job.max = <double *>place(&at, frames * 8)
+    job.tail_sum = <double *>place(&at, frames * 8)
     job.log_total = <double *>place(&at, FL_CTC_FRAMES * 8)
     job.others = <double *>place(&at, FL_CTC_FRAMES * 8)
     job.least = <double *>place(&at, FL_CTC_FRAMES * 8)
@@ -261,20 +261,20 @@ cdef bint read_labels(const CtcCall *call, fl_ctc *job, CtcWorkspace *ws, const 
     return True
 
 
-cdef inline Py_ssize_t stretch(const fl_ctc *job) noexcept nogil:
+cdef inline Py_ssize_t frames_per_chunk(const fl_ctc *job) noexcept nogil:
     """Frames whose emissions are kept at a time."""
     return max(<Py_ssize_t>1, min(<Py_ssize_t>FL_CTC_FRAMES, FL_CTC_TABLE // job.width))
 
 
 cdef inline bint give_up(CtcCall *call, const fl_ctc *job, Py_ssize_t t, int thread) noexcept nogil:
-    """After the stretch at t, now and then: whether the call is to end."""
-    cdef Py_ssize_t n = stretch(job), every = max(<Py_ssize_t>1, POLL_WORK // (n * (2 * job.P + job.C)))
+    """After the chunk at t, now and then: whether the call is to end."""
+    cdef Py_ssize_t n = frames_per_chunk(job), every = max(<Py_ssize_t>1, POLL_WORK // (n * (2 * job.P + job.C)))
     return t // n % every == every - 1 and interrupted(&call.stop, thread)
 
 
 cdef bint sweep(CtcCall *call, fl_ctc *job, Way way, int thread) noexcept nogil:
     """All frames forward; whether they were finished."""
-    cdef Py_ssize_t t = 0, n = stretch(job), some
+    cdef Py_ssize_t t = 0, n = frames_per_chunk(job), some
     if way == LINEAR:
         call.table.begin(job)
     elif way == EXACT:
@@ -317,13 +317,13 @@ cdef bint find_loss(CtcCall *call, fl_ctc *job, Way *way, int thread) noexcept n
 
 cdef void sweep_back(CtcCall *call, fl_ctc *job, Way way, int thread) noexcept nogil:
     """All frames backward, with the gradient."""
-    cdef Py_ssize_t n = stretch(job), t = job.T, some
+    cdef Py_ssize_t n = frames_per_chunk(job), t = job.T, some
     if way == LOGS:
         call.table.log_turn(job)
     else:
-        call.table.turn(job)
+        call.table.begin_backward(job)
     while t > 0:
-        some = t - (t - 1) // n * n  # the last stretch may be short
+        some = t - (t - 1) // n * n  # the last chunk may be short
         t -= some
         call.table.frames[call.wide](job, t, some, True, way == LOGS)
         if way == LOGS:
@@ -333,7 +333,7 @@ cdef void sweep_back(CtcCall *call, fl_ctc *job, Way way, int thread) noexcept n
         if job.grad.data != NULL:
             if way == LOGS:
                 call.table.frames[call.wide](job, t, some, True, False)
-            call.table.slopes[call.wide](job, t, some)
+            call.table.grad[call.wide](job, t, some)
         if give_up(call, job, t, thread):
             return
 

@@ -8,7 +8,7 @@ Design:
 - One C function per loss (csrc/scores/real.h) sees a tile, labels already checked, and a scale for each row. What all losses
   share is here: labels and weights, ignored rows, values, sums.
 - Labels are read once into the workspace, checked there and used from there: nobody can change them in between.
-- A threshold's slope is a sum over samples: each block adds its own, and the blocks are added in order.
+- A threshold's gradient is a sum over samples: each block adds its own, and the blocks are added in order.
 
 Letters: N rows (samples), C classes, P positions of a tile, K levels.
 """
@@ -72,7 +72,7 @@ cdef extern from "scores/scores.h" nogil:
         const double *low
         const double *high
         const double *scale
-        bint slopes
+        bint with_grad
         double *value
         double *grad
         double *grad_low
@@ -335,7 +335,7 @@ def scores(
 # ---- cumulative links -----------------------------------------------------------------------------------------------
 
 cdef struct LinkCall:
-    Spans spans  # with a gradient, a block has a sum for each threshold: its slope
+    Spans spans  # with a gradient, a block has a sum for each threshold: its gradient
     fl_links_loop function
     const fl_real_table *table  # of the gradient
     Samples samples
@@ -370,7 +370,7 @@ cdef void link_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         score[i] = ws.scale[i] = low[i] = 0
         high[i] = 1
     job.n, job.score, job.low, job.high, job.scale, job.value = n, score, low, high, ws.scale, ws.value
-    job.slopes = call.has_grad
+    job.with_grad = call.has_grad
     job.grad, job.grad_low, job.grad_high = at + 3 * call.block, at + 4 * call.block, at + 5 * call.block
     call.function(&job)
     partial.sum = finish_values(&ws, start, n, &call.values, call.weights)

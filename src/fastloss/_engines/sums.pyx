@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Losses whose value is a sum of elementwise terms along a row: the divergences.
 
-A block is some whole rows, or a piece of 4096 elements of a long one; the pieces' sums are added in order.
+A block is some whole rows, or a chunk of 4096 elements of a long one; the chunks' sums are added in order.
 """
 
 cimport numpy as cnp
@@ -64,14 +64,14 @@ cdef extern from "sums/sums.h" nogil:
 SUMS = operations(fl_sums_name)
 
 cdef struct SumCall:
-    Spans spans  # rows that are cut are groups of their pieces' sums
+    Spans spans  # rows that are cut are groups of their chunks' sums
     const fl_real_table *table
     fl_sums_loop loop
     Operand part[6]  # x, t, z, u, grad, grad2
     fl_sums job  # the template of every block's job; its weight is that of row 0
     Py_ssize_t rows, C
-    Py_ssize_t together  # rows per block, or 0 if rows are cut: into `pieces` blocks each
-    Py_ssize_t pieces
+    Py_ssize_t together  # rows per block, or 0 if rows are cut: into `chunks` blocks each
+    Py_ssize_t chunks
     Values values
     char *scratch
     Py_ssize_t scratch_size
@@ -92,7 +92,7 @@ cdef void sum_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
         job.rows = min(call.together, call.rows - row)
         start, n = row * call.C, job.rows * call.C
     else:
-        row, start = (call.spans.base + b) // call.pieces, (call.spans.base + b) % call.pieces * POINT_BLOCK
+        row, start = (call.spans.base + b) // call.chunks, (call.spans.base + b) % call.chunks * POINT_BLOCK
         n = min(<Py_ssize_t>POINT_BLOCK, call.C - start)
         job.rows, job.C, start = 1, n, start + row * call.C
     if job.weight != NULL:
@@ -116,14 +116,14 @@ cdef void sum_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
             call.table.scatter(&call.part[k].view, start, n, at[k])
 
 
-cdef int run_pieces(SumCall *call, Py_ssize_t blocks, double cost, int threads) except -1:
-    """Rows that are cut: the values are those of their pieces, added in order."""
+cdef int run_chunks(SumCall *call, Py_ssize_t blocks, double cost, int threads) except -1:
+    """Rows that are cut: the values are those of their chunks, added in order."""
     cdef Py_ssize_t row
     cdef RunningSum *totals = <RunningSum *>calloc(call.rows, sizeof(RunningSum))
     if totals == NULL:
         raise MemoryError()
     try:
-        set_spans(&call.spans, 1, call.pieces, totals)
+        set_spans(&call.spans, 1, call.chunks, totals)
         run_spans(sum_block, call, &call.spans, blocks, cost, threads)
         for row in range(call.rows):
             store_value(&call.values, row, sum_of(&totals[row]))
@@ -143,7 +143,7 @@ def sums(
     """
     cdef SumCall call
     cdef Partial *result = &call.spans.result
-    cdef Py_ssize_t blocks, k, room
+    cdef Py_ssize_t blocks, k, size
     cdef double cost
     cdef Workspace workspace
     call.table = real_table(wide)
@@ -163,18 +163,18 @@ def sums(
     call.job.weight = NULL if weight is None else <double *>cnp.PyArray_DATA(weight)
     call.job.x_low = call.job.t_low = INFINITY
     call.job.x_high = call.job.t_high = -INFINITY
-    call.together, call.pieces = min(POINT_BLOCK // call.C, call.rows), (call.C + POINT_BLOCK - 1) // POINT_BLOCK
-    blocks = (call.rows + call.together - 1) // call.together if call.together else call.rows * call.pieces
-    room = max(<Py_ssize_t>8, call.together) * sizeof(double)
+    call.together, call.chunks = min(POINT_BLOCK // call.C, call.rows), (call.C + POINT_BLOCK - 1) // POINT_BLOCK
+    blocks = (call.rows + call.together - 1) // call.together if call.together else call.rows * call.chunks
+    size = max(<Py_ssize_t>8, call.together) * sizeof(double)
     for k in range(6):
         if call.part[k].given and not call.part[k].direct:
-            room += 6 * POINT_BLOCK * call.table.size
+            size += 6 * POINT_BLOCK * call.table.size
             break
-    workspace = Workspace(room, <int>max(1, min(threads, blocks)))
+    workspace = Workspace(size, <int>max(1, min(threads, blocks)))
     call.scratch, call.scratch_size = workspace.base(), workspace.size
     cost = min(<Py_ssize_t>POINT_BLOCK, call.rows * call.C) * 0.8
     if value is not None and not call.together:
-        run_pieces(&call, blocks, cost, threads)
+        run_chunks(&call, blocks, cost, threads)
     else:
         set_spans(&call.spans)
         run_spans(sum_block, &call, &call.spans, blocks, cost, threads)

@@ -4,7 +4,7 @@
 Design:
 - A row of each operand is read once from memory: lengths or products are added up, and while the row is in L1 its
   gradient is written. Rows that lie contiguous in the computation type are read and written where they are; of others
-  a piece of some thousand elements is gathered at a time.
+  a chunk of some thousand elements is gathered at a time.
 - Sums are in double, or in twice that where the result is what nearly equal lengths leave (csrc/vectors/real.h); squares that
   leave a double's range are done again with scaled elements.
 - Blocks of rows depend on the shape alone; their sums are added in order.
@@ -40,17 +40,17 @@ cnp.import_array()
 cdef extern from "vectors/vectors.h" nogil:
     enum:
         FL_NORM_TWO, FL_NORM_ONE, FL_NORM_MAX, FL_NORM_ANY
-        FL_VECTOR_PIECE
+        FL_VECTOR_CHUNK
 
     ctypedef struct fl_vectors:
         Py_ssize_t D
-        Py_ssize_t piece
+        Py_ssize_t chunk
         void (*load)(fl_vectors *, Py_ssize_t) noexcept nogil
         void (*save)(fl_vectors *, Py_ssize_t) noexcept nogil
         Py_ssize_t at
         const void *x[3]
         void *grad[3]
-        bint slopes
+        bint with_grad
         int norm
         bint squared
         bint swap
@@ -98,18 +98,18 @@ cdef struct RowJob:  # begins with the job, so that its functions find the rest
     fl_vectors job
     VectorCall *call
     char *row[6]  # where each operand's row begins
-    char *pieces  # room for what is gathered
+    char *chunks  # space for what is gathered
 
 
-cdef void piece_view(fl_view *view, const RowJob *row, int k, Py_ssize_t start) noexcept nogil:
+cdef void chunk_view(fl_view *view, const RowJob *row, int k, Py_ssize_t start) noexcept nogil:
     cdef const AxisView *o = &row.call.part[k]
     view.type, view.ndim = o.rows.type, 1
     view.data = row.row[k] + start * o.step
-    view.shape[0] = min(row.job.piece, row.job.D - start)
+    view.shape[0] = min(row.job.chunk, row.job.D - start)
     view.stride[0] = o.step
 
 
-cdef void load_piece(fl_vectors *job, Py_ssize_t start) noexcept nogil:
+cdef void load_chunk(fl_vectors *job, Py_ssize_t start) noexcept nogil:
     cdef RowJob *row = <RowJob *>job
     cdef const fl_real_table *table = row.call.table
     cdef fl_view view
@@ -121,9 +121,9 @@ cdef void load_piece(fl_vectors *job, Py_ssize_t start) noexcept nogil:
         if row.call.part[k].direct:
             at = row.row[k] + start * table.size
         else:
-            at = row.pieces + k * job.piece * table.size
+            at = row.chunks + k * job.chunk * table.size
             if k < 3:
-                piece_view(&view, row, k, start)
+                chunk_view(&view, row, k, start)
                 table.gather(&view, 0, view.shape[0], at)
         if k < 3:
             job.x[k] = at
@@ -131,13 +131,13 @@ cdef void load_piece(fl_vectors *job, Py_ssize_t start) noexcept nogil:
             job.grad[k - 3] = at
 
 
-cdef void save_piece(fl_vectors *job, Py_ssize_t start) noexcept nogil:
+cdef void save_chunk(fl_vectors *job, Py_ssize_t start) noexcept nogil:
     cdef RowJob *row = <RowJob *>job
     cdef fl_view view
     cdef int k
     for k in range(3, 6):
         if row.call.part[k].given and not row.call.part[k].direct:
-            piece_view(&view, row, k, start)
+            chunk_view(&view, row, k, start)
             row.call.table.scatter(&view, 0, view.shape[0], job.grad[k - 3])
 
 
@@ -167,7 +167,7 @@ cdef void vector_block(void *call_, Py_ssize_t b, int thread) noexcept nogil:
     cdef double value
     cdef int k
     row.job, row.call = call.job, call
-    row.pieces = <char *>(weight + call.together)
+    row.chunks = <char *>(weight + call.together)
     for k in range(6):
         row.row[k] = NULL
     if call.has_label:
@@ -208,7 +208,7 @@ def vectors(
     cdef const fl_vectors_real *real = &table.f64 if wide else &table.f32
     cdef Workspace workspace
     cdef cnp.ndarray first = x[0]
-    cdef Py_ssize_t blocks, room
+    cdef Py_ssize_t blocks, size
     cdef int k, last = cnp.PyArray_NDIM(first) - 1
     call.table = real_table(wide)
     call.loss = real.contrastive if loss == "contrastive" else real.triplet if loss == "triplet" else real.cosine
@@ -222,11 +222,11 @@ def vectors(
     for k in range(6):
         call.whole = call.whole and (call.part[k].direct or not call.part[k].given)
     call.job.D = cnp.PyArray_DIM(first, last)
-    call.job.piece = max(<Py_ssize_t>1, call.job.D if call.whole else min(call.job.D, <Py_ssize_t>FL_VECTOR_PIECE))
+    call.job.chunk = max(<Py_ssize_t>1, call.job.D if call.whole else min(call.job.D, <Py_ssize_t>FL_VECTOR_CHUNK))
     call.job.load, call.job.save = NULL, NULL
     if not call.whole:
-        call.job.load, call.job.save = load_piece, save_piece
-    call.job.slopes, call.job.norm, call.job.squared, call.job.swap = len(grads) > 0, norm_of(p), squared, swap
+        call.job.load, call.job.save = load_chunk, save_chunk
+    call.job.with_grad, call.job.norm, call.job.squared, call.job.swap = len(grads) > 0, norm_of(p), squared, swap
     call.job.p, call.job.eps, call.job.margin, call.job.power = p, eps, margin, power
     call.has_label, call.has_weight = label is not None, weight is not None
     if call.has_label:
@@ -239,8 +239,8 @@ def vectors(
     call.together = min(call.together, call.rows)
     blocks = (call.rows + call.together - 1) // call.together
     threads = <int>max(1, min(threads, blocks))
-    room = 2 * call.together * sizeof(double) + (0 if call.whole else 6 * call.job.piece * call.table.size)
-    workspace = Workspace(room, threads)
+    size = 2 * call.together * sizeof(double) + (0 if call.whole else 6 * call.job.chunk * call.table.size)
+    workspace = Workspace(size, threads)
     call.scratch, call.scratch_size = workspace.base(), workspace.size
     set_spans(&call.spans)
     run_spans(vector_block, &call, &call.spans, blocks, call.together * (30 + 0.3 * len(x) * call.job.D), threads)

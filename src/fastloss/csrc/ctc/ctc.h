@@ -19,8 +19,8 @@
 
 enum {
   FL_CTC_LANES = 8,   /* what rows of states and columns are padded to a multiple of: doubles in the longest register */
-  FL_CTC_FRAMES = 16, /* the most frames of a stretch: emissions first, then states */
-  FL_CTC_TABLE = 4096 /* entries of the emissions of a stretch that hold them in the L1 cache */
+  FL_CTC_FRAMES = 16, /* the most frames of a chunk: emissions first, then states */
+  FL_CTC_TABLE = 4096 /* entries of the emissions of a chunk that hold them in the L1 cache */
 };
 
 /* An array of frames: T of them, `step` bytes apart, of classes `class_step` bytes apart. */
@@ -52,22 +52,22 @@ typedef struct {
 
   /* ---- its frames, and their gradient (null data: not wanted) */
   fl_ctc_frames x, grad;
-  double scale;      /* of the gradient */
-  void *row, *out;   /* one row of C, another one */
-  void *picked;      /* per frame `width` entries: the logits of the columns, where not all classes have one */
-  double *posterior; /* null, or one row of 2 P: labels, then blanks */
-  char *posteriors;  /* null, or where the frames' occupation probabilities go, `posteriors_step` bytes apart */
+  double scale;        /* of the gradient */
+  void *row, *out;     /* one row of C, another one */
+  void *column_logits; /* per frame `width` entries: the logits of the columns, where not all classes have one */
+  double *posterior;   /* null, or one row of 2 P: labels, then blanks */
+  char *posteriors;    /* null, or where the frames' occupation probabilities go, `posteriors_step` bytes apart */
   ptrdiff_t posteriors_step;
   int posteriors_wide;
 
-  /* ---- per frame: all of them (`kept`; `picked` too), or those of a stretch */
+  /* ---- per frame: all of them (`kept`; `column_logits` too), or those of a chunk */
   int kept;
-  double *shift;      /* emissions are e^(x - shift) */
-  double *top, *rest; /* the largest logit; sum of e^(x - top) over all others */
-  double *log_total;  /* FL_CTC_FRAMES entries: log of the sum of e^(x - shift) */
-  double *others;     /* FL_CTC_FRAMES entries: sum of e^(x - shift) over the classes without a column */
+  double *shift;          /* emissions are e^(x - shift) */
+  double *max, *tail_sum; /* the largest logit; sum of e^(x - max) over all others */
+  double *log_total;      /* FL_CTC_FRAMES entries: log of the sum of e^(x - shift) */
+  double *others;         /* FL_CTC_FRAMES entries: sum of e^(x - shift) over the classes without a column */
   double *least;      /* FL_CTC_FRAMES entries: logarithm of the smallest emission of the sample's classes, but for 0 */
-  double *emission;   /* FL_CTC_FRAMES x width, or as many as the stretch has */
+  double *emission;   /* FL_CTC_FRAMES x width, or as many as the chunk has */
   double *occupied;   /* the same for occupation probabilities, in a gradient */
   int32_t *exponent;  /* (if kept) of each frame: its states are alpha 2^exponent */
   int32_t *from, *to; /* (if kept) entries of the rows of states that a frame needs */
@@ -79,7 +79,7 @@ typedef struct {
   unsigned char *back;          /* (alignment) for each frame 2 P entries */
   ptrdiff_t dead;               /* states that can no longer reach the end, in the order of the extended labels */
   ptrdiff_t low, high;          /* entries of the rows that the frame before (on the way back: behind) used */
-  double room;                  /* logarithm (base 2) of a number that no state which is not 0 lies under */
+  double low_bound;             /* base-2 logarithm of a lower bound of all states that are not 0 */
   int age;                      /* frames since the states were last looked at */
   int64_t power;                /* the states are alpha 2^power */
   double normal, normal_lost;   /* sum of log_total, of all frames so far */
@@ -96,19 +96,19 @@ typedef struct {
 typedef struct {
   /* Once the columns of a sample are known, where not all classes have one. */
   void (*mark[2])(fl_ctc *job);
-  /* A stretch of frames from t on: their emissions, and what it takes to normalise them. `again` takes shift, top and total from
+  /* A chunk of frames from t on: their emissions, and what it takes to normalise them. `again` takes shift, max and total from
      the first time; `logs` leaves logarithms of emissions in place of the emissions. */
   void (*frames[2])(fl_ctc *job, ptrdiff_t t, ptrdiff_t n, int again, int logs);
-  /* The gradient of a stretch of frames, from `occupied`. */
-  void (*slopes[2])(fl_ctc *job, ptrdiff_t t, ptrdiff_t n);
+  /* The gradient of a chunk of frames, from `occupied`. */
+  void (*grad[2])(fl_ctc *job, ptrdiff_t t, ptrdiff_t n);
   /* Frames [t, t + n) of the whole gradient at one value. */
   void (*fill[2])(fl_ctc *job, ptrdiff_t t, ptrdiff_t n, double value);
-  /* In linear space: `begin`, stretches `forward` in order, `end`, which returns whether the bound on what underflowed holds; then
-     `turn` and stretches `backward`, the last first. */
+  /* In linear space: `begin`, chunks `forward` in order, `end`, which returns whether the bound on what underflowed holds; then
+     `begin_backward` and chunks `backward`, the last first. */
   void (*begin)(fl_ctc *job);
   void (*forward)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n);
   int (*end)(fl_ctc *job, double tolerance);
-  void (*turn)(fl_ctc *job);
+  void (*begin_backward)(fl_ctc *job);
   void (*backward)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n);
   /* The same with logarithms. */
   void (*log_begin)(fl_ctc *job);
@@ -120,7 +120,7 @@ typedef struct {
   void (*exact_begin)(fl_ctc *job);
   void (*exact_forward)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n);
   void (*exact_end)(fl_ctc *job);
-  /* Viterbi: begin as above, stretches `best_forward`, then the path. */
+  /* Viterbi: begin as above, chunks `best_forward`, then the path. */
   void (*best_forward)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n);
   void (*best_path)(fl_ctc *job, int64_t *state);
 } fl_ctc_table;

@@ -22,7 +22,7 @@ FL_INLINE const R *FN(frame_row)(fl_ctc *job, ptrdiff_t t) {
    for the way back: to touch every row for a few entries would cost as much as to read it. */
 static const R *FN(columns)(fl_ctc *job, const R *row, ptrdiff_t t, ptrdiff_t k, int again) {
   if (!job->classes) return row;
-  R *picked = (R *)job->picked + k * job->width;
+  R *picked = (R *)job->column_logits + k * job->width;
   if (again) return picked;
   if (row)
     for (ptrdiff_t u = 0; u < job->U; u++) picked[u] = row[job->classes[u]];
@@ -200,24 +200,24 @@ static double FN(others)(const fl_ctc *job, const R *x, R top, ptrdiff_t ahead) 
   return total < FL_FLUSH ? 0 : total;
 }
 
-/* Shift, top (`all`, where some classes have no column) and rest of a frame whose columns are at `x`. An infinite or nan top
-   makes rest nan, but where the columns alone are -inf: then nothing that fits the labels has a probability. */
+/* Shift, max (`all`, where some classes have no column) and tail_sum of a frame whose columns are at `x`. An infinite or nan top
+   makes tail_sum nan, but where the columns alone are -inf: then nothing that fits the labels has a probability. */
 FL_INLINE void FN(measure)(fl_ctc *job, const R *row, double all, const R *x, ptrdiff_t n, int logs, ptrdiff_t k,
                            double *e, double *least, double *others) {
   const double highest = FN(largest)(n, x), shift = highest == -INFINITY ? 0 : highest;
-  double rest = FN(emissions)(job, x, n, shift, logs, e, least), top = highest;
+  double tail_sum = FN(emissions)(job, x, n, shift, logs, e, least), top = highest;
   *others = 0;
   if (job->classes && !job->log_probs) {
     top = all;
     const double gap = exp(shift - top), beside = FN(others)(job, row, (R)top, job->x.direct ? job->x.step : 0);
     if (top == highest)
-      *others = beside, rest += beside;
+      *others = beside, tail_sum += beside;
     else
-      rest = fmax(0.0, (highest == -INFINITY ? 0 : (rest + 1) * gap) + (beside - 1));
-    if (beside != beside) rest = beside;
+      tail_sum = fmax(0.0, (highest == -INFINITY ? 0 : (tail_sum + 1) * gap) + (beside - 1));
+    if (beside != beside) tail_sum = beside;
   }
-  if (job->log_probs && highest == -INFINITY) top = 0, rest = 0;
-  job->shift[k] = shift, job->top[k] = top, job->rest[k] = rest + (top - top);
+  if (job->log_probs && highest == -INFINITY) top = 0, tail_sum = 0;
+  job->shift[k] = shift, job->max[k] = top, job->tail_sum[k] = tail_sum + (top - top);
 }
 
 static void FN(frames)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n, int again, int logs) {
@@ -237,8 +237,8 @@ static void FN(frames)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n, int again, int log
   if (again) return;
   for (ptrdiff_t f = 0; f < n; f += LANES_F64) {
     const ptrdiff_t left = n - f;
-    const vd gap = vload_up_to(job->top + base + f, left, 0.0) - vload_up_to(job->shift + base + f, left, 0.0);
-    const vd log = vlog1p_f64(vload_up_to(job->rest + base + f, left, 0.0)); /* floats too: sums of them may cancel */
+    const vd gap = vload_up_to(job->max + base + f, left, 0.0) - vload_up_to(job->shift + base + f, left, 0.0);
+    const vd log = vlog1p_f64(vload_up_to(job->tail_sum + base + f, left, 0.0)); /* floats too: sums of them may cancel */
     vstore_up_to(job->log_total + f, left, job->classes && !job->log_probs ? gap + log : log);
   }
 }
@@ -264,8 +264,8 @@ static void FN(fill)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n, double value) {
 
 /* With probabilities e unit and occupation probabilities g FL_CTC_UNIT: scale times their difference, in place of g. The
    likeliest column, if it is the only one with e = 1, gets the sum of what all others differ by, so that it keeps its digits
-   where it is nearly 0; `rest` is the sum of the others' probabilities, over unit. */
-FL_INLINE void FN(differences)(const fl_ctc *job, const double *e, double *g, double unit, double rest,
+   where it is nearly 0; `tail_sum` is the sum of the others' probabilities, over unit. */
+FL_INLINE void FN(differences)(const fl_ctc *job, const double *e, double *g, double unit, double tail_sum,
                                int top_is_column) {
   const vd u = vset_f64(unit * job->scale), one = vset_f64(1), down = vset_f64(-FL_CTC_UNIT * job->scale);
   vd beside = vset_f64(0);
@@ -281,7 +281,7 @@ FL_INLINE void FN(differences)(const fl_ctc *job, const double *e, double *g, do
   }
   if (ties != 1 || !top_is_column) return;
   while (e[top] != 1) top++;
-  g[top] = job->scale * (vsum_f64(beside) * FL_CTC_UNIT - rest * unit);
+  g[top] = job->scale * (vsum_f64(beside) * FL_CTC_UNIT - tail_sum * unit);
 }
 
 /* n doubles to the computation type. */
@@ -311,11 +311,11 @@ static void FN(probabilities)(const fl_ctc *job, const R *x, R top, double scale
   }
 }
 
-static void FN(slopes)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
+static void FN(grad)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
   for (ptrdiff_t f = n - 1; f >= 0; f--) {
     const ptrdiff_t at = t + f;
     const double *e = job->emission + f * job->width;
-    const double rest = job->rest[at], gap = job->shift[at] - job->top[at];
+    const double tail_sum = job->tail_sum[at], gap = job->shift[at] - job->max[at];
     double *g = job->occupied + f * job->width;
     R *out = FN(gradient_row)(job, at);
     if (job->log_probs) {
@@ -325,12 +325,12 @@ static void FN(slopes)(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
       FN(put_row)(job, at);
       continue;
     }
-    const double share = 1 / (1 + rest), unit = gap == 0 ? share : exp(gap) * share;
-    FN(differences)(job, e, g, unit, rest, gap == 0);
+    const double share = 1 / (1 + tail_sum), unit = gap == 0 ? share : exp(gap) * share;
+    FN(differences)(job, e, g, unit, tail_sum, gap == 0);
     if (!job->classes) {
       FN(put_gradient)(out, g, job->C);
     } else {
-      FN(probabilities)(job, FN(frame_row)(job, at), (R)job->top[at], job->scale * share, out);
+      FN(probabilities)(job, FN(frame_row)(job, at), (R)job->max[at], job->scale * share, out);
       for (ptrdiff_t u = 0; u < job->U; u++) out[job->classes[u]] = (R)g[u];
     }
     FN(put_row)(job, at);

@@ -4,7 +4,7 @@
  * then underflow is bounded, not guessed:
  *
  * 1. What underflows. A frame's emission of a class is either 0 (a logit of -inf) or at least e^least. So a state that is not truly
- *    0 lies, after a frame, no lower than the least one before times e^least: `room` keeps the logarithm of that bound. While it
+ *    0 lies, after a frame, no lower than the least one before times e^least: `low_bound` keeps the logarithm of that bound. While it
  *    stays above FLOOR nothing at all has underflowed. A frame in which it does not is an event: each of its 2 S + 1 states may
  *    have lost up to 2^FLOOR. So is a look at the states that sets those under 2^UNDERFLOW_BELOW to 0, to make room, and a frame with
  *    emissions under e^FL_CTC_LEAST, which are 0: a state is at most 2^MOST, so that 2^MISSED is lost.
@@ -39,7 +39,7 @@ enum {
 
 static void linear_begin(fl_ctc *job) {
   states_begin(job, 0, FL_CTC_FIRST);
-  job->power = TOP, job->room = TOP;
+  job->power = TOP, job->low_bound = TOP;
   if (job->kept) job->exponent[0] = TOP;
 }
 
@@ -60,12 +60,12 @@ static void look(fl_ctc *job, ptrdiff_t t) {
       most = vmax(v, most), least = vmin(least, vselect(vlt(zero, v), v, none));
     }
   const double high = vtop(most), low = -vtop(-least);
-  job->age = 0, job->room = INFINITY;
+  job->age = 0, job->low_bound = INFINITY;
   if (!(high > 0 && high < INFINITY)) return; /* nothing is left, or nan */
   const int top = ilogb(high), up = top >= LOW_TOP && top <= TOP ? 0 : top < TOP - 1000 ? 1000 : TOP - top;
   const double factor = ldexp(1, up), least_kept = ldexp(1, UNDERFLOW_BELOW - up);
   const int underflows = low < least_kept;
-  job->room = fmax(ilogb(low) + up, UNDERFLOW_BELOW);
+  job->low_bound = fmax(ilogb(low) + up, UNDERFLOW_BELOW);
   if (!up && !underflows) return;
   const vd by = vset_f64(factor), bound = vset_f64(least_kept);
   for (int half = 0; half < 2; half++)
@@ -94,16 +94,16 @@ FL_INLINE void linear_step(const fl_ctc *job, const double *from, double *to, co
 static void linear_forward(fl_ctc *job, ptrdiff_t t, ptrdiff_t n) {
   for (ptrdiff_t f = 0; f < n; f++, t++) {
     const double *e = job->emission + f * job->width, bits = job->least[f] * FL_LOG2E;
-    if (job->age >= FL_CTC_FRAMES || !(job->room + bits >= FLOOR)) look(job, t);
+    if (job->age >= FL_CTC_FRAMES || !(job->low_bound + bits >= FLOOR)) look(job, t);
     states_extend(job, t, 0);
     linear_step(job, states_before(job, t), states_after(job, t), e);
     states_drop(job, t, 0);
     states_account(job, t, f);
-    job->age++, job->room += bits;
+    job->age++, job->low_bound += bits;
     if (job->kept) job->exponent[t + 1] = (int32_t)job->power;
     if (job->least[f] < FL_CTC_LEAST)
       lose(job, MISSED);
-    else if (!(job->room >= FLOOR))
+    else if (!(job->low_bound >= FLOOR))
       lose(job, FLOOR);
   }
 }
@@ -122,7 +122,7 @@ static int linear_end(fl_ctc *job, double tolerance) {
   return sum > 0 && lost < job->log_sum * FL_LOG2E - normal * FL_LOG2E - tolerance;
 }
 
-static void linear_turn(fl_ctc *job) {
+static void linear_begin_backward(fl_ctc *job) {
   const double share = FL_CTC_SUM / linear_sum(job);
   for (ptrdiff_t i = 0; i < 2 * job->P; i++) job->beta[i] = 0;
   job->low = 0, job->high = job->P;

@@ -161,7 +161,7 @@ FL_INLINE void fl_link_loop(fl_link_point link(const fl_interval *at), fl_link *
 
 #define FL_LINK_FUNCTION(name)                                                                                           \
   static void name##_link(fl_link *job) {                                                                                \
-    if (job->slopes)                                                                                                     \
+    if (job->with_grad)                                                                                                  \
       fl_link_loop(fl_##name, job, 1);                                                                                   \
     else                                                                                                                 \
       fl_link_loop(fl_##name, job, 0);                                                                                   \

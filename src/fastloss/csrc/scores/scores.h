@@ -37,11 +37,11 @@ enum fl_score_kind { /* what `contrast` (the first eight) and `gibbs` make of th
 };
 
 /* A block of a cumulative link loss (links.h), all in double: each score's interval is (low, high) - score. The arrays reach to
-   the next multiple of 8. `slopes`: whether the last three are wanted. */
+   the next multiple of 8. `with_grad`: whether the last three are wanted. */
 typedef struct {
   ptrdiff_t n;
   const double *score, *low, *high, *scale;
-  int slopes;
+  int with_grad;
   double *value, *grad, *grad_low, *grad_high;
 } fl_link;
 #define FL_LINKS(LINK) LINK(logit) LINK(probit) LINK(cloglog)

@@ -46,7 +46,7 @@ FL_INLINE vd FN(within)(vd v, int k, ptrdiff_t left, int whole) {
    them) begin; it may also use their gradients gx and gy, and the third row's z and gz. `after`: at the end of each chunk. Pointers
    that are read one by one do not wait for the stores that have just set them. */
 #define FL_ALONG(job, a, b, step, after)                                                                                 \
-  for (ptrdiff_t start = 0; start < (job)->D; start += (job)->piece) {                                                   \
+  for (ptrdiff_t start = 0; start < (job)->D; start += (job)->chunk) {                                                   \
     const ptrdiff_t n = enter_chunk(job, start);                                                                         \
     const void *const x = (job)->x[a], *const y = (job)->x[b], *const z = (job)->x[2];                                   \
     void *const gx = (job)->grad[a], *const gy = (job)->grad[b], *const gz = (job)->grad[2];                             \
@@ -350,7 +350,7 @@ static void FN(triplet_gradient)(fl_vectors *job, const FN(factors) *to_near, co
 
 /* Zero gradient of an inactive row (hinge not violated). */
 static void FN(zero_gradient)(fl_vectors *job) {
-  for (ptrdiff_t start = 0; start < job->D; start += job->piece) {
+  for (ptrdiff_t start = 0; start < job->D; start += job->chunk) {
     const ptrdiff_t n = enter_chunk(job, start);
     for (int k = 0; k < 3; k++)
       if (job->grad[k]) memset(job->grad[k], 0, (size_t)n * sizeof(R));
@@ -367,7 +367,7 @@ static void FN(contrastive)(fl_vectors *job) {
     const int rooted = p != 2;
     const length d = FN(distance)(job, &r, rooted, FL_REAL_BITS == 64);
     job->value = rooted ? length_power(d, p) / 2 : shifted((d.hi + d.lo) / 2, d.shift);
-    if (!job->slopes) return;
+    if (!job->with_grad) return;
     const double derivative = rooted ? p / 2 * length_power(d, p - 1) : 0.5;
     const FN(factors) t = FN(factors_of)(job, &r, d, rooted, job->scale * derivative);
     FN(pair_gradient)(job, &t);
@@ -384,7 +384,7 @@ static void FN(contrastive)(fl_vectors *job) {
   if (tied(v, size)) v = 0;
   const length lack = {above_zero(v), 0, shift};
   job->value = length_power(lack, p) / 2;
-  if (!job->slopes) return;
+  if (!job->with_grad) return;
   if (v <= 0) {
     FN(zero_gradient)(job);
     return;
@@ -425,7 +425,7 @@ static void FN(triplet)(fl_vectors *job) {
   FN(triple) m = FN(measure)(job, FL_REAL_BITS == 64);
   if (FL_REAL_BITS == 32 && m.unsure) m = FN(measure)(job, 1);
   job->value = shifted(above_zero(m.v), m.shift);
-  if (!job->slopes) return;
+  if (!job->with_grad) return;
   if (m.v <= 0) {
     FN(zero_gradient)(job);
     return;
@@ -565,7 +565,7 @@ static void FN(cosine)(fl_vectors *job) {
   }
   if (job->label != job->label) v = NAN;
   job->value = above_zero(v);
-  if (!job->slopes) return;
+  if (!job->with_grad) return;
   if (v <= 0 || (found == 0 && v == v))
     FN(zero_gradient)(job);
   else

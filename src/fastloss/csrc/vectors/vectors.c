@@ -14,7 +14,7 @@
 /* The chunk of a row that begins at `start`; returns its length. */
 FL_INLINE ptrdiff_t enter_chunk(fl_vectors *job, ptrdiff_t start) {
   if (job->load && job->at != start) job->load(job, start), job->at = start;
-  return job->D - start < job->piece ? job->D - start : job->piece;
+  return job->D - start < job->chunk ? job->D - start : job->chunk;
 }
 FL_INLINE void leave_chunk(fl_vectors *job, ptrdiff_t start) {
   if (job->save) job->save(job, start);

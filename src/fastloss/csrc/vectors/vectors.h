@@ -9,17 +9,17 @@
 
 enum fl_norm { FL_NORM_TWO, FL_NORM_ONE, FL_NORM_MAX, FL_NORM_ANY };
 
-#define FL_VECTOR_PIECE 4096 /* elements that are gathered at once: a multiple of any register's */
+#define FL_VECTOR_CHUNK 4096 /* elements that are gathered at once: a multiple of any register's */
 
 /* One row of each operand. It is seen whole, or, where something must be gathered, in chunks that `load` brings and `save` takes away. */
 typedef struct fl_vectors {
-  ptrdiff_t D, piece;
+  ptrdiff_t D, chunk;
   void (*load)(struct fl_vectors *job, ptrdiff_t start); /* sets x (and grad) for the chunk from `start` on; or NULL */
   void (*save)(struct fl_vectors *job, ptrdiff_t start); /* grad is written; or NULL */
   ptrdiff_t at;                                          /* the chunk that is loaded; -1 if none is */
   const void *x[3];
   void *grad[3];
-  int slopes; /* whether grad is wanted */
+  int with_grad; /* whether grad is wanted */
   int norm, squared, swap;
   double p, eps, margin, power;
   double label, scale; /* the row's; derivatives are multiplied by scale */
