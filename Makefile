@@ -80,8 +80,9 @@ format: $(VENV)/.extra-lint ## Rewrite Python and C sources in the project's sty
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_SOURCES) tests/arm64/tables.c
 
-docs: $(VENV)/.built ## Regenerate the pages of docs/ that come from the registry
+docs: $(VENV)/.built ## Regenerate the pages of docs/ that come from the registry, and the picture of the house
 	$(BIN)/python docs/generate.py
+	$(BIN)/python tools/architecture.py
 
 docs-check: $(VENV)/.extra-test ## Check that the generated pages are current and every example runs
 	$(BIN)/python -m pytest tests/system/test_docs.py $(TEST_ARGS)
