@@ -80,9 +80,11 @@ format: $(VENV)/.extra-lint ## Rewrite Python and C sources in the project's sty
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_SOURCES) tests/arm64/tables.c
 
-docs: $(VENV)/.built ## Regenerate the pages of docs/ that come from the registry, and the picture of the house
+docs: $(VENV)/.extra-docs ## Build the site in build/docs, after the parts of docs/ that come from the registry and the imports
 	$(BIN)/python docs/generate.py
 	$(BIN)/python tools/architecture.py
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "The site: build/docs/index.html"
 
 docs-check: $(VENV)/.extra-test ## Check that the generated pages are current and every example runs
 	$(BIN)/python -m pytest tests/system/test_docs.py $(TEST_ARGS)

@@ -1,13 +1,10 @@
 """Writes what the documentation says about each loss from the registry: `make docs`.
 
-`losses.md` holds every loss's formula, options and docstring; the table in `nonfinite.md` is what
-the losses do when asked; the README's lists them. A test compares all with the files, so none can fall behind.
+The table in `nonfinite.md` is what the losses do when asked; the README's lists them. A test compares both with the files, so
+that neither can fall behind.
 """
 
-import inspect
-import re
 from collections.abc import Callable, Iterator
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,84 +13,6 @@ import numpy as np
 import fastloss as fl
 
 DOCS = Path(__file__).resolve().parent
-ORDERS = ("value", "value, gradient", "value, gradient, Hessian")
-
-
-# -- losses.md -------------------------------------------------------------------------------------
-
-
-def losses_page() -> str:
-    parts = [
-        "# Every loss",
-        "Written by `docs/generate.py` from the registry `fastloss.LOSSES`: edit the docstrings.",
-        "Letters of shapes: `N` rows, `C` classes. `log` is natural, so the units are nats.",
-    ]
-    by_family = sorted(fl.LOSSES.values(), key=lambda loss: loss.family)
-    for family, losses in groupby(by_family, key=lambda loss: loss.family):
-        members = list(losses)
-        parts += [f"## {family.capitalize()}", _summary(members), *map(_loss_section, members)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _summary(losses: list[Any]) -> str:
-    header = ("loss", "formula", "range", "derivatives", "with respect to")
-    lines = [header, ("---",) * len(header)]
-    for loss in losses:
-        name = f"[`{loss.name}`](#{loss.name})"
-        formula = f"`{loss.formula}`".replace("|", "\\|")
-        wrt = ", ".join(f"`{argument}`" for argument in loss.wrt)
-        lines.append((name, formula, loss.range, ORDERS[loss.max_order], wrt))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _loss_section(loss: Any) -> str:
-    bounds = ", ".join(f"{bound} ULP in {dtype}" for dtype, bound in loss.ulp.items())
-    facts = f"Promised accuracy of one value: {bounds}. Source: {loss.citation}"
-    return "\n\n".join([f"### {loss.name}", _fence(_signature(loss)), markdown(loss.__doc__), facts])
-
-
-def _signature(loss: Any) -> str:
-    """The call, without annotations: they say less than the docstring, in more words."""
-    signature = inspect.signature(loss)
-    bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
-    signature = signature.replace(parameters=bare, return_annotation=signature.empty)
-    return f"fl.{loss.name}{signature}"
-
-
-def markdown(docstring: str) -> str:
-    """A numpydoc docstring as Markdown: sections become bold, entries lists, examples code."""
-    text = inspect.cleandoc(docstring)
-    text = re.sub(r"^([A-Z][A-Za-z ]+)\n-{3,}$", r"**\1**", text, flags=re.MULTILINE)
-    return "\n\n".join(map(_block, re.split(r"\n{2,}", text)))
-
-
-def _block(block: str) -> str:
-    heading, _, rest = block.partition("\n")
-    if heading.startswith("**") and rest:
-        return f"{heading}\n\n{_block(rest)}"
-    if block.startswith(".. math::"):
-        return f"$$ {' '.join(block.removeprefix('.. math::').split())} $$"
-    if block.startswith(">>>"):
-        return _fence(block)
-    block = re.sub(r":math:`(.+?)`", r"$\1$", block, flags=re.DOTALL)
-    block = re.sub(r"``(.+?)``", r"`\1`", block, flags=re.DOTALL)
-    if re.search(r"^\S.*\n    \S", block, flags=re.MULTILINE):
-        return "\n".join(_entries(block))
-    return block
-
-
-def _entries(block: str) -> Iterator[str]:
-    """`name : type` lines with indented descriptions, as list items."""
-    for line in block.splitlines():
-        if line.startswith("    "):
-            yield f"  {line.strip()}"
-        else:
-            name, colon, kind = line.partition(" : ")
-            yield f"- `{name}`: {kind}." if colon else f"- `{line}`:"
-
-
-def _fence(code: str) -> str:
-    return f"```python\n{code}\n```"
 
 
 # -- nonfinite.md ----------------------------------------------------------------------------------
@@ -263,7 +182,6 @@ def pages() -> dict[Path, str]:
     """What each generated file should hold."""
     nonfinite, readme = DOCS / "nonfinite.md", DOCS.parent / "README.md"
     return {
-        DOCS / "losses.md": losses_page(),
         nonfinite: _between(nonfinite, "nonfinite", nonfinite_table()),
         readme: _between(readme, "losses", families_table()),
     }

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 import fastloss as fl
@@ -47,8 +48,6 @@ def test_docstring_examples_run(name: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_of_pages_run(page: Path) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-    if page.name == "losses.md":  # the docstrings again, each with a namespace of its own
-        return
     attempted = run_examples("\n".join(blocks), page.name)
     assert attempted > 0 or page.name != "README.md"
 
@@ -56,7 +55,7 @@ def test_examples_of_pages_run(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
-        if not target.startswith(("http://", "https://")):
+        if not target.startswith(("http://", "https://", "reference/")):  # the reference is made by the build
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
@@ -120,10 +119,19 @@ def test_changelog_names_this_version() -> None:
     assert f"## [{fl.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_every_loss_is_described_once() -> None:
-    page = (ROOT / "docs/losses.md").read_text()
-    for name in fl.LOSSES:
-        assert page.count(f"\n### {name}\n") == 1
+def test_every_loss_has_a_page_and_a_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    made = importlib.import_module("pages.reference").pages()
+    curves = importlib.import_module("pages.curves")
+    for loss in fl.LOSSES.values():
+        assert made[f"{loss.name}.md"].startswith(f"# {loss.name}\n")
+        assert f"({loss.name}.md)" in made[f"family_{loss.family}.md"]
+        sweep = curves.sweep(loss)
+        assert np.isfinite(sweep.value).any()
+        assert np.ptp(sweep.value[np.isfinite(sweep.value)]) > 0
+    for name in re.findall(r"\]\(reference/(\w+\.md)\)", (ROOT / "docs/index.md").read_text() + made["cheatsheet.txt"]):
+        assert name in made
 
 
 def test_saved_results_are_complete_numbers() -> None:
