@@ -50,7 +50,11 @@ def cross_entropy(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Softmax cross-entropy, from logits.
+    """Softmax cross-entropy of logits: the loss for choosing one of several classes.
+
+    Also called log loss, categorical cross-entropy or multinomial logistic loss: PyTorch's
+    ``CrossEntropyLoss``, Keras's ``CategoricalCrossentropy(from_logits=True)`` and its sparse form,
+    optax's ``softmax_cross_entropy``.
 
     .. math:: \\ell_i = - \\sum_j w_j t'_{ij} \\log \\frac{e^{x_{ij}}}{\\sum_k e^{x_{ik}}}
               \\qquad t' = (1 - s) t + s / C
@@ -187,7 +191,9 @@ def softmax_focal(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Focal loss of softmax probabilities: cross-entropy that counts easy samples for less.
+    """Focal loss of several classes: cross-entropy that counts easy samples for less.
+
+    Keras's ``CategoricalFocalCrossentropy``; `sigmoid_focal` is its form for yes-or-no labels.
 
     .. math:: \\ell_i = - \\sum_j w_j t'_{ij} (1 - p_{ij})^\\gamma \\log p_{ij}
               \\qquad p_i = \\mathrm{softmax}(x_i), \\quad t' = (1 - s) t + s / C
@@ -271,7 +277,10 @@ def poly1_cross_entropy(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Poly-1 loss: cross-entropy with the first term of its expansion in 1 - p weighed anew.
+    """Poly-1 loss: cross-entropy plus `epsilon` times the probability that the right class lacks.
+
+    A tuned cross-entropy for classification, also called PolyLoss; optax has it as
+    ``poly_loss_cross_entropy``.
 
     .. math:: \\ell_i = w_{y_i} \\left( - \\log p_i + \\epsilon (1 - p_i) \\right)
               \\qquad p_i = \\mathrm{softmax}(x_i)_{y_i}
@@ -349,7 +358,10 @@ def generalized_cross_entropy(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Generalized cross-entropy: between cross-entropy (q towards 0) and the mean absolute error (q = 1).
+    """Generalised cross-entropy: for classification with wrong labels.
+
+    Also called the L_q or GCE loss: between cross-entropy (q towards 0) and the mean absolute error (q
+    = 1), bounded, so that a wrong label pulls only so much.
 
     .. math:: \\ell_i = w_{y_i} \\, \\frac{1 - p_i^q}{q} \\qquad p_i = \\mathrm{softmax}(x_i)_{y_i}
 
@@ -448,7 +460,10 @@ def nll(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Negative log-likelihood of the target class, from log-probabilities.
+    """Negative log-likelihood of class labels, from log-probabilities.
+
+    For models whose output is a log-softmax already: PyTorch's ``NLLLoss``. From logits use
+    `cross_entropy`.
 
     .. math:: \\ell_i = - w_{y_i} \\, \\log q_{i, y_i}
 
@@ -528,7 +543,10 @@ def multiclass_hinge(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Multiclass hinge loss: the label's score should lead the others by a margin.
+    """Multi-class hinge loss: for classification by margins, without probabilities.
+
+    The label's score should lead the others by a margin. Also called the multi-class SVM loss:
+    PyTorch's ``MultiMarginLoss``, optax's ``multiclass_hinge_loss``.
 
     .. math:: \\ell_i = w_{y_i} \\max_{j \\ne y_i} \\max(0, m - s_{i y_i} + s_{ij})^p
               \\qquad \\text{or} \\qquad
@@ -623,7 +641,10 @@ def multiclass_hinge(
 def binary_cross_entropy(
     probs: Any, target: Any, *, eps: float = 0.0, sample_weight: Any = None, reduction: str = "mean"
 ) -> Plan:
-    """Binary cross-entropy, from probabilities.
+    """Binary cross-entropy of probabilities: for yes-or-no labels.
+
+    Also called log loss: PyTorch's ``BCELoss``, Keras's ``BinaryCrossentropy``, scikit-learn's
+    ``log_loss``. From logits, `binary_cross_entropy_with_logits` is exact where this must clip.
 
     .. math:: \\ell = - \\left( t \\log p + (1 - t) \\log (1 - p) \\right)
 
@@ -693,7 +714,10 @@ def binary_cross_entropy_with_logits(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Binary cross-entropy, from logits: the logistic loss.
+    """Binary cross-entropy of logits: for yes-or-no labels, one or several for each sample.
+
+    Also called logistic loss or sigmoid cross-entropy: PyTorch's ``BCEWithLogitsLoss``, optax's
+    ``sigmoid_binary_cross_entropy``, and ``MultiLabelSoftMarginLoss`` for several labels.
 
     .. math:: \\ell = v t' \\, \\mathrm{softplus}(-x) + (1 - t') \\, \\mathrm{softplus}(x)
               \\qquad t' = (1 - s) t + s / 2
@@ -770,7 +794,9 @@ def sigmoid_focal(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Focal loss of binary labels, from logits.
+    """Focal loss of binary labels, from logits: for detection among many easy negatives.
+
+    RetinaNet's loss: torchvision's ``sigmoid_focal_loss``, Keras's ``BinaryFocalCrossentropy``.
 
     .. math:: \\ell = - t \\, \\alpha (1 - p)^\\gamma \\log p - (1 - t) (1 - \\alpha) \\, p^\\gamma \\log(1 - p)
               \\qquad p = \\sigma(x)
@@ -839,7 +865,10 @@ def sigmoid_focal(
     sampler="margin_scores",
 )
 def hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Hinge loss: what a score lacks of the margin.
+    """Hinge loss: for classification with a margin, as in support vector machines.
+
+    Zero once the score is right by the margin, linear before: Keras's ``Hinge``, optax's
+    ``hinge_loss``, scikit-learn's ``hinge_loss``.
 
     .. math:: \\ell = \\max(0, m - t s)
 
@@ -895,7 +924,9 @@ def hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = 
     sampler="margin_scores",
 )
 def squared_hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Square of the hinge loss.
+    """Squared hinge loss: a hinge whose gradient is continuous.
+
+    The loss of scikit-learn's ``LinearSVC``, also called L2-SVM loss; Keras's ``SquaredHinge``.
 
     .. math:: \\ell = \\max(0, m - t s)^2
 
@@ -951,7 +982,9 @@ def squared_hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight
     sampler="margin_scores",
 )
 def perceptron(score: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Perceptron loss: how far a score is on the wrong side.
+    """Perceptron loss: how far a score is on the wrong side, without a margin.
+
+    Rosenblatt's criterion, a hinge of margin 0; optax's ``perceptron_loss``.
 
     .. math:: \\ell = \\max(0, -t s)
 
@@ -1004,7 +1037,9 @@ def perceptron(score: Any, target: Any, *, sample_weight: Any = None, reduction:
     sampler="margin_scores",
 )
 def soft_margin(score: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Soft margin loss: the logistic loss of labels -1 and 1.
+    """Soft margin loss: the logistic loss for labels -1 and 1.
+
+    PyTorch's ``SoftMarginLoss``; with labels 0 and 1 it is `binary_cross_entropy_with_logits`.
 
     .. math:: \\ell = \\log(1 + e^{-t s})
 
@@ -1058,7 +1093,9 @@ def soft_margin(score: Any, target: Any, *, sample_weight: Any = None, reduction
     sampler="margin_scores",
 )
 def exponential(score: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Exponential loss, which AdaBoost minimises.
+    """Exponential loss, which AdaBoost minimises: for classification without wrong labels.
+
+    scikit-learn's ``ExponentialLoss``. A mistake costs exponentially in its margin.
 
     .. math:: \\ell = e^{-t s}
 

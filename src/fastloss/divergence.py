@@ -39,6 +39,9 @@ def kl_div(
 ) -> Plan:
     """Kullback-Leibler divergence of predicted log-probabilities from target probabilities.
 
+    Also called relative entropy: what cross-entropy exceeds the target's entropy by. PyTorch's
+    ``KLDivLoss``, Keras's ``KLDivergence``, optax's ``kl_divergence``.
+
     .. math:: \\ell = \\sum_c t_c \\left( \\log t_c - \\log q_c \\right) \\qquad 0 \\log 0 = 0
 
     The arguments stand in PyTorch's order: the logarithm of the prediction first, then the target. "mean" is over rows, as
@@ -115,7 +118,9 @@ def kl_div_with_logits(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Kullback-Leibler divergence of softmax predictions from target probabilities: knowledge distillation.
+    """Kullback-Leibler divergence of a softmax from target probabilities: knowledge distillation.
+
+    From logits in one pass, with a temperature; in PyTorch ``kl_div(log_softmax(x / T), t)``.
 
     .. math:: \\ell = \\sum_c t_c \\left( \\log t_c - \\log \\mathrm{softmax}(x / T)_c \\right) \\qquad 0 \\log 0 = 0
 
@@ -189,7 +194,9 @@ def kl_div_with_logits(
     samples=ROWS,
 )
 def js_divergence(p: Any, q: Any, *, axis: int = -1, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Jensen-Shannon divergence between two rows of probabilities.
+    """Jensen-Shannon divergence: a symmetric, bounded distance between two distributions.
+
+    Also called the information radius; SciPy's ``jensenshannon`` is its square root.
 
     .. math:: \\ell = \\tfrac{1}{2} \\sum_c \\left(
               p_c \\log \\frac{2 p_c}{p_c + q_c} + q_c \\log \\frac{2 q_c}{p_c + q_c} \\right)
@@ -263,7 +270,9 @@ def gaussian_kl(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Kullback-Leibler divergence of a diagonal Gaussian from its prior: the regulariser of variational autoencoders.
+    """Kullback-Leibler divergence of a diagonal Gaussian from its prior: the regulariser of VAEs.
+
+    The closed form that variational autoencoders add to their reconstruction loss.
 
     .. math:: \\ell = \\tfrac{1}{2} \\sum_d \\left(
               e^{\\delta_d} - 1 - \\delta_d + (\\mu_d - \\mu_{0d})^2 e^{-\\lambda_{0d}} \\right)

@@ -45,7 +45,10 @@ def contrastive(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Contrastive loss of pairs: similar vectors are drawn together, others pushed apart until they are a margin away.
+    """Contrastive loss of pairs: for embeddings in which distance means dissimilarity.
+
+    Similar vectors are drawn together, others pushed apart until they are a margin away; the loss of
+    siamese networks.
 
     .. math:: \\ell = \\tfrac{1}{2} \\begin{cases} d^k & \\text{similar} \\\\ \\max(0, m - d)^k & \\text{else} \\end{cases}
               \\qquad d = \\lVert x_1 - x_2 \\rVert_2
@@ -126,7 +129,10 @@ def triplet(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Triplet loss: an anchor should be nearer to its positive than to its negative, by a margin.
+    """Triplet loss: for embeddings in which an anchor is nearer to its positive than to its negative.
+
+    FaceNet's loss: PyTorch's ``TripletMarginLoss``, optax's ``triplet_margin_loss``. From a labelled
+    batch, `batch_triplet` finds the triplets.
 
     .. math:: \\ell = \\max(0, d(a, p) - d(a, n) + m) \\qquad d(x, y) = \\lVert x - y + \\epsilon \\rVert_p
 
@@ -213,6 +219,8 @@ def cosine_embedding(
 ) -> Plan:
     """Cosine embedding loss of pairs: vectors should point in one direction, or not.
 
+    PyTorch's ``CosineEmbeddingLoss``; of similar pairs alone, Keras's ``CosineSimilarity`` plus 1.
+
     .. math:: \\ell = \\begin{cases} 1 - \\cos(x_1, x_2) & t = 1 \\\\ \\max(0, \\cos(x_1, x_2) - m) & t = -1 \\end{cases}
 
     Next to 0, 1 - cos is computed from the part of x2 that is not along x1, as :math:`\\sin^2 / (1 + \\cos)`: nearly parallel
@@ -277,7 +285,9 @@ def cosine_embedding(
 def margin_ranking(
     x1: Any, x2: Any, target: Any, *, margin: float = 0.0, sample_weight: Any = None, reduction: str = "mean"
 ) -> Plan:
-    """Margin ranking loss: of two scores the right one should be the larger, by a margin.
+    """Margin ranking loss: of two scores, the right one should be the larger by a margin.
+
+    Also called pairwise hinge or RankSVM loss, for learning to rank: PyTorch's ``MarginRankingLoss``.
 
     .. math:: \\ell = \\max(0, m - t (x_1 - x_2))
 
@@ -345,7 +355,9 @@ def margin_ranking(
 def hinge_embedding(
     distance: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = None, reduction: str = "mean"
 ) -> Plan:
-    """Hinge embedding loss of distances: small between what is alike, else at least a margin.
+    """Hinge embedding loss: for distances that should be small, or at least a margin.
+
+    PyTorch's ``HingeEmbeddingLoss``, for distances that you have computed.
 
     .. math:: \\ell = \\begin{cases} d & t = 1 \\\\ \\max(0, m - d) & t = -1 \\end{cases}
 
@@ -471,7 +483,10 @@ def batch_triplet(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Triplet loss of the triplets that a batch holds: every row is an anchor, rows of its label are positives, others negatives.
+    """Triplet loss of all triplets that a labelled batch holds, mined: hardest, semi-hard or all.
+
+    Every row is an anchor, rows of its label are positives, others negatives: batch-hard and batch-all
+    mining; TensorFlow Addons' ``TripletHardLoss`` and ``TripletSemiHardLoss``.
 
     .. math:: \\ell_a = \\sum_{(p, n)} \\max(0, d_{ap} - d_{an} + m), \\quad d_{ij} = \\lVert x_i - x_j \\rVert
 
@@ -556,7 +571,10 @@ def batch_triplet(
     ulp={"float32": 16, "float64": 16},
 )
 def nt_xent(z1: Any, z2: Any, *, temperature: float = 0.5, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Normalised, temperature-scaled cross-entropy (SimCLR): two views of a sample find each other among all views of the batch.
+    """Normalised, temperature-scaled cross-entropy: for embeddings from two views (SimCLR).
+
+    Two views of a sample find each other among all views of the batch. Also called the SimCLR loss;
+    pytorch-metric-learning's ``NTXentLoss``, optax's ``ntxent``.
 
     .. math:: \\ell_i = -\\log \\frac{e^{s_{ip}/T}}{\\sum_{k \\ne i} e^{s_{ik}/T}}, \\qquad
               s_{ik} = \\frac{z_i \\cdot z_k}{|z_i|\\,|z_k|}
@@ -644,7 +662,10 @@ def info_nce(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """InfoNCE: each query finds its own key among the keys of the batch, or among the negatives of a queue (CPC, MoCo, CLIP).
+    """InfoNCE: each query finds its own key among others, as in CPC, MoCo and CLIP.
+
+    Cross-entropy over similarities: keys of the batch or negatives of a queue; `symmetric` is CLIP's
+    loss.
 
     .. math:: \\ell_i = -\\log \\frac{e^{s_{ii}/T}}{\\sum_k e^{s_{ik}/T}}, \\qquad s_{ik} = q_i \\cdot k_k
 
@@ -737,7 +758,10 @@ def supcon(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Supervised contrastive loss, :math:`L_{out}`: rows of one class find one another among all rows of the batch.
+    """Supervised contrastive loss, :math:`L_{out}`: for embeddings from labels.
+
+    Rows of one class find one another among all rows of the batch; pytorch-metric-learning's
+    ``SupConLoss``.
 
     .. math:: \\ell_i = -\\frac{1}{|P(i)|} \\sum_{p \\in P(i)} \\log \\frac{e^{s_{ip}/T}}{\\sum_{k \\ne i} e^{s_{ik}/T}}
 

@@ -34,6 +34,8 @@ def contrastive_divergence(
 ) -> Plan:
     """Contrastive divergence: the energy of the data against that of samples from the model.
 
+    For training energy-based models and restricted Boltzmann machines from sampled negatives.
+
     .. math:: \\ell = E^+ - E^- + \\alpha \\left( (E^+)^2 + (E^-)^2 \\right)
 
     Its gradient through the energies' own parameters is that of the log-likelihood, as far as the negative samples are drawn from
@@ -109,7 +111,10 @@ def energy(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Losses of energy-based learning: the correct answer's energy against the others'.
+    """Losses of energy-based learning: the right answer's energy against the others'.
+
+    Ten of them, by `kind`, as in LeCun's tutorial: perceptron, hinge, log, LVQ2, MCE, square-square,
+    square-exponential, negative log-likelihood.
 
     .. math:: \\ell_i = E + \\frac{1}{\\beta} \\log \\sum_k e^{-\\beta E_k}
 

@@ -36,7 +36,9 @@ def _rows(name: str, value: Any, target: Any, axis: Any) -> tuple[Array, int, Ar
 def coral(
     logits: Any, target: Any, *, level_weight: Any = None, axis: int = -1, sample_weight: Any = None, reduction: str = "mean"
 ) -> Plan:
-    """CORAL: one binary task per threshold, "is the level above k?", with the logistic loss.
+    """CORAL: for ordered classes, one binary task per threshold, "is the level above k?".
+
+    Consistent rank logits; ``coral_loss`` of coral-pytorch.
 
     .. math:: \\ell_i = \\sum_{k=0}^{K-2} v_k \\left( \\mathrm{softplus}(x_{ik}) - [y_i > k] \\, x_{ik} \\right)
 
@@ -106,7 +108,9 @@ def coral(
     samples=ROWS,
 )
 def corn(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """CORN: binary tasks "is the level above k?", each asked only of samples whose level is at least k.
+    """CORN: for ordered classes, binary tasks each asked only of samples that reach its level.
+
+    Conditional ordinal regression; ``corn_loss`` of coral-pytorch.
 
     .. math:: \\ell_i = \\sum_{k=0}^{\\min(y_i, K-2)} \\left( \\mathrm{softplus}(x_{ik}) - [y_i > k] \\, x_{ik} \\right)
               \\qquad \\text{mean} = \\frac{\\sum_i \\ell_i}{\\sum_i \\min(y_i + 1, K - 1)}
@@ -180,7 +184,9 @@ def cumulative_link(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Cumulative link model: a score among thresholds that cut the line into levels.
+    """Cumulative link model: for ordered classes, a score among thresholds that cut the line.
+
+    Also called ordered logit or probit, or the proportional odds model; statsmodels' ``OrderedModel``.
 
     .. math:: \\ell_i = - \\log \\left( F(\\theta_{y_i} - s_i) - F(\\theta_{y_i - 1} - s_i) \\right)
               \\qquad \\theta_{-1} = -\\infty, \\; \\theta_{K-1} = \\infty
@@ -249,7 +255,10 @@ def cumulative_link(
     samples=ROWS,
 )
 def squared_emd(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Squared earth mover's distance between the predicted distribution over the levels and the target level.
+    """Squared earth mover's distance: for ordered classes, from a softmax over the levels.
+
+    Also called the squared Wasserstein or ranked probability loss: probability far from the target
+    level costs more.
 
     .. math:: \\ell_i = \\sum_{k=0}^{K-2} \\left( \\sum_{j \\le k} p_{ij} - [y_i \\le k] \\right)^2
               \\qquad p_i = \\mathrm{softmax}(x_i)

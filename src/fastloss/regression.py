@@ -32,7 +32,10 @@ _VARIANCES = Domain("variance", "variances >= 0 (of their logarithms: np.exp)", 
     sampler="real_pair",
 )
 def mse(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Squared error.
+    """Squared error: for regression, when the mean is wanted and large errors matter most.
+
+    Also called L2 loss or mean squared error: PyTorch's ``MSELoss``, Keras's ``MeanSquaredError``,
+    scikit-learn's ``squared_error``.
 
     .. math:: \\ell = (p - t)^2
 
@@ -83,7 +86,10 @@ def mse(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: s
     sampler="real_pair",
 )
 def mae(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Absolute error.
+    """Absolute error: for regression, when the median is wanted or targets have gross errors.
+
+    Also called L1 loss or mean absolute error: PyTorch's ``L1Loss``, Keras's ``MeanAbsoluteError``,
+    scikit-learn's ``absolute_error``.
 
     .. math:: \\ell = |p - t|
 
@@ -133,7 +139,10 @@ def mae(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: s
     sampler="real_pair",
 )
 def huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Huber's loss: quadratic for small errors, linear for large ones.
+    """Huber's loss: for regression with some outliers, quadratic for small errors, linear for large.
+
+    PyTorch's ``HuberLoss``, Keras's ``Huber``, optax's ``huber_loss``; scikit-learn's
+    ``HuberRegressor`` minimises it.
 
     .. math:: \\ell = \\begin{cases} e^2 / 2 & |e| \\le \\delta \\\\ \\delta (|e| - \\delta / 2) & \\text{else} \\end{cases}
               \\qquad e = p - t
@@ -190,7 +199,9 @@ def huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_weight: An
     sampler="real_pair",
 )
 def smooth_l1(prediction: Any, target: Any, *, beta: float = 1.0, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Smooth L1: the absolute error with its kink rounded off.
+    """Smooth L1: the absolute error with its kink rounded off; Huber's loss divided by its width.
+
+    PyTorch's ``SmoothL1Loss``, the box regression loss of Fast R-CNN.
 
     .. math:: \\ell = \\begin{cases} e^2 / (2 \\beta) & |e| < \\beta \\\\ |e| - \\beta / 2 & \\text{else} \\end{cases}
               \\qquad e = p - t
@@ -250,6 +261,8 @@ def smooth_l1(prediction: Any, target: Any, *, beta: float = 1.0, sample_weight:
 def pseudo_huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_weight: Any = None, reduction: str = "mean") -> Plan:
     """Pseudo-Huber loss: Huber's with one formula and derivatives of every order.
 
+    Also called Charbonnier or L1-L2 loss; SciPy's ``pseudo_huber``, XGBoost's ``reg:pseudohubererror``.
+
     .. math:: \\ell = \\delta^2 \\left( \\sqrt{1 + (e / \\delta)^2} - 1 \\right) \\qquad e = p - t
 
     About ``e**2 / 2`` for small errors and ``delta * |e|`` for large ones. As SciPy's ``special.pseudo_huber``; computed as
@@ -306,7 +319,10 @@ def pseudo_huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_wei
     sampler="real_pair",
 )
 def log_cosh(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Logarithm of the hyperbolic cosine of the error.
+    """Logarithm of the hyperbolic cosine of the error: a smooth robust loss for regression.
+
+    Half the square of small errors, the size of large ones less log 2: Keras's ``LogCosh``, optax's
+    ``log_cosh``.
 
     .. math:: \\ell = \\log \\cosh (p - t)
 
@@ -358,7 +374,10 @@ def log_cosh(prediction: Any, target: Any, *, sample_weight: Any = None, reducti
     sampler="real_pair",
 )
 def quantile(prediction: Any, target: Any, *, q: float = 0.5, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Quantile or pinball loss: its mean is least at the q-quantile of the target.
+    """Quantile loss: for predicting a quantile rather than the mean, such as intervals.
+
+    Also called pinball, check or tilted loss; scikit-learn's ``QuantileRegressor`` and
+    ``mean_pinball_loss``.
 
     .. math:: \\ell = \\max( q (t - p), (q - 1) (t - p) )
 
@@ -413,7 +432,9 @@ def quantile(prediction: Any, target: Any, *, q: float = 0.5, sample_weight: Any
     sampler="real_pair",
 )
 def expectile(prediction: Any, target: Any, *, tau: float = 0.5, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Expectile loss: squared error with a weight for each side.
+    """Expectile loss: squared error with a weight for each side, a smooth cousin of quantiles.
+
+    Also called asymmetric least squares.
 
     .. math:: \\ell = |\\tau - 1[t < p]| \\, (p - t)^2
 
@@ -474,7 +495,10 @@ def mape(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Absolute percentage error, as a fraction.
+    """Absolute percentage error, as a fraction: for regression when relative errors count.
+
+    Keras's ``MeanAbsolutePercentageError`` (in per cent), scikit-learn's
+    ``mean_absolute_percentage_error``.
 
     .. math:: \\ell = \\frac{|p - t|}{\\max(|t|, \\epsilon)}
 
@@ -530,7 +554,10 @@ def mape(
     sampler="log_pair",
 )
 def msle(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Squared error of the logarithms of one plus prediction and target.
+    """Squared logarithmic error: for targets > -1 that span magnitudes.
+
+    Of one plus prediction and target: Keras's ``MeanSquaredLogarithmicError``, scikit-learn's
+    ``mean_squared_log_error``.
 
     .. math:: \\ell = \\left( \\log(1 + p) - \\log(1 + t) \\right)^2
 
@@ -591,7 +618,9 @@ def poisson_nll(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Negative log-likelihood of counts under Poisson's distribution.
+    """Poisson negative log-likelihood: for counts.
+
+    PyTorch's ``PoissonNLLLoss``, Keras's ``Poisson``, scikit-learn's ``poisson`` (half the deviance).
 
     .. math:: \\ell = e^p - t p \\qquad \\text{or, of rates,} \\qquad \\ell = p - t \\log(p + \\epsilon)
 
@@ -659,7 +688,9 @@ def poisson_nll(
     sampler="log_positives",
 )
 def gamma(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Half the deviance of the gamma distribution, with a logarithmic link.
+    """Half the gamma deviance, with a logarithmic link: for positive, skewed amounts.
+
+    scikit-learn's ``gamma`` loss of boosted trees and ``GammaRegressor``.
 
     .. math:: \\ell = p + t e^{-p} - \\log t - 1
 
@@ -715,7 +746,9 @@ def gamma(prediction: Any, target: Any, *, sample_weight: Any = None, reduction:
     sampler="log_positives",
 )
 def tweedie(prediction: Any, target: Any, *, power: float = 1.5, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Half the deviance of Tweedie's distributions, with a logarithmic link.
+    """Half the Tweedie deviance, with a logarithmic link: for amounts that are often exactly 0.
+
+    Insurance claims, rainfall; scikit-learn's ``TweedieRegressor``, XGBoost's ``reg:tweedie``.
 
     .. math:: \\ell = \\frac{t^{2-k}}{(1-k)(2-k)} - \\frac{t \\, e^{(1-k) p}}{1-k} + \\frac{e^{(2-k) p}}{2-k}
               \\qquad k = \\text{power}
@@ -798,7 +831,9 @@ def gaussian_nll(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Negative log-likelihood of a Gaussian whose mean and variance are predicted.
+    """Gaussian negative log-likelihood: for regression that predicts its own uncertainty.
+
+    PyTorch's ``GaussianNLLLoss``; also called heteroscedastic regression.
 
     .. math:: \\ell = \\tfrac{1}{2} \\left( \\log v + \\frac{(p - t)^2}{v} \\right)
               \\qquad v = \\max(\\mathrm{variance}, \\epsilon)

@@ -42,7 +42,10 @@ def dice(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Dice loss: one less Dice's coefficient (F1 score) of prediction and target, for each item and class.
+    """Dice loss: for segmentation, 1 minus the Dice coefficient (F1 score) of each item and class.
+
+    Also called soft Dice or Sorensen-Dice loss: MONAI's ``DiceLoss``, segmentation_models_pytorch's
+    ``DiceLoss``, Keras's ``Dice``.
 
     .. math:: \\ell_{ic} = 1 - \\frac{2 \\sum_x p t + s}{\\sum_x p + \\sum_x t + s}
               = \\frac{\\sum_x p (1 - t) + (1 - p) t}{2 \\sum_x p t + \\sum_x p (1 - t) + (1 - p) t + s}
@@ -144,7 +147,9 @@ def jaccard(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Jaccard (intersection over union) loss, for each item and class.
+    """Jaccard loss: for segmentation, 1 minus intersection over union of each item and class.
+
+    Also called soft IoU loss; segmentation_models_pytorch's ``JaccardLoss``.
 
     .. math:: \\ell_{ic} = 1 - \\frac{I + s}{U + s} \\qquad I = \\sum_x p t \\qquad U = \\sum_x p + \\sum_x t - I
 
@@ -235,6 +240,9 @@ def tversky(
     reduction: str = "mean",
 ) -> Plan:
     """Tversky loss: Dice with weights of its own for false positives and false negatives.
+
+    For segmentation in which a miss costs more than a false alarm: MONAI's ``TverskyLoss``, Keras's
+    ``Tversky``.
 
     .. math:: \\ell_{ic} = 1 - \\frac{TP + s}{TP + \\alpha FP + \\beta FN + s}
               \\qquad TP = \\sum_x p t \\quad FP = \\sum_x p (1 - t) \\quad FN = \\sum_x (1 - p) t
@@ -328,7 +336,9 @@ def focal_tversky(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Focal Tversky loss: a power of `tversky`, of each item and class.
+    """Focal Tversky loss: a power of `tversky`, which favours the regions that are hard.
+
+    For segmentation of small structures.
 
     .. math:: \\ell_{ic} = \\left( 1 - \\frac{TP + s}{TP + \\alpha FP + \\beta FN + s} \\right)^\\gamma
 
@@ -419,7 +429,9 @@ def generalized_dice(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Generalised Dice loss: all classes of an item together, each weighed by the inverse square of its volume.
+    """Generalised Dice loss: all classes together, each weighed by the inverse square of its volume.
+
+    For segmentation with classes of very different size: MONAI's ``GeneralizedDiceLoss``.
 
     .. math:: \\ell_i = 1 - \\frac{2 \\sum_c w_c \\sum_x p t + s}{\\sum_c w_c \\left( \\sum_x p + \\sum_x t \\right) + s}
               \\qquad w_c = \\left( \\sum_x t \\right)^{-2}
@@ -509,7 +521,9 @@ def dice_cross_entropy(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Dice loss and cross-entropy, weighed and added, in one pass over the logits.
+    """Dice loss plus cross-entropy, weighed and added, in one pass over the logits.
+
+    The usual loss of medical segmentation (nnU-Net): MONAI's ``DiceCELoss``.
 
     .. math:: \\ell_{ic} = w_d \\, \\mathrm{dice}_{ic} + w_e \\, \\mathrm{mean}_x \\, \\mathrm{ce}_{ix}
 
@@ -609,7 +623,10 @@ def lovasz(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Lovasz-Softmax: the convex extension of the Jaccard loss from hard predictions to errors in [0, 1].
+    """Lovasz-Softmax: for segmentation judged by intersection over union.
+
+    The convex extension of the Jaccard loss from hard predictions to errors in [0, 1];
+    segmentation_models_pytorch's ``LovaszLoss``.
 
     .. math:: \\ell_c = \\sum_k e_{(k)} \\, (J_k - J_{k-1}) \\qquad e = |t - p| \\qquad e_{(1)} \\ge e_{(2)} \\ge \\ldots
 
@@ -701,7 +718,10 @@ def box_iou(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Losses of pairs of boxes: intersection over union, and what it lacks where boxes do not meet.
+    """Losses of pairs of boxes: intersection over union and its generalisations, for detection.
+
+    IoU, GIoU, DIoU and CIoU: torchvision's ``generalized_box_iou_loss``, ``distance_box_iou_loss`` and
+    ``complete_box_iou_loss``.
 
     .. math:: \\mathrm{iou} = 1 - \\frac{I}{U} \\qquad \\mathrm{giou} = \\mathrm{iou} + \\frac{H - U}{H} \\qquad
               \\mathrm{diou} = \\mathrm{iou} + \\frac{\\rho^2}{d^2} \\qquad \\mathrm{ciou} = \\mathrm{diou} + \\alpha v

@@ -41,7 +41,9 @@ def ctc(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Connectionist temporal classification: labels in order, at frames nobody has named.
+    """Connectionist temporal classification: for sequences of labels whose positions nobody knows.
+
+    Speech and text recognition: PyTorch's ``CTCLoss``, optax's ``ctc_loss``, Keras's ``CTC``.
 
     .. math:: \\ell_n = -\\log \\sum_{a \\in \\mathcal{B}^{-1}(y_n)} \\prod_{t=1}^{T_n} p_{nt a_t}, \\qquad
               p_{nt} = \\mathrm{softmax}(x_{nt})
