@@ -4,12 +4,12 @@ import hashlib
 import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
 import fastloss as fl
-
-from . import curves
+from fastloss.lab import _plot, _sweeps
 
 DOCS = Path(__file__).resolve().parents[1]
 STYLE = {"svg.hashsalt": "fastloss", "font.size": 9.5, "svg.fonttype": "none", "font.family": "sans-serif"}
@@ -32,10 +32,14 @@ def guide() -> None:
 
 def losses(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    made_of = _digest(Path(curves.__file__))
+    made_of = _digest(Path(_plot.__file__), Path(_sweeps.__file__))
     for loss in fl.LOSSES.values():
-        _draw(folder / f"{loss.name}.svg", made_of, lambda loss=loss: curves.draw(loss))
-        _draw(folder / f"{loss.name}_small.svg", made_of, lambda loss=loss: curves.draw(loss, small=True))
+        _draw(folder / f"{loss.name}.svg", made_of, lambda loss=loss: _figure(fl.plot(loss)))
+        _draw(folder / f"{loss.name}_small.svg", made_of, lambda loss=loss: _figure(fl.plot(loss, size="small")))
+
+
+def _figure(axes: Any) -> Any:
+    return (axes[0] if hasattr(axes, "__len__") else axes).figure
 
 
 def _digest(*files: Path) -> str:

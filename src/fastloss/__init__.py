@@ -137,6 +137,7 @@ __all__ = [
     "pairwise_distances",
     "perceptron",
     "perplexity",
+    "plot",
     "poisson_nll",
     "poly1_cross_entropy",
     "pseudo_huber",
@@ -159,9 +160,9 @@ __all__ = [
 if TYPE_CHECKING:
     from fastloss import lab as lab
     from fastloss.evaluation import Evaluation, evaluate
-    from fastloss.lab import custom, gradcheck
+    from fastloss.lab import custom, gradcheck, plot
 else:
-    _LAZY = {"Evaluation": "evaluation", "evaluate": "evaluation", "custom": "lab", "gradcheck": "lab"}
+    _LAZY = {"Evaluation": "evaluation", "evaluate": "evaluation", "custom": "lab", "gradcheck": "lab", "plot": "lab"}
 
     def __getattr__(name: str) -> Any:
         """The evaluation engine and the laboratory load on first use: they would double the import time."""

@@ -410,6 +410,64 @@ def _signature(name: str, function: Callable[..., Any]) -> str:
     return f"{name}{inspect.Signature(bare)}"
 
 
+@main.command("plot", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.argument("losses", metavar="LOSS...", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("-o", "--output", type=FILE, required=True, metavar="FILE", help="The picture: .svg, .png or .pdf.")
+@click.option("--kind", default="curve", show_default=True, help="curve, surface, regions, levels or alignment.")
+@click.option("--what", help="Panels, separated by commas: value, gradient, hessian.")
+@click.pass_context
+def plot_command(ctx: click.Context, losses: tuple[str, ...], output: str, kind: str, what: str | None) -> None:
+    """Draw losses: value, gradient and Hessian.
+
+    Options of the losses are given by name; several values, separated by commas, are swept: --gamma 0,1,2,5
+    """
+    from fastloss.lab import plot
+
+    names, options = _split_plot_options(losses)
+    chosen = [custom_loss(name) if ":" in name else name for name in names]
+    panels = None if what is None else tuple(part.strip() for part in what.split(","))
+    try:
+        axes = plot(chosen, kind=kind, what=panels, **options)
+        first = axes if not hasattr(axes, "__len__") else axes[0]
+        first.figure.savefig(output)
+    except (ValueError, TypeError, ImportError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"saved: {output}")
+
+
+def _split_plot_options(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Losses, and options as `--name value` or `--name=value`, numbers where they can be."""
+    names: list[str] = []
+    options: dict[str, Any] = {}
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("--"):
+            names.append(word)
+            continue
+        name, equals, given = word[2:].partition("=")
+        value = given if equals else next(rest, None)
+        if value is None:
+            raise click.UsageError(f"{word}: expected a value")
+        parts = [_number_or_text(part.strip()) for part in value.split(",")]
+        options[name.replace("-", "_")] = parts if len(parts) > 1 else parts[0]
+    if not names:
+        raise click.UsageError("expected at least one loss")
+    return names, options
+
+
+def _number_or_text(text: str) -> Any:
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return int(text)
+    except ValueError:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+
+
 @main.command("info")
 def info_command() -> None:
     """Show how fastloss was built and what it uses on this machine."""

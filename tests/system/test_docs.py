@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
 
 import fastloss as fl
@@ -119,17 +118,12 @@ def test_changelog_names_this_version() -> None:
     assert f"## [{fl.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_every_loss_has_a_page_and_a_curve(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("matplotlib")
+def test_every_loss_has_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "docs")
     made = importlib.import_module("pages.reference").pages()
-    curves = importlib.import_module("pages.curves")
     for loss in fl.LOSSES.values():
         assert made[f"{loss.name}.md"].startswith(f"# {loss.name}\n")
         assert f"({loss.name}.md)" in made[f"family_{loss.family}.md"]
-        sweep = curves.sweep(loss)
-        assert np.isfinite(sweep.value).any()
-        assert np.ptp(sweep.value[np.isfinite(sweep.value)]) > 0
     for name in re.findall(r"\]\(reference/(\w+\.md)\)", (ROOT / "docs/index.md").read_text() + made["cheatsheet.txt"]):
         assert name in made
 

@@ -1,12 +1,25 @@
-"""The laboratory: losses of your own, and a check of any loss's derivatives.
+"""The laboratory: losses of your own, a check of any loss's derivatives, pictures.
 
 `custom` makes a full Loss of a NumPy function (`_custom`, with the differences of `_numeric`); `gradcheck` compares analytic with
-numeric derivatives (`_gradcheck`, on the slopes of `_slopes`). Loaded on first use, not by `import fastloss`.
+numeric derivatives (`_gradcheck`, on the slopes of `_slopes`); `plot` draws losses (`_plot`, along the lines of `_sweeps`).
+Loaded on first use, not by `import fastloss`.
 """
 
 from ._custom import CustomLoss, custom
 from ._gradcheck import gradcheck
 from ._numeric import NumericDerivativeWarning
+from ._plot import plot
+from ._plot_kinds import reliability
 from ._report import Check, Entry, GradcheckResult
 
-__all__ = ["Check", "CustomLoss", "Entry", "GradcheckResult", "NumericDerivativeWarning", "custom", "gradcheck"]
+__all__ = [
+    "Check",
+    "CustomLoss",
+    "Entry",
+    "GradcheckResult",
+    "NumericDerivativeWarning",
+    "custom",
+    "gradcheck",
+    "plot",
+    "reliability",
+]
