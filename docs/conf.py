@@ -6,7 +6,7 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS))
 
-from pages import figures, reference  # noqa: E402
+from pages import docstrings, figures, reference  # noqa: E402
 
 import fastloss  # noqa: E402
 
@@ -40,6 +40,8 @@ copybutton_prompt_is_regexp = True
 
 
 def setup(app: object) -> None:
+    if wrong := docstrings.faults():
+        raise ValueError("docstrings:\n" + "\n".join(wrong))
     figures.guide()
     figures.losses(DOCS / "reference" / "curves")
     reference.write(DOCS / "reference")

@@ -101,6 +101,13 @@ def cross_entropy(
     TypeError
         Arrays that are not real numbers, float labels.
 
+    See Also
+    --------
+    nll : the same from log-probabilities.
+    perplexity : the exponential of its mean.
+    softmax_focal : counts easy samples for less.
+    binary_cross_entropy_with_logits : several labels for each sample.
+
     References
     ----------
     Good, *Rational Decisions*, Journal of the Royal Statistical Society B 14, 1952. Label smoothing: Szegedy et al.,
@@ -241,6 +248,11 @@ def softmax_focal(
     TypeError
         Arrays that are not real numbers, float labels.
 
+    See Also
+    --------
+    cross_entropy : with gamma 0.
+    sigmoid_focal : the same for yes-or-no labels.
+
     References
     ----------
     Lin, Goyal, Girshick, He and Dollar, *Focal Loss for Dense Object Detection*, ICCV 2017.
@@ -321,6 +333,11 @@ def poly1_cross_entropy(
     TypeError
         Arrays that are not real numbers, labels that are not integers.
 
+    See Also
+    --------
+    cross_entropy : with epsilon 0.
+    softmax_focal : weighs easy samples instead.
+
     References
     ----------
     Leng et al., *PolyLoss: A Polynomial Expansion Perspective of Classification Loss Functions*, ICLR 2022.
@@ -400,6 +417,11 @@ def generalized_cross_entropy(
         Shapes that do not fit, no classes, q outside (0, 1], other options outside their range.
     TypeError
         Arrays that are not real numbers, labels that are not integers.
+
+    See Also
+    --------
+    cross_entropy : its limit for q towards 0.
+    mae : what it is of probabilities with q = 1, up to a factor.
 
     References
     ----------
@@ -502,6 +524,11 @@ def nll(
     TypeError
         Arrays that are not real numbers, labels that are not integers.
 
+    See Also
+    --------
+    cross_entropy : the same from logits.
+    log_softmax : log-probabilities of logits.
+
     References
     ----------
     Fisher, *On the Mathematical Foundations of Theoretical Statistics*, 1922.
@@ -593,6 +620,11 @@ def multiclass_hinge(
     TypeError
         Arrays that are not real numbers, labels that are not integers.
 
+    See Also
+    --------
+    hinge : the same for two classes.
+    cross_entropy : probabilities instead of margins.
+
     References
     ----------
     Crammer and Singer, *On the Algorithmic Implementation of Multiclass Kernel-based Vector Machines*, JMLR 2, 2001. Weston and
@@ -678,6 +710,10 @@ def binary_cross_entropy(
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    binary_cross_entropy_with_logits : the same from logits, exact where this clips.
+
     References
     ----------
     Good, *Rational Decisions*, Journal of the Royal Statistical Society B 14, 1952.
@@ -750,6 +786,12 @@ def binary_cross_entropy_with_logits(
         Targets outside [0, 1], shapes that do not fit, bad weights or reduction, label_smoothing outside [0, 1].
     TypeError
         Arrays that are not real numbers.
+
+    See Also
+    --------
+    soft_margin : the same for labels -1 and 1.
+    sigmoid_focal : counts easy samples for less.
+    cross_entropy : classes that exclude one another.
 
     References
     ----------
@@ -835,10 +877,14 @@ def sigmoid_focal(
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    binary_cross_entropy_with_logits : with gamma 0 and no alpha.
+    softmax_focal : the same for several classes.
+
     References
     ----------
     Lin, Goyal, Girshick, He and Dollár, *Focal Loss for Dense Object Detection*, ICCV 2017.
-
 
     Examples
     --------
@@ -900,10 +946,15 @@ def hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = 
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    squared_hinge : its square.
+    multiclass_hinge : the same for several classes.
+    soft_margin : a smooth relative.
+
     References
     ----------
     Cortes and Vapnik, *Support-Vector Networks*, Machine Learning 20, 1995.
-
 
     Examples
     --------
@@ -957,11 +1008,14 @@ def squared_hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    hinge : linear, which outliers pull less.
+
     References
     ----------
     Lee and Mangasarian, *SSVM: A Smooth Support Vector Machine for Classification*, Computational Optimization and Applications
     20, 2001.
-
 
     Examples
     --------
@@ -1013,11 +1067,14 @@ def perceptron(score: Any, target: Any, *, sample_weight: Any = None, reduction:
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    hinge : the same with a margin.
+
     References
     ----------
     Rosenblatt, *The Perceptron: A Probabilistic Model for Information Storage and Organization in the Brain*, Psychological
     Review 65, 1958.
-
 
     Examples
     --------
@@ -1069,11 +1126,15 @@ def soft_margin(score: Any, target: Any, *, sample_weight: Any = None, reduction
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    binary_cross_entropy_with_logits : the same for labels 0 and 1.
+    exponential : grows faster with a mistake.
+
     References
     ----------
     Friedman, Hastie and Tibshirani, *Additive Logistic Regression: A Statistical View of Boosting*, Annals of Statistics 28,
     2000.
-
 
     Examples
     --------
@@ -1125,11 +1186,14 @@ def exponential(score: Any, target: Any, *, sample_weight: Any = None, reduction
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    soft_margin : linear in bad mistakes.
+
     References
     ----------
     Freund and Schapire, *A Decision-Theoretic Generalization of On-Line Learning and an Application to Boosting*, Journal of
     Computer and System Sciences 55, 1997.
-
 
     Examples
     --------
@@ -1185,6 +1249,10 @@ def perplexity(logits: Any, target: Any, *, axis: int = -1, ignore_index: int | 
     ------
     IndexError, ValueError, TypeError
         As `cross_entropy`.
+
+    See Also
+    --------
+    cross_entropy : its mean in nats is the logarithm of this.
 
     References
     ----------

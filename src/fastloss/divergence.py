@@ -78,6 +78,11 @@ def kl_div(
     TypeError
         Arrays that are not real numbers, a log_target that is no bool.
 
+    See Also
+    --------
+    kl_div_with_logits : the same from logits.
+    js_divergence : symmetric and bounded.
+
     References
     ----------
     Kullback and Leibler, *On Information and Sufficiency*, Annals of Mathematical Statistics 22, 1951.
@@ -159,6 +164,11 @@ def kl_div_with_logits(
     TypeError
         Arrays that are not real numbers, a log_target that is no bool.
 
+    See Also
+    --------
+    kl_div : from log-probabilities.
+    cross_entropy : with the entropy of the target on top.
+
     References
     ----------
     Hinton, Vinyals and Dean, *Distilling the Knowledge in a Neural Network*, 2015.
@@ -229,6 +239,10 @@ def js_divergence(p: Any, q: Any, *, axis: int = -1, sample_weight: Any = None, 
         or reduction.
     TypeError
         Arrays that are not real numbers.
+
+    See Also
+    --------
+    kl_div : one-sided and unbounded.
 
     References
     ----------
@@ -308,6 +322,11 @@ def gaussian_kl(
         Shapes that differ, no dimensions, priors that are not finite or do not fit, free_nats < 0, bad weights or reduction.
     TypeError
         Arrays that are not real numbers.
+
+    See Also
+    --------
+    kl_div : of discrete distributions.
+    gaussian_nll : the likelihood of observations.
 
     References
     ----------

@@ -85,6 +85,11 @@ def contrastive(
     TypeError
         Arrays that are not real numbers, labels that are not integers.
 
+    See Also
+    --------
+    triplet : compares two distances.
+    cosine_embedding : by angle instead of distance.
+
     References
     ----------
     Hadsell, Chopra and LeCun, *Dimensionality Reduction by Learning an Invariant Mapping*, CVPR 2006.
@@ -146,7 +151,7 @@ def triplet(
     positive, negative : array_like
         What should be near the anchor, and what should not; the same shape.
     margin : float
-        m; >= 0.
+        The margin m; >= 0.
     p : float
         The norm: >= 1, ``math.inf`` for the largest difference.
     swap : bool
@@ -174,6 +179,11 @@ def triplet(
         Shapes that differ, margin or eps < 0, p < 1, squared with another p than 2, bad weights or reduction.
     TypeError
         Arrays that are not real numbers; swap or squared that are no bools.
+
+    See Also
+    --------
+    batch_triplet : finds the triplets in a labelled batch.
+    contrastive : of pairs.
 
     References
     ----------
@@ -234,7 +244,7 @@ def cosine_embedding(
     target : array_like
         Labels -1 or 1, in the shape of the vectors without the last axis.
     margin : float
-        m; in [-1, 1].
+        The margin m; in [-1, 1].
     sample_weight : array_like, optional
         Weights >= 0, in the shape of the target or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
@@ -252,6 +262,10 @@ def cosine_embedding(
         Shapes that do not fit, labels other than -1 and 1, a margin outside [-1, 1], bad weights or reduction.
     TypeError
         Arrays that are not real numbers.
+
+    See Also
+    --------
+    contrastive : by distance instead of angle.
 
     References
     ----------
@@ -300,7 +314,7 @@ def margin_ranking(
     target : array_like
         1 where x1 should rank higher, -1 where x2 should; in the same shape, or a scalar.
     margin : float
-        m; >= 0.
+        The margin m; >= 0.
     sample_weight : array_like, optional
         Weights >= 0, in the shape of the scores or of their leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
@@ -318,6 +332,11 @@ def margin_ranking(
         Labels other than -1 and 1, margin < 0, shapes that differ, bad weights or reduction.
     TypeError
         Arrays that are not real numbers.
+
+    See Also
+    --------
+    hinge_embedding : of distances.
+    triplet : ranks distances of embeddings.
 
     References
     ----------
@@ -370,7 +389,7 @@ def hinge_embedding(
     target : array_like
         1 where things are alike, -1 where they are not; in the same shape.
     margin : float
-        m; >= 0.
+        The margin m; >= 0.
     sample_weight : array_like, optional
         Weights >= 0, in the shape of the distances or of their leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
@@ -388,6 +407,10 @@ def hinge_embedding(
         Labels other than -1 and 1, margin < 0, shapes that differ, bad weights or reduction.
     TypeError
         Arrays that are not real numbers.
+
+    See Also
+    --------
+    contrastive : computes the distances, too.
 
     References
     ----------
@@ -444,6 +467,10 @@ def pairwise_distances(
     ------
     ValueError, TypeError
         Not two dimensions, rows of different lengths, numbers that are not real, an unknown metric, an unfit `out`.
+
+    See Also
+    --------
+    batch_triplet : a loss of these distances.
 
     References
     ----------
@@ -528,6 +555,12 @@ def batch_triplet(
         Not two dimensions, labels of another length or not integers, an unknown mining or average, a negative margin, 2**24 rows
         or more.
 
+    See Also
+    --------
+    triplet : of triplets that are given.
+    pairwise_distances : the distances it compares.
+    supcon : all positives and negatives in one softmax.
+
     Notes
     -----
     The gradient of a distance is 0 where it is 0. Errors are a few units in the last place of the distances and the margin, of
@@ -609,6 +642,11 @@ def nt_xent(z1: Any, z2: Any, *, temperature: float = 0.5, sample_weight: Any = 
         Shapes that differ or are not (`N`, `D`), a temperature that is not positive, bad weights or reduction.
     TypeError
         Arrays that are not real numbers.
+
+    See Also
+    --------
+    info_nce : queries against keys.
+    supcon : with labels instead of views.
 
     Notes
     -----
@@ -704,6 +742,11 @@ def info_nce(
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    nt_xent : two views against one another.
+    cross_entropy : the loss of each query.
+
     Notes
     -----
     Errors and memory are those of `nt_xent`; without `normalize` the error of a similarity is relative to the product of the
@@ -795,6 +838,11 @@ def supcon(
         Shapes that do not fit, a temperature that is not positive, bad weights or reduction.
     TypeError
         Arrays that are not real numbers, labels that are not integers.
+
+    See Also
+    --------
+    nt_xent : with two views instead of labels.
+    batch_triplet : margins instead of a softmax.
 
     Notes
     -----

@@ -67,6 +67,10 @@ def contrastive_divergence(
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    energy : losses of energies whose answers can be listed.
+
     References
     ----------
     Hinton, *Training Products of Experts by Minimizing Contrastive Divergence*, Neural Computation 14, 2002.
@@ -111,7 +115,7 @@ def energy(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Losses of energy-based learning: the right answer's energy against the others'.
+    """Energy-based losses: the right answer's energy against the others'.
 
     Ten of them, by `kind`, as in LeCun's tutorial: perceptron, hinge, log, LVQ2, MCE, square-square,
     square-exponential, negative log-likelihood.
@@ -165,6 +169,11 @@ def energy(
         Shapes that do not fit, no candidates, an unknown kind, margin or beta not above 0, bad weights or reduction.
     TypeError
         Arrays that are not real numbers, targets that are not integers.
+
+    See Also
+    --------
+    cross_entropy : what ``kind="nll"`` is of negative energies.
+    contrastive_divergence : where other answers must be sampled.
 
     References
     ----------

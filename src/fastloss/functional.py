@@ -39,6 +39,10 @@ def logsumexp(x: Any, *, axis: int = -1) -> Array:
     ValueError, TypeError
         A bad axis, an axis without entries, numbers that are not real.
 
+    See Also
+    --------
+    softmax : what it normalises.
+
     References
     ----------
     Blanchard, Higham and Higham, *Accurately computing the log-sum-exp and softmax functions*, IMA J. Numer. Anal. 41, 2021.
@@ -83,6 +87,11 @@ def softmax(x: Any, *, axis: int = -1, out: Any = None) -> Array:
     ValueError, TypeError
         A bad axis, an axis without entries, numbers that are not real, an unfit `out`.
 
+    See Also
+    --------
+    log_softmax : its logarithm.
+    logsumexp : the logarithm of its denominator.
+
     References
     ----------
     Bridle, *Probabilistic Interpretation of Feedforward Classification Network Outputs*, 1990.
@@ -121,6 +130,11 @@ def log_softmax(x: Any, *, axis: int = -1, out: Any = None) -> Array:
     ------
     ValueError, TypeError
         A bad axis, an axis without entries, numbers that are not real, an unfit `out`.
+
+    See Also
+    --------
+    softmax : its exponential.
+    cross_entropy : a loss from logits directly.
 
     References
     ----------

@@ -76,6 +76,11 @@ def coral(
     TypeError
         Arrays that are not real numbers, levels that are not integers.
 
+    See Also
+    --------
+    corn : a distribution over the levels.
+    cumulative_link : the likelihood of one level.
+
     References
     ----------
     Cao, Mirjalili and Raschka, *Rank Consistent Ordinal Regression for Neural Networks with Application to Age Estimation*,
@@ -145,6 +150,11 @@ def corn(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any = None,
         Shapes that do not fit, no tasks, bad weights or reduction.
     TypeError
         Arrays that are not real numbers, levels that are not integers.
+
+    See Also
+    --------
+    coral : the same tasks, asked of every sample.
+    cumulative_link : one score and thresholds.
 
     References
     ----------
@@ -225,6 +235,11 @@ def cumulative_link(
     TypeError
         Arrays that are not real numbers, levels that are not integers.
 
+    See Also
+    --------
+    coral : a sum of binary tasks instead.
+    squared_emd : from a softmax over the levels.
+
     References
     ----------
     McCullagh, *Regression Models for Ordinal Data*, Journal of the Royal Statistical Society B 42, 1980.
@@ -295,6 +310,11 @@ def squared_emd(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any 
         Shapes that do not fit, no levels, bad weights or reduction.
     TypeError
         Arrays that are not real numbers, levels that are not integers.
+
+    See Also
+    --------
+    cross_entropy : levels without an order.
+    cumulative_link : one score and thresholds.
 
     References
     ----------

@@ -62,6 +62,12 @@ def mse(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: s
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    mae : the median instead of the mean.
+    huber : less moved by outliers.
+    gaussian_nll : with a variance that is predicted, too.
+
     References
     ----------
     Gauss, *Theoria combinationis observationum erroribus minimis obnoxiae*, 1821.
@@ -114,6 +120,12 @@ def mae(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: s
         Shapes that differ, negative or non-finite weights, an unknown reduction.
     TypeError
         Arrays that are not real numbers.
+
+    See Also
+    --------
+    quantile : other quantiles than the median.
+    huber : smooth at 0.
+    mse : the mean instead of the median.
 
     References
     ----------
@@ -174,6 +186,12 @@ def huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_weight: An
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    smooth_l1 : this divided by delta.
+    pseudo_huber : smooth everywhere.
+    mae : its limit for a small delta, divided by delta.
+
     References
     ----------
     Huber, *Robust Estimation of a Location Parameter*, Annals of Mathematical Statistics 35, 1964.
@@ -231,6 +249,11 @@ def smooth_l1(prediction: Any, target: Any, *, beta: float = 1.0, sample_weight:
         beta below 0, shapes that differ, negative or non-finite weights, an unknown reduction.
     TypeError
         Arrays that are not real numbers.
+
+    See Also
+    --------
+    huber : this times beta.
+    mae : its limit for a small beta.
 
     References
     ----------
@@ -292,11 +315,15 @@ def pseudo_huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_wei
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    huber : exactly quadratic near 0.
+    log_cosh : another smooth relative.
+
     References
     ----------
     Charbonnier, Blanc-Féraud, Aubert and Barlaud, *Deterministic Edge-Preserving Regularization in Computed Imaging*, IEEE
     Transactions on Image Processing 6, 1997.
-
 
     Examples
     --------
@@ -350,11 +377,15 @@ def log_cosh(prediction: Any, target: Any, *, sample_weight: Any = None, reducti
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    huber : with a width to choose.
+    pseudo_huber : another smooth relative.
+
     References
     ----------
     Green, *Bayesian Reconstructions from Emission Tomography Data Using a Modified EM Algorithm*, IEEE Transactions on Medical
     Imaging 9, 1990.
-
 
     Examples
     --------
@@ -408,10 +439,14 @@ def quantile(prediction: Any, target: Any, *, q: float = 0.5, sample_weight: Any
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    mae : twice this with q = 0.5.
+    expectile : squares instead of sizes.
+
     References
     ----------
     Koenker and Bassett, *Regression Quantiles*, Econometrica 46, 1978.
-
 
     Examples
     --------
@@ -464,10 +499,14 @@ def expectile(prediction: Any, target: Any, *, tau: float = 0.5, sample_weight: 
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    quantile : sizes instead of squares.
+    mse : twice this with tau = 0.5.
+
     References
     ----------
     Newey and Powell, *Asymmetric Least Squares Estimation and Testing*, Econometrica 55, 1987.
-
 
     Examples
     --------
@@ -528,10 +567,14 @@ def mape(
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    mae : without the division.
+    msle : relative errors on a logarithmic scale.
+
     References
     ----------
     Makridakis, *Accuracy measures: theoretical and practical concerns*, International Journal of Forecasting 9, 1993.
-
 
     Examples
     --------
@@ -586,10 +629,14 @@ def msle(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: 
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    mse : on the scale of the data.
+    mape : relative errors.
+
     References
     ----------
     Jadon, Patil and Jadon, *A Comprehensive Survey of Regression Based Loss Functions for Time Series Forecasting*, 2022.
-
 
     Examples
     --------
@@ -658,10 +705,14 @@ def poisson_nll(
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    tweedie : the Poisson deviance with power 1.
+    gamma : for positive amounts.
+
     References
     ----------
     Nelder and Wedderburn, *Generalized Linear Models*, Journal of the Royal Statistical Society A 135, 1972.
-
 
     Examples
     --------
@@ -722,10 +773,14 @@ def gamma(prediction: Any, target: Any, *, sample_weight: Any = None, reduction:
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    tweedie : this with power 2.
+    poisson_nll : for counts.
+
     References
     ----------
     Nelder and Wedderburn, *Generalized Linear Models*, Journal of the Royal Statistical Society A 135, 1972.
-
 
     Examples
     --------
@@ -784,11 +839,15 @@ def tweedie(prediction: Any, target: Any, *, power: float = 1.5, sample_weight: 
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    gamma : this with power 2.
+    poisson_nll : for counts.
+
     References
     ----------
     Tweedie, *An index which distinguishes between some important exponential families*, 1984. Jørgensen, *Exponential Dispersion
     Models*, Journal of the Royal Statistical Society B 49, 1987.
-
 
     Examples
     --------
@@ -869,6 +928,11 @@ def gaussian_nll(
         Negative variances, shapes that do not fit, eps <= 0, bad weights or reduction.
     TypeError
         Arrays that are not real numbers, a `full` that is no bool.
+
+    See Also
+    --------
+    mse : with a fixed variance.
+    gaussian_kl : between two Gaussians.
 
     References
     ----------

@@ -100,6 +100,12 @@ def dice(
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    jaccard : intersection over union.
+    dice_cross_entropy : with cross-entropy.
+    generalized_dice : classes weighed by their volume.
+
     References
     ----------
     Milletari, Navab and Ahmadi, *V-Net: Fully Convolutional Neural Networks for Volumetric Medical Image Segmentation*, 3DV 2016.
@@ -195,6 +201,11 @@ def jaccard(
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    dice : the same ranking of hard masks.
+    lovasz : a convex extension.
+
     References
     ----------
     Rahman and Wang, *Optimizing Intersection-Over-Union in Deep Neural Networks for Image Segmentation*, ISVC 2016.
@@ -287,6 +298,11 @@ def tversky(
         Shapes that do not fit, no spatial axis, probabilities outside [0, 1], masks that overlap beside a softmax, bad options.
     TypeError
         Arrays that are not real numbers.
+
+    See Also
+    --------
+    dice : with both weights 1/2.
+    focal_tversky : a power of this.
 
     References
     ----------
@@ -385,6 +401,10 @@ def focal_tversky(
     TypeError
         Arrays that are not real numbers.
 
+    See Also
+    --------
+    tversky : with gamma 1.
+
     References
     ----------
     Abraham and Khan, *A Novel Focal Tversky Loss Function With Improved Attention U-Net for Lesion Segmentation*, ISBI 2019.
@@ -474,6 +494,10 @@ def generalized_dice(
         Shapes that do not fit, no spatial axis, probabilities outside [0, 1], masks that overlap beside a softmax, bad options.
     TypeError
         Arrays that are not real numbers.
+
+    See Also
+    --------
+    dice : each class by itself.
 
     References
     ----------
@@ -573,6 +597,11 @@ def dice_cross_entropy(
         Shapes that do not fit, no spatial axis, probabilities outside [0, 1], masks that overlap beside a softmax, bad options.
     TypeError
         Arrays that are not real numbers.
+
+    See Also
+    --------
+    dice : overlap alone.
+    cross_entropy : positions alone.
 
     References
     ----------
@@ -678,6 +707,10 @@ def lovasz(
     TypeError
         Arrays that are not real numbers, targets that are not integers.
 
+    See Also
+    --------
+    jaccard : a soft count instead of a sort.
+
     References
     ----------
     Berman, Triki and Blaschko, *The Lovasz-Softmax loss: a tractable surrogate for the optimization of the
@@ -759,6 +792,11 @@ def box_iou(
         Shapes that do not fit; corners the wrong way round, or negative sizes; boxes without area where eps is 0; bad options.
     TypeError
         Arrays that are not real numbers.
+
+    See Also
+    --------
+    smooth_l1 : of coordinates, as Fast R-CNN has it.
+    jaccard : of masks.
 
     References
     ----------

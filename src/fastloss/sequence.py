@@ -98,6 +98,12 @@ def ctc(
     TypeError
         Arrays that are not real numbers, labels or lengths that are not integers.
 
+    See Also
+    --------
+    ctc_align : the likeliest alignment.
+    ctc_posteriors : the probability of each alignment state.
+    cross_entropy : where each frame has a label.
+
     Notes
     -----
     Sums over alignments are made in linear space, in double; where a bound says that too much may have fallen out of range, a
@@ -166,6 +172,11 @@ def ctc_align(
     IndexError, ValueError, TypeError
         As for `ctc`.
 
+    See Also
+    --------
+    ctc : the loss.
+    ctc_posteriors : the probability of each state.
+
     References
     ----------
     Kurzinger, Winkelbauer, Li, Watzel and Rigoll, *CTC-Segmentation of Large Corpora for German End-to-End Speech Recognition*,
@@ -228,6 +239,11 @@ def ctc_posteriors(
     ------
     IndexError, ValueError, TypeError
         As for `ctc`.
+
+    See Also
+    --------
+    ctc : the loss.
+    ctc_align : the likeliest path.
 
     References
     ----------
