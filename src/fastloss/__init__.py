@@ -84,6 +84,7 @@ __all__ = [
     "Evaluation",
     "Loss",
     "__version__",
+    "audit",
     "batch_triplet",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
@@ -160,9 +161,12 @@ __all__ = [
 if TYPE_CHECKING:
     from fastloss import lab as lab
     from fastloss.evaluation import Evaluation, evaluate
-    from fastloss.lab import custom, gradcheck, plot
+    from fastloss.lab import audit, custom, gradcheck, plot
 else:
-    _LAZY = {"Evaluation": "evaluation", "evaluate": "evaluation", "custom": "lab", "gradcheck": "lab", "plot": "lab"}
+    _LAZY = {
+        **dict.fromkeys(("Evaluation", "evaluate"), "evaluation"),
+        **dict.fromkeys(("audit", "custom", "gradcheck", "plot"), "lab"),
+    }
 
     def __getattr__(name: str) -> Any:
         """The evaluation engine and the laboratory load on first use: they would double the import time."""
