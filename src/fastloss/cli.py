@@ -1,12 +1,14 @@
-"""The command line: evaluate files, look up losses. Options are read off the registry of losses.
+"""The command line: evaluate files, audit and look up losses. Options are read off the registry of losses.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0; 1 bad data; 2 usage; 130 Ctrl-C.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
+import json
 import os
 import re
 import signal
@@ -205,8 +207,8 @@ def _some(losses: Sequence[Loss[Any]]) -> str:
 # -- module:function: losses that are not in the registry ------------------------------------------
 
 
-def custom_loss(name: str) -> Loss[Any]:
-    """The loss that "module:function" names, with the working directory's modules first; a plain function is made one."""
+def imported(name: str) -> Any:
+    """What "module:function" names, with the working directory's modules first."""
     module_name, _, path = name.partition(":")
     if not sys.path or sys.path[0] not in ("", os.getcwd()):
         sys.path.insert(0, os.getcwd())
@@ -216,9 +218,14 @@ def custom_loss(name: str) -> Loss[Any]:
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise click.UsageError(f"{name}: cannot import {module_name}: {said}") from None
     try:
-        found = attrgetter(path)(module)
+        return attrgetter(path)(module)
     except AttributeError:
         raise click.UsageError(f"{name}: module {module_name} has no {path!r}") from None
+
+
+def custom_loss(name: str) -> Loss[Any]:
+    """The loss that "module:function" names; a plain function is made one."""
+    found = imported(name)
     if isinstance(found, Loss):
         return found
     if not callable(found):
@@ -351,6 +358,68 @@ def _sigterm_stops() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+# -- fastloss audit --------------------------------------------------------------------------------
+
+
+def _setting(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
+    """NAME=VALUE, where a value is a number, true, false, none, a list, a word, or a .npy file."""
+    settings: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.replace("-", "_").isidentifier():
+            raise click.BadParameter(f"expected NAME=VALUE, got {text!r}", ctx, param)
+        words = {"true": True, "false": False, "none": None}
+        parsed: Any = words.get(value.lower(), value)
+        with suppress(ValueError, SyntaxError):
+            parsed = ast.literal_eval(value)
+        name = name.replace("-", "_")
+        settings[name] = np.asarray(load(name, value, None)) if is_file(value) else parsed
+    return settings
+
+
+@main.command("audit")
+@click.argument("losses", metavar="LOSS...", nargs=-1, required=True)
+@click.option(
+    "--set", "params", multiple=True, callback=_setting, metavar="NAME=VALUE", help="An option, or a .npy file for an array."
+)
+@click.option(
+    "--claim", "claims", multiple=True, callback=_setting, metavar="NAME=VALUE", help="A promised answer, as convex=true."
+)
+@click.option("--metric", metavar="MODULE:FUNCTION", help="Does the loss rank predictions as it does?")
+@click.option("--elements/--rows", "pointwise", default=None, help="Of functions: what has a value. Default: what works.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--format", "style", type=click.Choice(["markdown", "json"]), default="markdown")
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="Draw value, gradient and Hessian (.svg, .png, .pdf).")
+@click.option("--progress/--no-progress", default=None, help="Default: if stderr is a terminal.")
+@click.pass_context
+def audit_command(
+    ctx: click.Context, /, losses: tuple[str, ...], metric: str | None, style: str, output: str | None, **arguments: Any
+) -> None:
+    """Try the requirements of a good loss on LOSS... (or MODULE:FUNCTION). Exit code 1 if one fails.
+
+    \b
+    fastloss audit huber --set delta=2
+    fastloss audit my_losses:asymmetric --claim convex=true
+    """
+    if unknown := [name for name in losses if name not in LOSSES and not _is_custom(name)]:
+        raise click.UsageError(f"{unknown[0]}: no loss of this name: see fastloss list", ctx)
+    if output is not None and len(losses) > 1:
+        raise click.UsageError("--output: draws one LOSS", ctx)
+    params = arguments.pop("params")
+    measure = None if metric is None else imported(metric)
+    reports = {}
+    for name in losses:
+        loss = imported(name) if _is_custom(name) else name
+        reports[name] = fastloss.audit(loss, metric=measure, **arguments, **params)
+    if output is not None:
+        next(iter(reports.values())).plot()[0].figure.savefig(output)
+    if style == "json":
+        click.echo(json.dumps({name: report.to_dict() for name, report in reports.items()}, indent=1))
+    else:
+        click.echo("\n\n".join(map(str, reports.values())))
+    ctx.exit(0 if all(reports.values()) else 1)
 
 
 # -- fastloss list, show, info ---------------------------------------------------------------------

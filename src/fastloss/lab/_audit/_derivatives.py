@@ -15,13 +15,13 @@ from fastloss.lab._gradcheck import GradcheckResult, gradcheck
 from . import _code
 from ._kinks import Kinks, locate, places
 from ._result import Finding, Verdict, number, numbers
-from ._subject import Floats, Lines, Subject, along_first, segments, spread, takes_weights
+from ._subject import Floats, Lines, Subject, along_first, segments, spread, strays, takes_weights
 
-SEGMENTS = {"rows": 96, "regions": 12, "batch": 4}
-INTERVALS = {"rows": 24, "regions": 16, "batch": 12}
+SEGMENTS = {"rows": 48, "regions": 8, "batch": 4}
+INTERVALS = {"rows": 20, "regions": 12, "batch": 10}
 SHOWN = 6  # places that a text names
-TRIED = {"elements": 24, "rows": 8, "regions": 2, "batch": 1}  # items that gradcheck sees
-ENTRIES = 120
+TRIED = {"elements": 24, "rows": 8, "regions": 1, "batch": 1}  # items that gradcheck sees
+ENTRIES = {"elements": 120, "rows": 80, "regions": 60, "batch": 32}  # of an array, compared
 
 
 def kinks(subject: Subject) -> Iterator[Finding]:
@@ -29,7 +29,8 @@ def kinks(subject: Subject) -> Iterator[Finding]:
     lines, grid, axis = scan(subject)
     found = look(lines, grid, "values")
     if subject.kind in ("rows", "regions"):
-        found = look(segments(subject, 102, SEGMENTS[subject.kind], 3.0), grid, "values", found)  # longer ones
+        others = strays(subject, 102, SEGMENTS[subject.kind]) or segments(subject, 102, SEGMENTS[subject.kind], 3.0)
+        found = look(others, grid, "values", found)
     whole, broken = found.where(found.jump == 0), found.where(found.jump != 0)
     whole, axis = _in_fewest_places(subject, lines, whole, axis)
     answer: Any = places(whole.at) if subject.kind == "elements" else bool(len(whole.at))
@@ -77,7 +78,7 @@ def _in_fewest_places(subject: Subject, lines: Lines, kinks: Kinks, axis: str) -
 
 def _extent(lines: Lines, grid: Floats, axis: str) -> str:
     if axis == "line":
-        return f"{lines.n} lines between random predictions, and as many longer ones"
+        return f"{lines.n} lines between random predictions, and as many beyond them"
     return f"{axis} from {number(grid[0])} to {number(grid[-1])}, {lines.n} targets"
 
 
@@ -163,11 +164,11 @@ def slopes(subject: Subject) -> Iterator[Finding]:
     args = subject.take(subject.args, slice(0, TRIED[subject.kind]))
     if subject.kind == "batch":
         args = subject.take(args, 0)
-    settings: dict[str, Any] = {"verbose": False, "seed": subject.seed, "max_entries": ENTRIES}
+    settings: dict[str, Any] = {"verbose": False, "seed": subject.seed, "max_entries": ENTRIES[subject.kind]}
     results = [_gradcheck(subject, args, settings)]
     if takes_weights(subject.loss):
         weights = subject.rng(20).uniform(0.5, 2.0, np.shape(subject.call(args, "none"))[:1])
-        results.append(_gradcheck(subject, args, {**settings, "sample_weight": weights, "max_entries": 24, "hess": False}))
+        results.append(_gradcheck(subject, args, {**settings, "sample_weight": weights, "max_entries": 12, "hess": False}))
     for key, title, order in (("gradient", "Gradient right", 1), ("hessian", "Hessian right", 2)):
         checks = [c for result in results for c in result.checks if c.order == order]
         if not checks:
@@ -210,10 +211,12 @@ def _gradcheck_code(subject: Subject, args: list[Any], method: str) -> str:
         return ""
     names = ", ".join(subject.arrays)
     options = "".join(f", {name}={value!r}" for name, value in subject.params.items())
-    more = "" if method == "hess" else ", hess=False" if subject.curvature else ""
+    own = getattr(subject.loss, "function", subject.loss)  # the object itself, where reductions are its own
+    whole = "loss" if hasattr(own, "value_and_grad") else "(loss, loss.grad)"
+    more = "" if method == "hess" or whole != "loss" else ", hess=False" if subject.curvature else ""
     few = _code.tidy(subject, few)
     lines = [*_code.header(subject, library=True), *_code.assignments(subject, few, {})]
-    return "\n".join([*lines, f"result = fl.gradcheck(loss, {names}{options}{more})", "assert not result"])
+    return "\n".join([*lines, f"result = fl.gradcheck({whole}, {names}{options}{more})", "assert not result"])
 
 
 def curvature(subject: Subject) -> Iterator[Finding]:

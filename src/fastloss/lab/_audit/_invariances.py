@@ -29,25 +29,43 @@ def batch(subject: Subject) -> Iterator[Finding]:
     values = subject.values(args)
     moved = subject.take(args, order)
     half = subject.n // 2
-    places, company = subject.values(moved), subject.values(subject.take(args, slice(0, half)))
+    places = subject.values(moved)
+    company = np.concatenate([subject.values(subject.take(args, part)) for part in (slice(0, half), slice(half, None))])
     if not _same(places, values[order]):
         i = int(np.abs(places - values[order]).argmax())
         text = f"a sample of value {number(values[order][i])} has the value {number(places[i])} at another place of the batch."
         yield Finding("batch", title, "fails", text, False, _order_code(subject))
-    elif not _same(company, values[:half]):
-        i = int(np.abs(company - values[:half]).argmax())
+    elif not _same(company, values):
+        i = int(np.abs(company - values).argmax())
         text = f"a sample of value {number(values[i])} has the value {number(company[i])} without the rest of the batch."
-        yield Finding("batch", title, "fails", text, False, _order_code(subject, company=True))
+        yield Finding("batch", title, "fails", text, False, _company_code(subject, i))
     else:
         yield Finding("batch", title, "holds", "samples keep their values at any place, and in any company.", True)
 
 
-def _order_code(subject: Subject, company: bool = False) -> str:
-    """Four samples, in two orders or alone."""
-    few = _code.tidy(subject, subject.take(subject.args, slice(0, 4)))
+def _order_code(subject: Subject) -> str:
+    """Four samples in two orders, if that shows it."""
+    few = subject.take(subject.args, slice(0, 4))
+    back = subject.take(few, slice(None, None, -1))
+    shown = not _same(subject.values(few)[::-1], subject.values(back))
+    return _two_calls(subject, few, "[::-1]") if shown else ""
+
+
+def _company_code(subject: Subject, i: int) -> str:
+    """A sample alone, and beside one that changes it, if there is one."""
+    alone = subject.values(subject.take(subject.args, [i]))
+    for j in range(subject.n):
+        pair = subject.take(subject.args, [i, j])
+        if not _same(subject.values(pair)[:1], alone):
+            return _two_calls(subject, pair, "[:1]")
+    return ""
+
+
+def _two_calls(subject: Subject, few: list[Array], end: str) -> str:
+    """Samples, and some of them or another order of them."""
     if not _code.fits(few):
         return ""
-    end = "[:2]" if company else "[::-1]"
+    few = _code.tidy(subject, few)
     names = {k: f"{name}{end}" for k, name in enumerate(subject.arrays) if k not in subject.shared}
     lines = [*_code.header(subject), *_code.assignments(subject, few, {})]
     lines.append(f"values = {_code.call(subject, {}, reduction='none')}")
@@ -124,9 +142,9 @@ def classes(subject: Subject) -> Iterator[Finding]:
     left = False
     values = subject.values(subject.args)
     for kept, said in ((0, "changes nothing."), (1, "changes nothing, as long as the first one stays where it is.")):
-        order = np.r_[np.arange(kept), kept + rng.permutation(size - kept)]
-        if (order == np.arange(size)).all():
-            order = np.r_[np.arange(kept), np.roll(np.arange(kept, size), 1)]
+        ring = kept + rng.permutation(size - kept)
+        order = np.arange(size)
+        order[ring] = np.roll(ring, 1)  # none of them stays where it is
         now = subject.safe(_renamed(subject, order, axis, labels))
         left |= bool(np.isnan(now).any())
         if _same(now, values):

@@ -14,7 +14,7 @@ import numpy as np
 from ._subject import Floats, Indices
 
 Function = Callable[[Indices, Floats], Floats]  # (lines, places) -> values
-LEVELS = 17  # halvings
+LEVELS = 15  # halvings
 BACK = 4  # levels between the two intervals that are compared: 16 times the width
 EPS = float(np.finfo(np.float64).eps)
 MATTERS = 1e-5  # of the slope

@@ -242,10 +242,22 @@ def _tried(subject: Subject) -> Subject:
     if not np.isfinite(values).all():
         i = int(np.argmin(np.isfinite(values)))
         raise ValueError(
-            f"audit: {subject.name}: expected finite values, got {values[i]} for sample {i} of {subject.origin}; pass arrays "
-            f"from inside its domain: fl.audit(loss, {', '.join(subject.arrays)}), or sampler="
+            f"audit: {subject.name}: expected finite values, got {values[i]}{_sample(subject, i)} in {subject.origin}; pass "
+            f"arrays from inside its domain: fl.audit(loss, {', '.join(subject.arrays)}), or sampler="
         )
     return subject
+
+
+def _sample(subject: Subject, i: int) -> str:
+    """What a sample is, if that is a few numbers."""
+    if subject.kind != "elements":
+        return ""
+    each = (
+        f"{name} {a[i]:g}"
+        for k, (name, a) in enumerate(zip(subject.arrays, subject.args, strict=True))
+        if k not in subject.shared
+    )
+    return f" for {', '.join(each)}"
 
 
 # ---- data ----------------------------------------------------------------------------------------

@@ -48,36 +48,37 @@ def wider(subject: Subject, args: Sequence[Array]) -> Floats | None:
 def finite(subject: Subject) -> Iterator[Finding]:
     """Extreme predictions in every type: what is not finite, and whether it should be."""
     faults: list[str] = []
-    notes: dict[str, None] = {}
-    answer: dict[str, dict[str, str]] = {}
+    answer: dict[str, dict[str, str]] = {dtype: {} for dtype in DTYPES}
     code = ""
     for dtype in DTYPES:
-        answer[dtype] = {}
         for said, args in _extremes(subject, dtype):
-            outcome, fault = _outcome(subject, args, dtype, said)
-            answer[dtype][said] = outcome
+            answer[dtype][said], fault = _outcome(subject, args, dtype, said)
             if fault:
                 faults.append(f"{dtype}, {said}: {fault}")
                 code = code or _extreme_code(subject, args, dtype)
-            elif outcome in ("inf", "nan", "refused"):
-                notes[f"{_word(outcome)} at {said} ({dtype})"] = None
     title = "Finite on extreme input"
     if faults:
         more = f" (and {len(faults) - 2} more)" if len(faults) > 2 else ""
         yield Finding("finite", title, "fails", f"{'; '.join(faults[:2])}{more}.", answer, code)
         return
-    tried = f"predictions of 1e2 to 1e30, the largest and the least numbers and infinities, as {' and '.join(DTYPES)}"
+    tried = f"predictions of 1e2 to 1e30, the largest, the least and infinite ones as {' and '.join(DTYPES)}"
+    notes = list(_unfinite(answer))
     if not notes:
-        yield Finding("finite", title, "holds", f"{tried}: all finite, inf at infinity at the most.", answer)
+        yield Finding("finite", title, "holds", f"{tried}: no nan, no inf but at infinity.", answer)
         return
-    shown = list(notes)
-    more = f" and {len(shown) - 4} more" if len(shown) > 4 else ""
-    text = f"{tried}: no nan that should not be one, no inf that a number of the type could say. {', '.join(shown[:4])}{more}."
+    text = f"{tried}: nothing that the type could say is lost. {'; '.join(notes)}."
     yield Finding("finite", title, "holds", text, answer)
 
 
-def _word(outcome: str) -> str:
-    return {"inf": "Overflows", "nan": "nan", "refused": "Refused"}[outcome]
+def _unfinite(answer: dict[str, dict[str, str]]) -> Iterator[str]:
+    """What is not finite, and needs not be."""
+    for word, said in (("inf", "Too large for"), ("nan", "nan in"), ("refused", "Refused in")):
+        for dtype, outcomes in answer.items():
+            at = [size for size, outcome in outcomes.items() if outcome == word]
+            both = dict.fromkeys(size.lstrip("+-") for size in at)
+            if at:
+                signs = ("+-" if {s, f"-{s}"} <= set(at) or {f"+{s}", f"-{s}"} <= set(at) else "-" * (s not in at) for s in both)
+                yield f"{said} {dtype} at {', '.join(sign + size for sign, size in zip(signs, both, strict=True))}"
 
 
 def _extremes(subject: Subject, dtype: str) -> Iterator[tuple[str, list[Array]]]:
@@ -85,8 +86,7 @@ def _extremes(subject: Subject, dtype: str) -> Iterator[tuple[str, list[Array]]]
     info = np.finfo(dtype)
     few = spread(subject, FEW) if subject.kind == "elements" else subject.take(subject.args, slice(0, 4))
     x = few[subject.wrt[0]]
-    unit = np.sign(x) if subject.kind == "elements" else x / np.abs(x).max()
-    unit = np.where(unit == 0, 1.0, unit)
+    unit = np.ones_like(x) if subject.kind == "elements" else x / np.abs(x).max()
     sizes: list[tuple[str, Any]] = [(f"{s:g}", s) for s in (1e2, 1e3, 1e4, 1e8, 1e19, 1e30)]
     sizes += [("the largest", info.max), ("the least normal", info.tiny), ("the least subnormal", info.smallest_subnormal)]
     for said, size in sizes:

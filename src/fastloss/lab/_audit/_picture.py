@@ -73,10 +73,9 @@ def draw(audit: Audit, axes: Any = None) -> Any:
     right.plot(c.s, _with_gaps(c, c.slope), color=STYLES["gradient"][0], lw=1.8)
     right.axhline(0, color="0.6", lw=0.8, zorder=0)
     right.set(xlabel=c.label, ylabel="gradient of one sample", title=f"influence: {c.influence}")
-    for ax in (left, right):
+    for ax, shown in ((left, [y for y in lines.values() if y is not None]), (right, [c.slope])):
         ax.spines[["top", "right"]].set_visible(False)
-        _limit(ax, [y for y in lines.values() if y is not None])
-    right.set_ylim(auto=True)
+        _limit(ax, shown)
     return left, right
 
 

@@ -260,6 +260,18 @@ def segments(subject: Subject, salt: int, items: int, stretch: float = 1.0) -> L
     return Lines(subject, subject.with_all(starts, x), d)
 
 
+def strays(subject: Subject, salt: int, items: int) -> Lines | None:
+    """Lines from predictions (s = 0.5) in random directions, to three times as far as these lie apart; None if the domain ends
+    on them."""
+    args = subject.draw(subject.rng(salt), items)
+    rng = subject.rng(salt + 1)
+    x = subject.predictions(args)
+    ways = [3.0 * float(a.std() or 1.0) * rng.normal(size=a.shape) for a in x]
+    starts = [a - way for a, way in zip(x, ways, strict=True)]
+    lines = Lines(subject, subject.with_all(args, starts), [2 * way for way in ways])
+    return None if np.isnan(lines.grid(np.array([0.0, 0.5, 1.0]))).any() else lines
+
+
 def spread(subject: Subject, count: int) -> list[Array]:
     """A few items with targets as different as there are: for labels some of each that are hard."""
     args, k = subject.args, subject.labels

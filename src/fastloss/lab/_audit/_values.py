@@ -97,7 +97,8 @@ def _stacked(subject: Subject, args: Sequence[Array]) -> list[Array]:
 
 def _zero(subject: Subject, seen: Sequence[tuple[str, list[Array], Floats]], least: Any, scale: float) -> Finding:
     title = "0 at a perfect prediction"
-    known = [(float(np.nanmin(v)), said, v) for said, _, v in seen if not np.isnan(v).all()]
+    size = np.abs if stated_bounds(subject)[2] else np.asarray  # on a condition: 0 and 40 may be outside the domain
+    known = [(float(np.nanmin(size(v))), said, v) for said, _, v in seen if not np.isnan(v).all()]
     if not known:
         return Finding(
             "zero", title, "note", "no perfect prediction is known: pass data with a target of the prediction's shape."
