@@ -284,6 +284,11 @@ def test_plot(name: str, tmp_path: Path) -> None:
     assert (tmp_path / "audit.svg").stat().st_size > 1000
 
 
+def test_picture_shows_the_kinks_of_the_line_that_it_draws() -> None:
+    assert fl.audit("hinge").curve.kinks == (1.0,)  # target 1; the kink at -1 is that of target -1
+    assert fl.audit("huber").curve.kinks == ()
+
+
 def test_plot_without_matplotlib_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     report = fl.audit("mse")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)

@@ -19,15 +19,15 @@ TITLE = "Gradient as the error grows"
 def growth(subject: Subject) -> Iterator[Finding]:
     """Vanishing, constant, proportional or exploding, on both sides; and the influence that follows from it."""
     answer = {}
-    for side, lines in _sides(subject).items():
+    for side, lines in sides(subject).items():
         answer[side] = _behaviour(lines) if lines is not None else "none"
-    sides = "; ".join(f"{side} {kind}" for side, kind in answer.items())
-    yield Finding("growth", TITLE, "note", f"{sides}.", answer)
+    said = "; ".join(f"{side} {kind}" for side, kind in answer.items())
+    yield Finding("growth", TITLE, "note", f"{said}.", answer)
     wrong = [answer["wrong"]] if "wrong" in answer else [answer["uphill"]] if "uphill" in answer else list(answer.values())
     yield _influence(wrong)
 
 
-def _sides(subject: Subject) -> dict[str, Lines | None]:
+def sides(subject: Subject) -> dict[str, Lines | None]:
     """Lines on which the error grows, by the name of the side."""
     if subject.kind == "elements":
         some = spread(subject, ITEMS["elements"])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._growth import _sides
+from ._derivatives import look
+from ._growth import sides
 from ._kinks import places
 from ._result import Curve
 from ._subject import Lines, Subject, along_first, spread
@@ -21,7 +22,7 @@ REACH = 4.0
 STYLES = {"value": ("#0072b2", "-"), "gradient": ("#d55e00", "--"), "Hessian": ("#009e73", ":")}
 
 
-def curve(subject: Subject, kinks: Any, influence: str) -> Curve:
+def curve(subject: Subject, influence: str) -> Curve:
     """The loss along the prediction of one element, or up and down the gradient of one item."""
     s = np.linspace(-REACH, REACH, POINTS)
     label = "step along the gradient"
@@ -37,7 +38,7 @@ def curve(subject: Subject, kinks: Any, influence: str) -> Curve:
         label = f"{name} - {subject.arrays[k]}" if k is not None else f"{name}{target}"
         lines = along_first(subject, first, origin)
     else:
-        lines = _sides(subject)["uphill"]
+        lines = sides(subject)["uphill"]
         if lines is None:
             some = subject.take(subject.args, slice(0, 1))
             lines = Lines(subject, some, [np.ones_like(a) for a in subject.predictions(some)])
@@ -46,8 +47,13 @@ def curve(subject: Subject, kinks: Any, influence: str) -> Curve:
     second = None
     if subject.kind == "elements" and subject.curvature:
         second = subject.safe(lines.at(index, s), "hess")[0]
-    shown = tuple(kinks) if isinstance(kinks, list) else ()
-    return Curve(label, s, value, slope, second, tuple(places(np.array(shown))), influence)
+    kinks = places(look(single(lines), np.linspace(-REACH - 0.0137, REACH, 40), "values").at) if subject.kind != "batch" else []
+    return Curve(label, s, value, slope, second, tuple(kinks), influence)
+
+
+def single(lines: Lines) -> Lines:
+    """The first line alone."""
+    return Lines(lines.subject, lines.subject.take(lines.args, slice(0, 1)), [d[:1] for d in lines.directions])
 
 
 def draw(audit: Audit, axes: Any = None) -> Any:
