@@ -17,8 +17,8 @@ from ._kinks import Kinks, locate, places
 from ._result import Finding, Verdict, number, numbers
 from ._subject import Floats, Lines, Subject, along_first, segments, spread, strays, takes_weights
 
-SEGMENTS = {"rows": 48, "regions": 8, "batch": 4}
-INTERVALS = {"rows": 20, "regions": 12, "batch": 10}
+SEGMENTS = {"rows": 48, "regions": 8, "batch": 3}
+INTERVALS = {"rows": 20, "regions": 10, "batch": 8}
 SHOWN = 6  # places that a text names
 TRIED = {"elements": 24, "rows": 8, "regions": 1, "batch": 1}  # items that gradcheck sees
 ENTRIES = {"elements": 120, "rows": 80, "regions": 60, "batch": 32}  # of an array, compared

@@ -94,7 +94,7 @@ def _edge(lines: Lines) -> Floats:
         if not inside.any() or float(high.max()) > 1e6:
             break
         high = np.where(inside, 2 * high, high)
-    for _ in range(50):
+    for _ in range(40):
         middle = (low + high) / 2
         inside = ~np.isnan(lines.values(index, middle))
         low, high = np.where(inside, middle, low), np.where(inside, high, middle)

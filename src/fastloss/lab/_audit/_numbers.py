@@ -257,7 +257,7 @@ def large_batch(subject: Subject) -> Iterator[Finding]:
     if subject.kind in ("regions", "batch"):
         return
     title = "Means of huge batches"
-    items = 2**20 if subject.kind == "elements" else 2**14
+    items = 2**18 if subject.kind == "elements" else 2**14
     few = subject.cast(subject.take(subject.args, slice(0, 16)), "float32")
     args = subject.take(few, np.resize(np.arange(16), items))
     each = np.asarray(subject.call(args, "none"), np.float64)

@@ -47,7 +47,8 @@ def curve(subject: Subject, influence: str) -> Curve:
     second = None
     if subject.kind == "elements" and subject.curvature:
         second = subject.safe(lines.at(index, s), "hess")[0]
-    kinks = places(look(single(lines), np.linspace(-REACH - 0.0137, REACH, 40), "values").at) if subject.kind != "batch" else []
+    whole = subject.kind in ("elements", "rows") and not np.isnan(value).any()
+    kinks = places(look(single(lines), np.linspace(-REACH - 0.0137, REACH, 40), "values").at) if whole else []
     return Curve(label, s, value, slope, second, tuple(kinks), influence)
 
 

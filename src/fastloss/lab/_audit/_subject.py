@@ -11,7 +11,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,7 @@ class Subject:
     raw: Callable[..., Any] | None = None  # the function itself, which may know long doubles
     place: str = ""  # code that makes `loss`
     seed: int = 0
+    memory: dict[str, Any] = field(default_factory=dict)  # what several checks look at
 
     def rng(self, salt: int) -> np.random.Generator:
         """A generator of its own for every check: what one draws does not change the others."""

@@ -137,6 +137,13 @@ def perfect(subject: Subject) -> Iterator[tuple[str, list[Array]]]:
 
 def descent(subject: Subject) -> list[list[Array]]:
     """Steps down the gradient from random data, each item with its own step: the arrays after each."""
+    if "descent" not in subject.memory:
+        subject.memory["descent"] = _descended(subject)
+    trail: list[list[Array]] = subject.memory["descent"]
+    return trail
+
+
+def _descended(subject: Subject) -> list[list[Array]]:
     args = subject.take(subject.args, slice(0, DESCENDED[subject.kind]))
     best, trail = subject.values(args), [args]
     size = np.ones(len(best))
