@@ -109,7 +109,8 @@ def _files(room: str) -> list[str]:
     if room == "csrc":
         return sorted(path.name for path in folder.iterdir() if path.is_dir())
     if folder.is_dir():
-        return sorted({path.stem for path in folder.glob("*.p*") if path.suffix in (".py", ".pyx", ".pxd")} - {"__init__"})
+        files = {path.stem for path in folder.glob("*.p*") if path.suffix in (".py", ".pyx", ".pxd")} - {"__init__"}
+        return sorted(files | {path.parent.name for path in folder.glob("*/__init__.py")})
     return ["_threads", "_config"] if room == "_threads" else []
 
 

@@ -407,12 +407,14 @@ def audit_command(
         raise click.UsageError(f"{unknown[0]}: no loss of this name: see fastloss list", ctx)
     if output is not None and len(losses) > 1:
         raise click.UsageError("--output: draws one LOSS", ctx)
+    from fastloss.lab import audit
+
     params = arguments.pop("params")
     measure = None if metric is None else imported(metric)
     reports = {}
     for name in losses:
         loss = imported(name) if _is_custom(name) else name
-        reports[name] = fastloss.audit(loss, metric=measure, **arguments, **params)
+        reports[name] = audit(loss, metric=measure, **arguments, **params)
     if output is not None:
         next(iter(reports.values())).plot()[0].figure.savefig(output)
     if style == "json":

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fastloss.lab._gradcheck import GradcheckResult, gradcheck
+from fastloss.lab._gradcheck import gradcheck
+from fastloss.lab._report import GradcheckResult
 
 from . import _code
 from ._kinks import Kinks, locate, places

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-import fastloss as fl
-from fastloss._loss import Loss
+from fastloss._loss import LOSSES, Loss
 from fastloss.lab._custom import CustomLoss, custom
 
 from ._guess import Unguessed, explain, guess
@@ -84,11 +83,11 @@ def subject_of(
         if name in params:
             raise TypeError(f"audit: {name}: audit tries all of them itself; leave it out")
     if isinstance(loss, str):
-        if loss not in fl.LOSSES:
-            close = difflib.get_close_matches(loss, fl.LOSSES, 1)
+        if loss not in LOSSES:
+            close = difflib.get_close_matches(loss, LOSSES, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"audit: loss: expected one of {', '.join(fl.LOSSES)}, a loss or a function, got {loss!r}{hint}")
-        loss = fl.LOSSES[loss]
+            raise ValueError(f"audit: loss: expected one of {', '.join(LOSSES)}, a loss or a function, got {loss!r}{hint}")
+        loss = LOSSES[loss]
     if isinstance(loss, tuple) and loss and all(map(callable, loss)):
         loss = custom(*loss, wrt=wrt, pointwise=pointwise is not False, name=_name(loss[0]))
     if not callable(loss):

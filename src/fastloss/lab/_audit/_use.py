@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-import fastloss as fl
+from fastloss.regression import mse
 
 from . import _code
 from ._result import Finding, number
@@ -164,7 +164,7 @@ def cost(subject: Subject) -> Iterator[Finding]:
     method = "value_and_grad" if hasattr(subject.loss, "value_and_grad") else "grad" if hasattr(subject.loss, "grad") else ""
     x = np.random.default_rng(0).normal(size=(2, entries)).astype(np.float32)
     own = _seconds(lambda: subject.call(args, "mean", method))
-    ours = _seconds(lambda: fl.mse.value_and_grad(x[0], x[1]))
+    ours = _seconds(lambda: mse.value_and_grad(x[0], x[1]))
     answer = {"ns per entry": round(1e9 * own / entries, 3), "times mse": round(own / ours, 2)}
     said = "value and gradient" if method == "value_and_grad" else "gradient" if method else "value"
     text = f"{answer['ns per entry']:.3g} ns for {said} of an entry of {entries} in float32, {own / ours:.3g} times mse."
