@@ -1,7 +1,8 @@
 """Classification losses: from logits, probabilities or log-probabilities, and targets.
 
-Shapes: `N` rows (samples), `C` classes along `axis`, any number of further axes; binary losses are pointwise. Units: nats.
-Imports `_check`, `_plan` and `_loss` only.
+Shapes: `N` rows (samples), `C` classes along `axis`, any number of further axes; binary losses are
+pointwise. Units: nats for likelihoods and cross-entropies. Imports `_check`, `_loss`, the engines'
+tables of operations and the plans only.
 """
 
 from __future__ import annotations
@@ -50,16 +51,18 @@ def cross_entropy(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Softmax cross-entropy of logits: the loss for choosing one of several classes.
+    """Softmax cross-entropy, from logits (log loss, multinomial logistic loss).
 
-    Also called log loss, categorical cross-entropy or multinomial logistic loss: PyTorch's
-    ``CrossEntropyLoss``, Keras's ``CategoricalCrossentropy(from_logits=True)`` and its sparse form,
-    optax's ``softmax_cross_entropy``.
+    For classification into one of several classes, or segmentation position by position. Known as
+    ``cross_entropy`` (PyTorch), ``SparseCategoricalCrossentropy`` and ``CategoricalCrossentropy`` with
+    ``from_logits=True`` (Keras), ``softmax_cross_entropy_with_integer_labels`` and
+    ``softmax_cross_entropy`` (optax). scikit-learn's ``log_loss`` takes probabilities: see `nll`.
 
     .. math:: \\ell_i = - \\sum_j w_j t'_{ij} \\log \\frac{e^{x_{ij}}}{\\sum_k e^{x_{ik}}}
               \\qquad t' = (1 - s) t + s / C
 
-    with the target class as a one-hot `t`, or with the probabilities given; `w` is `class_weight`, `s` is `label_smoothing`.
+    with the target class as a one-hot `t`, or with the probabilities given; `w` is `class_weight`, `s`
+    is `label_smoothing`.
 
     Parameters
     ----------
@@ -68,8 +71,8 @@ def cross_entropy(
         class. Rows are read in place whatever their strides.
     target : array_like
         Class indices of any integer type, in the shape of the logits without `axis`; or probabilities in [0, 1] in the shape
-        of the logits: floats, whose rows need not sum to 1, or one-hot integers or bools. (Labels 0 and 1 of independent classes
-        are for `binary_cross_entropy_with_logits`.)
+        of the logits: floats, whose rows need not sum to 1, or one-hot integers or bools. Labels 0 and 1 of
+        independent classes are for `binary_cross_entropy_with_logits`.
     axis : int
         The class axis.
     class_weight : array_like, optional
@@ -103,10 +106,10 @@ def cross_entropy(
 
     See Also
     --------
-    nll : the same from log-probabilities.
-    perplexity : the exponential of its mean.
-    softmax_focal : counts easy samples for less.
-    binary_cross_entropy_with_logits : several labels for each sample.
+    binary_cross_entropy_with_logits : For two classes, or independent labels.
+    nll : The same from log-probabilities.
+    softmax_focal : Counts samples that are clearly right for less.
+    perplexity : The exponential of the mean.
 
     References
     ----------
@@ -127,7 +130,7 @@ def cross_entropy(
 
 
 def _transform(name: str, parameter: float) -> dict[str, Any]:
-    """What makes the row kernel apply a function to cross-entropy."""
+    """Options of the row kernel that apply a function to cross-entropy."""
     return {"transform": TRANSFORMS[name], "parameter": parameter}
 
 
@@ -142,7 +145,7 @@ def _softmax_rows(
     reduction: str,
     special: Mapping[str, Any] = MappingProxyType({}),
 ) -> Plan:
-    """A function of softmax cross-entropy: targets are class indices, or probabilities in the logits' shape."""
+    """A function of softmax cross-entropy: targets are class indices or probabilities."""
     x = _check.array("logits", logits)
     index = _check.axis_of(x, axis, "logits")
     weight, ignore = _check.class_weights("class_weight", class_weight, x.shape[index]), _check.ignored_label(ignore_index)
@@ -163,7 +166,7 @@ def _softmax_rows(
 
 
 def _not_one_hot(x: Array, axis: int) -> str:
-    """What integers in the shape of the logits may have been meant for, if they are no classes."""
+    """Hint for integers in the shape of the logits that are not one-hot: what to pass instead."""
     return f"class indices have shape {x.shape[:axis] + x.shape[axis + 1 :]}, probabilities are floats; {_BINARY}"
 
 
@@ -198,17 +201,18 @@ def softmax_focal(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Focal loss of several classes: cross-entropy that counts easy samples for less.
+    """Focal loss of softmax probabilities: cross-entropy that counts easy samples for less.
 
-    Keras's ``CategoricalFocalCrossentropy``; `sigmoid_focal` is its form for yes-or-no labels.
+    For classification where most samples are easy, such as detection with much background. Known as
+    ``CategoricalFocalCrossentropy`` (Keras).
 
     .. math:: \\ell_i = - \\sum_j w_j t'_{ij} (1 - p_{ij})^\\gamma \\log p_{ij}
               \\qquad p_i = \\mathrm{softmax}(x_i), \\quad t' = (1 - s) t + s / C
 
-    with the target class as a one-hot `t`, or with the probabilities given; `w` is `class_weight`, `s` is `label_smoothing`.
-    ``gamma=0`` is `cross_entropy`. For independent labels see `sigmoid_focal`. Spread targets are focused class by class, as in
-    Keras's ``CategoricalFocalCrossentropy`` (whose ``alpha=0.25`` is a `class_weight` here). Near p = 1 the loss is a power
-    1 + gamma of cross-entropy, whose relative error it multiplies: the promised accuracy is for gamma up to 2.
+    with the target class as a one-hot `t`, or with the probabilities given; `w` is `class_weight`, `s`
+    is `label_smoothing`. ``gamma=0`` is `cross_entropy`. For independent labels see `sigmoid_focal`.
+    Spread targets are focused class by class, as in Keras, whose ``alpha=0.25`` is a `class_weight`
+    here.
 
     Parameters
     ----------
@@ -250,8 +254,14 @@ def softmax_focal(
 
     See Also
     --------
-    cross_entropy : with gamma 0.
-    sigmoid_focal : the same for yes-or-no labels.
+    cross_entropy : The same with ``gamma=0``.
+    sigmoid_focal : Focal loss of binary or independent labels.
+    poly1_cross_entropy : Another correction of cross-entropy.
+
+    Notes
+    -----
+    Near p = 1 the loss is a power 1 + gamma of cross-entropy, whose relative error it multiplies: the
+    promised accuracy is for gamma up to 2.
 
     References
     ----------
@@ -262,6 +272,9 @@ def softmax_focal(
     >>> import fastloss as fl
     >>> fl.softmax_focal([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]], [0, 2], reduction="none").round(4)
     array([0.0041, 0.4883])
+    >>> fl.softmax_focal.grad([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]], [0, 2], reduction="sum").round(3)
+    array([[-0.011,  0.008,  0.003],
+           [ 0.311,  0.311, -0.622]])
     """
     gamma = _check.at_least_zero("gamma", gamma)
     return _softmax_rows(
@@ -289,10 +302,10 @@ def poly1_cross_entropy(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Poly-1 loss: cross-entropy plus `epsilon` times the probability that the right class lacks.
+    """Poly-1 cross-entropy (PolyLoss): cross-entropy plus a multiple of 1 - p.
 
-    A tuned cross-entropy for classification, also called PolyLoss; optax has it as
-    ``poly_loss_cross_entropy``.
+    For classification where the weight of the leading term of cross-entropy's expansion in 1 - p
+    should be tuned. Known as ``poly_loss_cross_entropy`` (optax, which takes one-hot labels).
 
     .. math:: \\ell_i = w_{y_i} \\left( - \\log p_i + \\epsilon (1 - p_i) \\right)
               \\qquad p_i = \\mathrm{softmax}(x_i)_{y_i}
@@ -335,8 +348,8 @@ def poly1_cross_entropy(
 
     See Also
     --------
-    cross_entropy : with epsilon 0.
-    softmax_focal : weighs easy samples instead.
+    cross_entropy : The same with ``epsilon=0``.
+    softmax_focal : Counts samples that are clearly right for less.
 
     References
     ----------
@@ -347,6 +360,9 @@ def poly1_cross_entropy(
     >>> import fastloss as fl
     >>> fl.poly1_cross_entropy([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]], [0, 2], reduction="none").round(4)
     array([0.3261, 1.7653])
+    >>> fl.poly1_cross_entropy.grad([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]], [0, 2], reduction="sum").round(3)
+    array([[-0.288,  0.211,  0.077],
+           [ 0.444,  0.444, -0.889]])
     """
     epsilon = _check.number("epsilon", epsilon, "a finite number")
     return _transformed_labels(
@@ -375,14 +391,13 @@ def generalized_cross_entropy(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Generalised cross-entropy: for classification with wrong labels.
+    """Generalized cross-entropy (GCE), a bounded loss for noisy labels.
 
-    Also called the L_q or GCE loss: between cross-entropy (q towards 0) and the mean absolute error (q
-    = 1), bounded, so that a wrong label pulls only so much.
+    For classification with labels that are often wrong: the loss of a sample is bounded by 1/q.
+    Between cross-entropy (q towards 0) and the mean absolute error (q = 1). Known as
+    ``CategoricalGeneralizedCrossEntropy`` (Keras, from probabilities).
 
     .. math:: \\ell_i = w_{y_i} \\, \\frac{1 - p_i^q}{q} \\qquad p_i = \\mathrm{softmax}(x_i)_{y_i}
-
-    For noisy labels: the loss of a sample is bounded by 1/q.
 
     Parameters
     ----------
@@ -391,7 +406,7 @@ def generalized_cross_entropy(
     target : array_like
         Class indices of any integer type, in the shape of the logits without `axis`.
     q : float
-        In (0, 1].
+        The noise parameter, in (0, 1]; larger values weigh down more what is clearly wrong.
     axis : int
         The class axis.
     class_weight : array_like, optional
@@ -406,8 +421,8 @@ def generalized_cross_entropy(
     Returns
     -------
     float or ndarray
-        In [0, 1/q], also where the label is a masked class. Not convex. The gradient is cross-entropy's times :math:`p^q`: it
-        vanishes for samples that are hopelessly wrong.
+        In [0, 1/q], also where the label is a masked class. Not convex. The gradient is
+        cross-entropy's times :math:`p^q`: it vanishes for samples that are confidently wrong.
 
     Raises
     ------
@@ -420,8 +435,8 @@ def generalized_cross_entropy(
 
     See Also
     --------
-    cross_entropy : its limit for q towards 0.
-    mae : what it is of probabilities with q = 1, up to a factor.
+    cross_entropy : The limit for small q.
+    poly1_cross_entropy : Cross-entropy plus a multiple of 1 - p.
 
     References
     ----------
@@ -432,6 +447,9 @@ def generalized_cross_entropy(
     >>> import fastloss as fl
     >>> fl.generalized_cross_entropy([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]], [0, 2], reduction="none").round(4)
     array([0.1601, 0.7665])
+    >>> fl.generalized_cross_entropy.grad([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]], [0, 2], reduction="sum").round(3)
+    array([[-0.139,  0.101,  0.037],
+           [ 0.154,  0.154, -0.309]])
     """
     q = _check.number("q", q, "a number in (0, 1]")
     if not 0 < q <= 1:
@@ -452,7 +470,7 @@ def _transformed_labels(
     special: Mapping[str, Any],
     extreme: bool = False,
 ) -> Plan:
-    """The same with class indices only."""
+    """A function of softmax cross-entropy: targets are class indices only."""
     x = _check.array("logits", logits)
     index = _check.axis_of(x, axis, "logits")
     t = _check.labels("target", target, x.shape[:index] + x.shape[index + 1 :], x.shape)
@@ -482,15 +500,15 @@ def nll(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Negative log-likelihood of class labels, from log-probabilities.
+    """Negative log-likelihood of the target class, from log-probabilities.
 
-    For models whose output is a log-softmax already: PyTorch's ``NLLLoss``. From logits use
-    `cross_entropy`.
+    For classification where the model's output is log-probabilities already. Known as ``nll_loss``
+    (PyTorch); of logarithms of probabilities it is scikit-learn's ``log_loss``.
 
     .. math:: \\ell_i = - w_{y_i} \\, \\log q_{i, y_i}
 
-    ``cross_entropy(logits, t) = nll(log_softmax(logits), t)``; the former is faster and loses nothing when a row is won
-    clearly.
+    ``cross_entropy(logits, t) = nll(log_softmax(logits), t)``; the former is faster and loses nothing
+    when a row is won clearly.
 
     Parameters
     ----------
@@ -512,8 +530,8 @@ def nll(
     Returns
     -------
     float or ndarray
-        Nats. Linear in `log_probs`: the gradient is minus the weight at the label and 0 elsewhere. Only the label's entry is
-        read: nan elsewhere in the row does not show.
+        Nats. Linear in `log_probs`: the gradient is minus the weight at the label and 0 elsewhere.
+        Only the label's entry is read: nan elsewhere in the row has no effect.
 
     Raises
     ------
@@ -526,8 +544,9 @@ def nll(
 
     See Also
     --------
-    cross_entropy : the same from logits.
-    log_softmax : log-probabilities of logits.
+    cross_entropy : The same from logits.
+    log_softmax : Log-probabilities from logits.
+    kl_div : For targets that are distributions.
 
     References
     ----------
@@ -539,6 +558,8 @@ def nll(
     >>> import numpy as np
     >>> fl.nll(np.log([[0.5, 0.25, 0.25]]), [1]) == float(np.log(4))
     True
+    >>> fl.nll.grad(np.log([[0.5, 0.25, 0.25]]), [1])
+    array([[ 0., -1.,  0.]])
     """
     x = _check.array("log_probs", log_probs)
     index = _check.axis_of(x, axis, "log_probs")
@@ -570,22 +591,22 @@ def multiclass_hinge(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Multi-class hinge loss: for classification by margins, without probabilities.
+    """Multiclass hinge loss: the label's score should exceed all others by a margin.
 
-    The label's score should lead the others by a margin. Also called the multi-class SVM loss:
-    PyTorch's ``MultiMarginLoss``, optax's ``multiclass_hinge_loss``.
+    For multiclass support vector machines. Known as ``multi_margin_loss`` (PyTorch, with
+    ``kind="weston_watkins"``) and ``multiclass_hinge_loss`` (optax, the default kind).
 
     .. math:: \\ell_i = w_{y_i} \\max_{j \\ne y_i} \\max(0, m - s_{i y_i} + s_{ij})^p
               \\qquad \\text{or} \\qquad
               \\frac{w_{y_i}}{C} \\sum_{j \\ne y_i} \\max(0, m - s_{i y_i} + s_{ij})^p
 
-    The first is Crammer and Singer's (the strongest rival counts), the second Weston and Watkins' (all do). `m` is `margin`, `w`
-    is `class_weight`.
+    The first is Crammer and Singer's (the highest other score counts), the second Weston and Watkins'
+    (all do). `m` is `margin`, `w` is `class_weight`.
 
     Parameters
     ----------
     scores : array_like
-        Scores with the `C` classes along `axis`. ``-inf`` takes a class out.
+        Scores with the `C` classes along `axis`. ``-inf`` masks a class.
     target : array_like
         Class indices of any integer type, in the shape of `scores` without `axis`.
     kind : {"crammer_singer", "weston_watkins"}
@@ -608,8 +629,9 @@ def multiclass_hinge(
     Returns
     -------
     float or ndarray
-        At least 0, in units of the scores. Convex; 0, with gradient 0, once the label leads by the margin (at the kink too). Of
-        rivals that are equally strong the first gets Crammer and Singer's gradient. A single class is 0. A nan makes its row nan.
+        At least 0, in units of the scores. Convex; 0, with gradient 0, once the label's score
+        exceeds the others by the margin (at the kink too). Of other scores that are equally high
+        the first gets Crammer and Singer's gradient. A single class is 0. A nan makes its row nan.
 
     Raises
     ------
@@ -622,8 +644,9 @@ def multiclass_hinge(
 
     See Also
     --------
-    hinge : the same for two classes.
-    cross_entropy : probabilities instead of margins.
+    hinge : Binary hinge loss.
+    cross_entropy : Softmax cross-entropy, which is never exactly 0.
+    energy : Hinge and other losses of energies.
 
     References
     ----------
@@ -673,15 +696,16 @@ def multiclass_hinge(
 def binary_cross_entropy(
     probs: Any, target: Any, *, eps: float = 0.0, sample_weight: Any = None, reduction: str = "mean"
 ) -> Plan:
-    """Binary cross-entropy of probabilities: for yes-or-no labels.
+    """Binary cross-entropy (BCE, log loss), from probabilities.
 
-    Also called log loss: PyTorch's ``BCELoss``, Keras's ``BinaryCrossentropy``, scikit-learn's
-    ``log_loss``. From logits, `binary_cross_entropy_with_logits` is exact where this must clip.
+    For binary classification with probabilities. Known as ``binary_cross_entropy`` (PyTorch),
+    ``BinaryCrossentropy`` (Keras) and ``log_loss`` (scikit-learn).
 
     .. math:: \\ell = - \\left( t \\log p + (1 - t) \\log (1 - p) \\right)
 
-    Each logarithm is cut at -100, as in PyTorch. If you have logits, use `binary_cross_entropy_with_logits`: probabilities
-    near 1 have already lost the digits that it keeps.
+    Each logarithm is cut at -100, as in PyTorch. If you have logits, use
+    `binary_cross_entropy_with_logits`: probabilities near 1 have already lost the digits that it
+    keeps.
 
     Parameters
     ----------
@@ -690,8 +714,9 @@ def binary_cross_entropy(
     target : array_like
         Targets in [0, 1], in the same shape.
     eps : float
-        In [0, 0.5]. Above 0, probabilities are clipped to [eps, 1 - eps] first, as Keras and scikit-learn do. (Keras
-        clips to 1 - 1e-7 as a float holds it, 1 - 1.19e-7: at most 15.942 for a target of 0, where this is 16.118.)
+        In [0, 0.5]. Above 0, probabilities are clipped to [eps, 1 - eps] first, as Keras and
+        scikit-learn do. Keras clips to 1 - 1e-7 as a float holds it, 1 - 1.19e-7: at most 15.942
+        for a target of 0, where this is 16.118.
     sample_weight : array_like, optional
         Weights >= 0, in the shape of `probs` or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
@@ -712,7 +737,8 @@ def binary_cross_entropy(
 
     See Also
     --------
-    binary_cross_entropy_with_logits : the same from logits, exact where this clips.
+    binary_cross_entropy_with_logits : The same from logits; more exact.
+    cross_entropy : For several classes that exclude one another.
 
     References
     ----------
@@ -725,6 +751,8 @@ def binary_cross_entropy(
     0.1643
     >>> fl.binary_cross_entropy([0.0], [1.0])
     100.0
+    >>> fl.binary_cross_entropy.grad([0.9, 0.2], [1, 0], reduction="sum").round(4)
+    array([-1.1111,  1.25  ])
     """
     pair = _check.real_pair(("probs", "target"), probs, target)
     clip = _check.between("eps", eps, 0.0, 0.5)
@@ -750,15 +778,17 @@ def binary_cross_entropy_with_logits(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Binary cross-entropy of logits: for yes-or-no labels, one or several for each sample.
+    """Binary cross-entropy, from logits (logistic loss, sigmoid cross-entropy).
 
-    Also called logistic loss or sigmoid cross-entropy: PyTorch's ``BCEWithLogitsLoss``, optax's
-    ``sigmoid_binary_cross_entropy``, and ``MultiLabelSoftMarginLoss`` for several labels.
+    For binary classification and for several labels at once, each with a logit of its own
+    (multi-label). Known as ``binary_cross_entropy_with_logits`` (PyTorch), ``BinaryCrossentropy`` with
+    ``from_logits=True`` (Keras), ``sigmoid_binary_cross_entropy`` (optax) and ``HalfBinomialLoss``
+    (scikit-learn).
 
     .. math:: \\ell = v t' \\, \\mathrm{softplus}(-x) + (1 - t') \\, \\mathrm{softplus}(x)
               \\qquad t' = (1 - s) t + s / 2
 
-    `v` is `pos_weight`, `s` is `label_smoothing`. A sum of two terms that are at least 0: nothing cancels, whatever the logit.
+    `v` is `pos_weight`, `s` is `label_smoothing`.
 
     Parameters
     ----------
@@ -789,9 +819,14 @@ def binary_cross_entropy_with_logits(
 
     See Also
     --------
-    soft_margin : the same for labels -1 and 1.
-    sigmoid_focal : counts easy samples for less.
-    cross_entropy : classes that exclude one another.
+    binary_cross_entropy : The same from probabilities.
+    soft_margin : The same for labels -1 and 1.
+    sigmoid_focal : Counts samples that are clearly right for less.
+    cross_entropy : For several classes that exclude one another.
+
+    Notes
+    -----
+    A sum of two terms that are at least 0: nothing cancels, whatever the logit.
 
     References
     ----------
@@ -836,18 +871,18 @@ def sigmoid_focal(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Focal loss of binary labels, from logits: for detection among many easy negatives.
+    """Focal loss of binary labels, from logits (RetinaNet's focal loss).
 
-    RetinaNet's loss: torchvision's ``sigmoid_focal_loss``, Keras's ``BinaryFocalCrossentropy``.
+    For binary or multi-label classification with few positives, such as object detection: binary
+    cross-entropy in which easy samples count little. Known as ``sigmoid_focal_loss`` (torchvision,
+    optax) and ``BinaryFocalCrossentropy`` (Keras).
 
     .. math:: \\ell = - t \\, \\alpha (1 - p)^\\gamma \\log p - (1 - t) (1 - \\alpha) \\, p^\\gamma \\log(1 - p)
               \\qquad p = \\sigma(x)
 
-    Binary cross-entropy in which easy samples count little. As torchvision's ``sigmoid_focal_loss`` for labels 0 and 1; a soft
-    target mixes the losses of the two labels (torchvision and optax mix probabilities, and then raise them to the power). Where
-    its ``alpha`` is -1, ours is None. ``gamma=0, alpha=None`` is `binary_cross_entropy_with_logits`.
-
-    The Hessian is exact, and finite at every logit. Value and derivatives keep their digits where p is within 1e-300 of 1.
+    As torchvision's ``sigmoid_focal_loss`` for labels 0 and 1; a soft target mixes the losses of the
+    two labels (torchvision and optax mix probabilities, and then raise them to the power). Where its
+    ``alpha`` is -1, ours is None. ``gamma=0, alpha=None`` is `binary_cross_entropy_with_logits`.
 
     Parameters
     ----------
@@ -879,8 +914,13 @@ def sigmoid_focal(
 
     See Also
     --------
-    binary_cross_entropy_with_logits : with gamma 0 and no alpha.
-    softmax_focal : the same for several classes.
+    binary_cross_entropy_with_logits : The same with ``gamma=0, alpha=None``.
+    softmax_focal : Focal loss of classes that exclude one another.
+
+    Notes
+    -----
+    The Hessian is exact, and finite at every logit. Value and derivatives keep their digits where p is
+    within 1e-300 of 1.
 
     References
     ----------
@@ -891,6 +931,8 @@ def sigmoid_focal(
     >>> import fastloss as fl
     >>> fl.sigmoid_focal([0.0, 3.0], [1, 1], reduction="none").round(6)
     array([4.3322e-02, 2.7000e-05])
+    >>> fl.sigmoid_focal.grad([0.0, 3.0], [1, 1], reduction="sum").round(5)
+    array([-7.457e-02, -8.000e-05])
     """
     pair = _check.real_pair(("logits", "target"), logits, target)
     gamma = _check.at_least_zero("gamma", gamma)
@@ -911,15 +953,15 @@ def sigmoid_focal(
     sampler="margin_scores",
 )
 def hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Hinge loss: for classification with a margin, as in support vector machines.
+    """Hinge loss (SVM loss): what a score lacks of the margin.
 
-    Zero once the score is right by the margin, linear before: Keras's ``Hinge``, optax's
-    ``hinge_loss``, scikit-learn's ``hinge_loss``.
+    For binary classification with large margins, as support vector machines do. Known as
+    ``hinge_loss`` (optax, scikit-learn) and ``Hinge`` (Keras, which also takes labels 0 and 1).
 
     .. math:: \\ell = \\max(0, m - t s)
 
-    As optax's ``hinge_loss``, scikit-learn's ``hinge_loss`` and Keras's ``Hinge`` (which also takes labels 0 and 1).
-    ``margin=0`` is `perceptron`. Not PyTorch's ``hinge_embedding_loss``, which is of distances.
+    ``margin=0`` is `perceptron`. Not PyTorch's ``hinge_embedding_loss``, which is of distances: see
+    `hinge_embedding`.
 
     Parameters
     ----------
@@ -928,7 +970,7 @@ def hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = 
     target : array_like
         Labels -1 or 1, in the same shape. From labels 0 and 1: ``2 * t - 1``.
     margin : float
-        The margin m that a score is asked for; >= 0.
+        The margin m that a score should reach; >= 0.
     sample_weight : array_like, optional
         Weights >= 0, in the shape of the score or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
@@ -948,9 +990,9 @@ def hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = 
 
     See Also
     --------
-    squared_hinge : its square.
-    multiclass_hinge : the same for several classes.
-    soft_margin : a smooth relative.
+    squared_hinge : Its square, with a continuous gradient.
+    multiclass_hinge : For several classes.
+    perceptron : Without a margin.
 
     References
     ----------
@@ -961,6 +1003,8 @@ def hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = 
     >>> import fastloss as fl
     >>> fl.hinge([0.5, 2.0, 0.5], [1, 1, -1], reduction="none")
     array([0.5, 0. , 1.5])
+    >>> fl.hinge.grad([0.5, 2.0, 0.5], [1, 1, -1], reduction="sum")
+    array([-1.,  0.,  1.])
     """
     m = _check.at_least_zero("margin", margin)
     return _margin_loss(_HINGE, score, target, (m,), sample_weight, reduction, is_extreme(m))
@@ -975,13 +1019,14 @@ def hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = 
     sampler="margin_scores",
 )
 def squared_hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Squared hinge loss: a hinge whose gradient is continuous.
+    """Squared hinge loss (L2-SVM loss).
 
-    The loss of scikit-learn's ``LinearSVC``, also called L2-SVM loss; Keras's ``SquaredHinge``.
+    For binary classification with large margins, with a continuous gradient. Known as ``SquaredHinge``
+    (Keras) and the default of ``LinearSVC`` (scikit-learn).
 
     .. math:: \\ell = \\max(0, m - t s)^2
 
-    As Keras's ``SquaredHinge`` and the default of scikit-learn's ``LinearSVC``, without a factor of 1/2.
+    As both of these, without a factor of 1/2.
 
     Parameters
     ----------
@@ -990,7 +1035,7 @@ def squared_hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight
     target : array_like
         Labels -1 or 1, in the same shape. From labels 0 and 1: ``2 * t - 1``.
     margin : float
-        The margin m that a score is asked for; >= 0.
+        The margin m that a score should reach; >= 0.
     sample_weight : array_like, optional
         Weights >= 0, in the shape of the score or of its leading axes. Weight 0 leaves a sample out.
     reduction : {"mean", "sum", "none"}
@@ -1010,7 +1055,8 @@ def squared_hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight
 
     See Also
     --------
-    hinge : linear, which outliers pull less.
+    hinge : Linear rather than quadratic.
+    soft_margin : The logistic loss, which is never exactly 0.
 
     References
     ----------
@@ -1022,6 +1068,8 @@ def squared_hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight
     >>> import fastloss as fl
     >>> fl.squared_hinge([0.5, 2.0, 0.5], [1, 1, -1], reduction="none")
     array([0.25, 0.  , 2.25])
+    >>> fl.squared_hinge.grad([0.5, 0.5], [1, -1], reduction="sum")
+    array([-1.,  3.])
     """
     m = _check.at_least_zero("margin", margin)
     return _margin_loss(_SQUARED_HINGE, score, target, (m,), sample_weight, reduction, is_extreme(m))
@@ -1036,13 +1084,14 @@ def squared_hinge(score: Any, target: Any, *, margin: float = 1.0, sample_weight
     sampler="margin_scores",
 )
 def perceptron(score: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Perceptron loss: how far a score is on the wrong side, without a margin.
+    """Perceptron loss: how far a score is on the wrong side of 0.
 
-    Rosenblatt's criterion, a hinge of margin 0; optax's ``perceptron_loss``.
+    For binary classification without a margin, as the perceptron algorithm does. Known as
+    ``perceptron_loss`` (optax).
 
     .. math:: \\ell = \\max(0, -t s)
 
-    `hinge` without a margin; optax's ``perceptron_loss``.
+    `hinge` without a margin.
 
     Parameters
     ----------
@@ -1069,7 +1118,8 @@ def perceptron(score: Any, target: Any, *, sample_weight: Any = None, reduction:
 
     See Also
     --------
-    hinge : the same with a margin.
+    hinge : With a margin.
+    energy : With ``kind="perceptron"``, for several classes.
 
     References
     ----------
@@ -1081,6 +1131,8 @@ def perceptron(score: Any, target: Any, *, sample_weight: Any = None, reduction:
     >>> import fastloss as fl
     >>> fl.perceptron([0.5, 2.0, 0.5], [1, 1, -1], reduction="none")
     array([0. , 0. , 0.5])
+    >>> fl.perceptron.grad([0.5, 2.0, 0.5], [1, 1, -1], reduction="sum")
+    array([0., 0., 1.])
     """
     return _margin_loss(_PERCEPTRON, score, target, (), sample_weight, reduction)
 
@@ -1096,12 +1148,11 @@ def perceptron(score: Any, target: Any, *, sample_weight: Any = None, reduction:
 def soft_margin(score: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
     """Soft margin loss: the logistic loss for labels -1 and 1.
 
-    PyTorch's ``SoftMarginLoss``; with labels 0 and 1 it is `binary_cross_entropy_with_logits`.
+    For binary classification where labels are -1 and 1. Known as ``soft_margin_loss`` (PyTorch).
 
     .. math:: \\ell = \\log(1 + e^{-t s})
 
-    `binary_cross_entropy_with_logits` in other labels. As PyTorch's ``soft_margin_loss``, which is inf in float32 where t s
-    is -200; here every score has its digits.
+    `binary_cross_entropy_with_logits` in other labels.
 
     Parameters
     ----------
@@ -1128,8 +1179,14 @@ def soft_margin(score: Any, target: Any, *, sample_weight: Any = None, reduction
 
     See Also
     --------
-    binary_cross_entropy_with_logits : the same for labels 0 and 1.
-    exponential : grows faster with a mistake.
+    binary_cross_entropy_with_logits : The same for labels 0 and 1.
+    exponential : The loss of AdaBoost.
+    hinge : Exactly 0 beyond the margin.
+
+    Notes
+    -----
+    PyTorch's ``soft_margin_loss`` is inf in float32 where t s is -200; here every score has its
+    digits.
 
     References
     ----------
@@ -1141,6 +1198,8 @@ def soft_margin(score: Any, target: Any, *, sample_weight: Any = None, reduction
     >>> import fastloss as fl
     >>> fl.soft_margin([0.0, -200.0], [1, 1], reduction="none").round(4)
     array([  0.6931, 200.    ])
+    >>> fl.soft_margin.grad([0.0, -200.0], [1, 1], reduction="sum").round(4)
+    array([-0.5, -1. ])
     """
     return _margin_loss(_SOFT_MARGIN, score, target, (), sample_weight, reduction)
 
@@ -1154,13 +1213,14 @@ def soft_margin(score: Any, target: Any, *, sample_weight: Any = None, reduction
     sampler="margin_scores",
 )
 def exponential(score: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Exponential loss, which AdaBoost minimises: for classification without wrong labels.
+    """Exponential loss (AdaBoost loss).
 
-    scikit-learn's ``ExponentialLoss``. A mistake costs exponentially in its margin.
+    For boosting of binary classifiers: what AdaBoost minimises. Known as ``ExponentialLoss``
+    (scikit-learn).
 
     .. math:: \\ell = e^{-t s}
 
-    As scikit-learn's ``ExponentialLoss`` with its labels 0 and 1 made -1 and 1.
+    As scikit-learn's with its labels 0 and 1 made -1 and 1.
 
     Parameters
     ----------
@@ -1188,7 +1248,8 @@ def exponential(score: Any, target: Any, *, sample_weight: Any = None, reduction
 
     See Also
     --------
-    soft_margin : linear in bad mistakes.
+    soft_margin : Grows linearly, not exponentially, for scores that are wrong.
+    hinge : Exactly 0 beyond the margin.
 
     References
     ----------
@@ -1200,6 +1261,8 @@ def exponential(score: Any, target: Any, *, sample_weight: Any = None, reduction
     >>> import fastloss as fl
     >>> fl.exponential([0.0, 1.0, 1.0], [1, 1, -1], reduction="none").round(4)
     array([1.    , 0.3679, 2.7183])
+    >>> fl.exponential.grad([0.0, 1.0, 1.0], [1, 1, -1], reduction="sum").round(4)
+    array([-1.    , -0.3679,  2.7183])
     """
     return _margin_loss(_EXPONENTIAL, score, target, (), sample_weight, reduction)
 
@@ -1230,15 +1293,21 @@ _SOFT_MARGIN, _EXPONENTIAL = POINTWISE["soft_margin"], POINTWISE["exponential"]
 def perplexity(logits: Any, target: Any, *, axis: int = -1, ignore_index: int | None = -100, sample_weight: Any = None) -> float:
     """Perplexity of class predictions: the exponential of the mean cross-entropy.
 
-    .. math:: \\mathrm{PPL} = \\exp \\left( \\frac{1}{N} \\sum_i \\ell_i \\right) = 2^{H} \\quad (H \\text{ in bits})
+    For language models: the number of equally likely tokens that would surprise as much. The same as
+    ``torch.exp(cross_entropy(...))`` in PyTorch.
 
-    The number of equally likely tokens that would surprise as much. Computed from the logits, so that a token missed by 120
-    nats counts in full where ``log(softmax(x))`` would be ``log(0)``.
+    .. math:: \\mathrm{PPL} = \\exp \\left( \\frac{1}{N} \\sum_i \\ell_i \\right) = 2^{H} \\quad (H \\text{ in bits})
 
     Parameters
     ----------
-    logits, target, axis, ignore_index, sample_weight
+    logits, target : array_like
         As for `cross_entropy`.
+    axis : int
+        The class axis.
+    ignore_index : int or None
+        Samples with this target are not counted; None turns it off.
+    sample_weight : array_like, optional
+        Weights >= 0, as for `cross_entropy`. Weight 0 leaves a sample out.
 
     Returns
     -------
@@ -1252,7 +1321,13 @@ def perplexity(logits: Any, target: Any, *, axis: int = -1, ignore_index: int | 
 
     See Also
     --------
-    cross_entropy : its mean in nats is the logarithm of this.
+    cross_entropy : Its logarithm, with the gradient.
+    softmax : The probabilities themselves.
+
+    Notes
+    -----
+    Computed from the logits, so that a token missed by 120 nats counts in full where
+    ``log(softmax(x))`` would be ``log(0)``.
 
     References
     ----------
@@ -1263,6 +1338,8 @@ def perplexity(logits: Any, target: Any, *, axis: int = -1, ignore_index: int | 
     >>> import fastloss as fl
     >>> round(fl.perplexity([[0.0, 0.0, 0.0, 0.0]], [2]), 12)
     4.0
+    >>> round(fl.perplexity([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]], [0, 2]), 4)
+    1.8856
     """
     try:
         plan = cross_entropy._body(logits, target, axis=axis, ignore_index=ignore_index, sample_weight=sample_weight)

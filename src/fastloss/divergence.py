@@ -1,7 +1,8 @@
 """Divergences between distributions: one value per row along an axis, the sum of its elements' terms.
 
-Shapes: `N` rows of `C` classes, or of `D` dimensions, in any number of axes; the row's axis is `axis`. Units: nats.
-Imports `_check`, `_plan` and `_loss` only.
+Shapes: `N` rows (samples) of `C` classes, or of `D` dimensions, along `axis`, and any number of
+further axes. Units: nats. Imports `_check`, `_loss`, the engine's table of operations and the
+plans only.
 """
 
 from __future__ import annotations
@@ -37,15 +38,16 @@ def kl_div(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Kullback-Leibler divergence of predicted log-probabilities from target probabilities.
+    """Kullback-Leibler divergence (relative entropy), from log-probabilities.
 
-    Also called relative entropy: what cross-entropy exceeds the target's entropy by. PyTorch's
-    ``KLDivLoss``, Keras's ``KLDivergence``, optax's ``kl_divergence``.
+    For fitting a predicted distribution to a target distribution. Known as ``kl_div`` (PyTorch),
+    ``KLDivergence`` (Keras, of probabilities) and ``kl_divergence`` (optax).
 
     .. math:: \\ell = \\sum_c t_c \\left( \\log t_c - \\log q_c \\right) \\qquad 0 \\log 0 = 0
 
-    The arguments stand in PyTorch's order: the logarithm of the prediction first, then the target. "mean" is over rows, as
-    PyTorch's "batchmean"; its own "mean" divides by the number of elements, and its "none" is not summed along the row.
+    The arguments stand in PyTorch's order: the logarithm of the prediction first, then the target.
+    "mean" is over rows, as PyTorch's "batchmean"; its own "mean" divides by the number of elements,
+    and its "none" is not summed along the row.
 
     Parameters
     ----------
@@ -66,9 +68,8 @@ def kl_div(
     Returns
     -------
     float or ndarray
-        Nats; at least 0, but for rounding, where both rows are distributions. Linear in `log_probs`, with gradient -t. The
-        terms have both signs: the sum is exact to their rounding, not to its own. For float32 the logarithms, the differences
-        and the sum are made in double, so that rows of nearly equal distributions keep their digits.
+        Nats; at least 0, but for rounding, where both rows are distributions. Linear in
+        `log_probs`, with gradient -t.
 
     Raises
     ------
@@ -80,8 +81,15 @@ def kl_div(
 
     See Also
     --------
-    kl_div_with_logits : the same from logits.
-    js_divergence : symmetric and bounded.
+    kl_div_with_logits : The same from logits, with a temperature.
+    js_divergence : A symmetric and bounded divergence.
+    nll : For a target that is a single class.
+
+    Notes
+    -----
+    The terms have both signs: the sum is exact to their rounding, not to its own. For float32 the
+    logarithms, the differences and the sum are made in double, so that rows of nearly equal
+    distributions keep their digits.
 
     References
     ----------
@@ -95,6 +103,8 @@ def kl_div(
     0.6931
     >>> fl.kl_div([[0.0, -np.inf]], [[1.0, 0.0]])
     0.0
+    >>> fl.kl_div.grad(np.log([[0.5, 0.25, 0.25]]), [[0.5, 0.5, 0.0]])
+    array([[-0.5, -0.5, -0. ]])
     """
     rows = _check.real_rows(("log_probs", "target"), log_probs, target, axis)
     if _check.flag("log_target", log_target):
@@ -123,15 +133,17 @@ def kl_div_with_logits(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Kullback-Leibler divergence of a softmax from target probabilities: knowledge distillation.
+    """Kullback-Leibler divergence from logits, for knowledge distillation.
 
-    From logits in one pass, with a temperature; in PyTorch ``kl_div(log_softmax(x / T), t)``.
+    For training a student network on the probabilities of a teacher (soft targets, soft labels).
 
     .. math:: \\ell = \\sum_c t_c \\left( \\log t_c - \\log \\mathrm{softmax}(x / T)_c \\right) \\qquad 0 \\log 0 = 0
 
-    ``kl_div(log_softmax(logits / T), target)`` in one pass, without a second array. There is no factor :math:`T^2`: multiply by
-    it if gradients at several temperatures are to be of one size. The target is taken as it is: if it comes from a teacher's
-    logits, divide those by the temperature yourself, as in ``softmax(teacher / T)``.
+    ``kl_div(log_softmax(logits / T), target)`` in one pass, without a second array; in PyTorch
+    ``kl_div(log_softmax(x / T, 1), target, reduction="batchmean")``. There is no factor :math:`T^2`:
+    multiply by it if gradients at several temperatures are to be of one size. The target is taken as
+    it is: if it comes from a teacher's logits, divide those by the temperature yourself, as in
+    ``softmax(teacher / T)``.
 
     Parameters
     ----------
@@ -166,8 +178,9 @@ def kl_div_with_logits(
 
     See Also
     --------
-    kl_div : from log-probabilities.
-    cross_entropy : with the entropy of the target on top.
+    kl_div : The same from log-probabilities.
+    cross_entropy : Differs by the entropy of the target, for temperature 1.
+    softmax : The teacher's probabilities.
 
     References
     ----------
@@ -204,16 +217,13 @@ def kl_div_with_logits(
     samples=ROWS,
 )
 def js_divergence(p: Any, q: Any, *, axis: int = -1, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Jensen-Shannon divergence: a symmetric, bounded distance between two distributions.
+    """Jensen-Shannon divergence between two rows of probabilities.
 
-    Also called the information radius; SciPy's ``jensenshannon`` is its square root.
+    For comparing two distributions symmetrically; both get a gradient. Known as ``jensenshannon``
+    (SciPy), which is its square root, of rows that it normalises first.
 
     .. math:: \\ell = \\tfrac{1}{2} \\sum_c \\left(
               p_c \\log \\frac{2 p_c}{p_c + q_c} + q_c \\log \\frac{2 q_c}{p_c + q_c} \\right)
-
-    Summed from terms that are at least 0 and known to their last digits, also where p and q nearly agree: with
-    d = (p - q) / (p + q) a term is (p + q) / 4 times (1 + d) log(1 + d) + (1 - d) log(1 - d) = d^2 + d^4 / 6 + ... SciPy's
-    ``jensenshannon`` is its square root, of rows that it normalises first.
 
     Parameters
     ----------
@@ -242,7 +252,13 @@ def js_divergence(p: Any, q: Any, *, axis: int = -1, sample_weight: Any = None, 
 
     See Also
     --------
-    kl_div : one-sided and unbounded.
+    kl_div : Divergence of one distribution from the other.
+
+    Notes
+    -----
+    Summed from terms that are at least 0 and known to their last digits, also where p and q nearly
+    agree: with d = (p - q) / (p + q) a term is (p + q) / 4 times
+    (1 + d) log(1 + d) + (1 - d) log(1 - d) = d^2 + d^4 / 6 + ...
 
     References
     ----------
@@ -255,6 +271,9 @@ def js_divergence(p: Any, q: Any, *, axis: int = -1, sample_weight: Any = None, 
     0.693147
     >>> fl.js_divergence([[0.5, 0.5]], [[0.5, 0.5]])
     0.0
+    >>> g1, g2 = fl.js_divergence.grad([[0.5, 0.5]], [[0.9, 0.1]])
+    >>> g1.round(4)
+    array([[-0.1682,  0.2554]])
     """
     rows = _check.real_rows(("p", "q"), p, q, axis)
     for name, a in (("p", rows[0]), ("q", rows[1])):
@@ -284,16 +303,16 @@ def gaussian_kl(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Kullback-Leibler divergence of a diagonal Gaussian from its prior: the regulariser of VAEs.
+    """Kullback-Leibler divergence of a diagonal Gaussian from its prior (VAE regulariser).
 
-    The closed form that variational autoencoders add to their reconstruction loss.
+    For variational autoencoders: the divergence of the approximate posterior from the prior, by
+    default the standard normal distribution.
 
     .. math:: \\ell = \\tfrac{1}{2} \\sum_d \\left(
               e^{\\delta_d} - 1 - \\delta_d + (\\mu_d - \\mu_{0d})^2 e^{-\\lambda_{0d}} \\right)
               \\qquad \\delta = \\lambda - \\lambda_0
 
-    :math:`\\lambda` is the log-variance. Near the prior the first three parts cancel; they are computed as :math:`\\delta^2`
-    times a series, so that a collapsed dimension's last nat keeps its digits.
+    :math:`\\lambda` is the log-variance.
 
     Parameters
     ----------
@@ -302,7 +321,7 @@ def gaussian_kl(
     prior_mean, prior_log_variance : array_like
         The prior's: finite numbers, or arrays that broadcast along the trailing axes. By default the standard normal.
     free_nats : float
-        At least 0. A dimension below it counts as that much and has no slope (free bits).
+        At least 0. A dimension below it counts as that much and has gradient 0 (free bits).
     axis : int
         The axis of the dimensions.
     sample_weight : array_like, optional
@@ -325,8 +344,13 @@ def gaussian_kl(
 
     See Also
     --------
-    kl_div : of discrete distributions.
-    gaussian_nll : the likelihood of observations.
+    gaussian_nll : Likelihood of data under a Gaussian.
+    kl_div : Divergence of discrete distributions.
+
+    Notes
+    -----
+    Near the prior the first three parts cancel; they are computed as :math:`\\delta^2` times a series,
+    so that a collapsed dimension's last nat keeps its digits.
 
     References
     ----------

@@ -1,8 +1,8 @@
-"""Losses of energy-based models: low energy is a good answer. The energy of the right answer is pushed down, that of the others
-up.
+"""Losses of energy-based models: they lower the energy of the correct answer and raise that of the
+others.
 
-Shapes: `N` rows (samples), `K` candidate answers; a pair of energies in any shape, the same for both (or one of them a scalar).
-Imports `_check`, `_plan`, `_plan_scores`, `_scores` and `_loss` only.
+Shapes: `N` rows (samples), `K` candidate answers; a pair of energies in any shape, the same for
+both (or one of them a scalar). Imports `_check`, `_loss`, the engines' tables and the plans only.
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ Kind = Literal["energy", "perceptron", "hinge", "log", "lvq2", "mce", "square_sq
 def contrastive_divergence(
     positive_energy: Any, negative_energy: Any, *, alpha: float = 0.0, sample_weight: Any = None, reduction: str = "mean"
 ) -> Plan:
-    """Contrastive divergence: the energy of the data against that of samples from the model.
+    """Contrastive divergence: energies of the data minus energies of samples from the model.
 
-    For training energy-based models and restricted Boltzmann machines from sampled negatives.
+    For training energy-based models with negative samples, such as those of Langevin dynamics or Gibbs
+    sampling.
 
     .. math:: \\ell = E^+ - E^- + \\alpha \\left( (E^+)^2 + (E^-)^2 \\right)
 
-    Its gradient through the energies' own parameters is that of the log-likelihood, as far as the negative samples are drawn from
-    the model. The difference alone has no lower end: `alpha` keeps the energies near 0.
+    Its gradient through the energies' own parameters is that of the log-likelihood, as far as the
+    negative samples are drawn from the model. The difference alone has no lower bound: `alpha` keeps
+    the energies near 0.
 
     Parameters
     ----------
@@ -69,7 +71,8 @@ def contrastive_divergence(
 
     See Also
     --------
-    energy : losses of energies whose answers can be listed.
+    energy : Energies of several candidate answers.
+    margin_ranking : A pair of scores with a margin.
 
     References
     ----------
@@ -115,14 +118,16 @@ def energy(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Energy-based losses: the right answer's energy against the others'.
+    """Energy-based loss: the correct answer's energy against those of the other candidates.
 
-    Ten of them, by `kind`, as in LeCun's tutorial: perceptron, hinge, log, LVQ2, MCE, square-square,
-    square-exponential, negative log-likelihood.
+    For energy-based learning and structured prediction. The ten kinds of LeCun et al.: energy,
+    perceptron, hinge, log, LVQ2, minimum classification error (mce), square-square, square-exponential,
+    negative log-likelihood (nll) and minimum empirical error (mee).
 
     .. math:: \\ell_i = E + \\frac{1}{\\beta} \\log \\sum_k e^{-\\beta E_k}
 
-    for the default `kind`, with `E` the energy of the correct answer. With `Ebar` the lowest energy among the others, the kinds:
+    for the default `kind`, with `E` the energy of the correct answer. With `Ebar` the lowest energy
+    among the others, the kinds:
 
     * ``"energy"``: E
     * ``"perceptron"``: E - min_k E_k
@@ -132,8 +137,11 @@ def energy(
     * ``"mce"``: 1 / (1 + e^-(E - Ebar))
     * ``"square_square"``: E^2 + max(0, margin - Ebar)^2
     * ``"square_exp"``: E^2 + beta e^-Ebar
-    * ``"nll"``: E + (1/beta) log sum_k e^(-beta E_k), which is the cross-entropy of the logits -beta E_k, divided by beta
+    * ``"nll"``: E + (1/beta) log sum_k e^(-beta E_k), which is the cross-entropy of the logits
+      -beta E_k, divided by beta
     * ``"mee"``: 1 - e^(-beta E) / sum_k e^(-beta E_k)
+
+    ``kind="perceptron"`` of negated scores is optax's ``multiclass_perceptron_loss``.
 
     Parameters
     ----------
@@ -157,9 +165,11 @@ def energy(
     Returns
     -------
     float or ndarray
-        At least 0, "energy" excepted. Convex in the energies: "energy", "nll". At kinks the gradient is 0; of several lowest
-        energies the first has it; "lvq2" and "mce" are bounded and so do not learn from hopeless samples. An energy of +inf takes
-        an answer out. With a single candidate Ebar is +inf: what depends on it is 0. A nan makes its row nan.
+        At least 0, "energy" excepted. Convex in the energies: "energy", "nll". At kinks the
+        gradient is 0; of several lowest energies the first has it; "lvq2" and "mce" are bounded,
+        and their gradient vanishes for samples that are far wrong. An energy of +inf masks an
+        answer. With a single candidate Ebar is +inf: what depends on it is 0. A nan makes its row
+        nan.
 
     Raises
     ------
@@ -172,8 +182,9 @@ def energy(
 
     See Also
     --------
-    cross_entropy : what ``kind="nll"`` is of negative energies.
-    contrastive_divergence : where other answers must be sampled.
+    cross_entropy : The kind "nll" of negated energies.
+    multiclass_hinge : The kind "hinge" of negated energies.
+    contrastive_divergence : Observed against sampled energies.
 
     References
     ----------

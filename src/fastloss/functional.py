@@ -1,6 +1,7 @@
 """Plain functions of rows: logsumexp, softmax, log_softmax. Not losses: nothing to reduce, no target.
 
-Shapes: `C` classes along `axis`, any other axes. Imports `_check` and the row kernels only.
+Shapes: `C` classes along `axis`, any other axes. Imports `_check`, `_threads` and the row kernels
+only.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from fastloss._threads import get_num_threads
 
 @named
 def logsumexp(x: Any, *, axis: int = -1) -> Array:
-    """Logarithm of the sum of exponentials along an axis.
+    """Logarithm of the sum of exponentials along an axis (log-sum-exp).
+
+    For normalising logits, and for sums of probabilities known by their logarithms. Known as
+    ``logsumexp`` (PyTorch, SciPy).
 
     .. math:: \\log \\sum_j e^{x_j} = m + \\log \\left( 1 + \\sum_{j \\ne \\arg\\max} e^{x_j - m} \\right), \\quad m = \\max_j x_j
 
@@ -41,7 +45,8 @@ def logsumexp(x: Any, *, axis: int = -1) -> Array:
 
     See Also
     --------
-    softmax : what it normalises.
+    softmax : Normalised exponentials.
+    log_softmax : Their logarithms.
 
     References
     ----------
@@ -64,7 +69,9 @@ def logsumexp(x: Any, *, axis: int = -1) -> Array:
 
 @named
 def softmax(x: Any, *, axis: int = -1, out: Any = None) -> Array:
-    """Exponentials along an axis, divided by their sum.
+    """Softmax: exponentials along an axis, divided by their sum.
+
+    For turning logits into probabilities. Known as ``softmax`` (PyTorch, Keras, SciPy).
 
     .. math:: p_j = e^{x_j} / \\sum_k e^{x_k}
 
@@ -89,8 +96,8 @@ def softmax(x: Any, *, axis: int = -1, out: Any = None) -> Array:
 
     See Also
     --------
-    log_softmax : its logarithm.
-    logsumexp : the logarithm of its denominator.
+    log_softmax : Its logarithm, exact for small probabilities.
+    cross_entropy : The loss of the logits, without this step.
 
     References
     ----------
@@ -107,7 +114,10 @@ def softmax(x: Any, *, axis: int = -1, out: Any = None) -> Array:
 
 @named
 def log_softmax(x: Any, *, axis: int = -1, out: Any = None) -> Array:
-    """Logarithm of `softmax`.
+    """Logarithm of the softmax, from logits.
+
+    For log-probabilities, as `nll` and `kl_div` take them. Known as ``log_softmax`` (PyTorch, Keras,
+    SciPy).
 
     .. math:: \\log p_j = x_j - \\log \\sum_k e^{x_k}
 
@@ -133,8 +143,9 @@ def log_softmax(x: Any, *, axis: int = -1, out: Any = None) -> Array:
 
     See Also
     --------
-    softmax : its exponential.
-    cross_entropy : a loss from logits directly.
+    softmax : The probabilities.
+    nll : Loss of log-probabilities.
+    kl_div : Divergence of log-probabilities from a target.
 
     References
     ----------

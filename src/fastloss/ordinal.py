@@ -1,7 +1,7 @@
-"""Ordinal losses: targets are levels 0 < 1 < ... < K - 1, and a miss by more levels costs more.
+"""Ordinal losses: targets are levels 0 < 1 < ... < K - 1, and an error of more levels costs more.
 
-Shapes: `N` rows (samples), `K` levels. Units: nats, but for squared_emd. Imports `_check`, `_plan`, `_plan_scores`, `_scores` and
-`_loss` only.
+Shapes: `N` rows (samples), `K` levels. Units: nats, but for squared_emd. Imports `_check`, `_loss`,
+the engine's table of links and the plans only.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ def _rows(name: str, value: Any, target: Any, axis: Any) -> tuple[Array, int, Ar
 def coral(
     logits: Any, target: Any, *, level_weight: Any = None, axis: int = -1, sample_weight: Any = None, reduction: str = "mean"
 ) -> Plan:
-    """CORAL: for ordered classes, one binary task per threshold, "is the level above k?".
+    """CORAL loss: one binary task per threshold, "is the level above k?".
 
-    Consistent rank logits; ``coral_loss`` of coral-pytorch.
+    For ordinal regression (ages, ratings, grades) with the logistic loss of each threshold. Known as
+    ``coral_loss`` and ``CoralLoss`` (coral-pytorch, which take a row of binary labels).
 
     .. math:: \\ell_i = \\sum_{k=0}^{K-2} v_k \\left( \\mathrm{softplus}(x_{ik}) - [y_i > k] \\, x_{ik} \\right)
 
-    A sum of terms that are at least 0: nothing cancels. In CORAL the logits of a sample are one score plus `K` - 1 biases; the
-    loss does not ask for it.
+    In CORAL the logits of a sample are one score plus `K` - 1 biases; the loss does not require it.
 
     Parameters
     ----------
     logits : array_like
         A logit for each of the `K` - 1 thresholds, along `axis`.
     target : array_like
-        Levels in [0, K), integers of any type, in the shape of `logits` without `axis`. (Other libraries take the `K` - 1
-        binary labels: here they follow from the level.)
+        Levels in [0, K), integers of any type, in the shape of `logits` without `axis`. Other
+        libraries take the `K` - 1 binary labels: here they follow from the level.
     level_weight : array_like, optional
         `K` - 1 weights >= 0 of the tasks. They are no sample weights: "mean" does not divide by them.
     axis : int
@@ -78,8 +78,13 @@ def coral(
 
     See Also
     --------
-    corn : a distribution over the levels.
-    cumulative_link : the likelihood of one level.
+    corn : Conditional tasks, for logits without shared weights.
+    cumulative_link : One score and learned thresholds.
+    binary_cross_entropy_with_logits : The loss of each task.
+
+    Notes
+    -----
+    A sum of terms that are at least 0: nothing cancels.
 
     References
     ----------
@@ -113,9 +118,11 @@ def coral(
     samples=ROWS,
 )
 def corn(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """CORN: for ordered classes, binary tasks each asked only of samples that reach its level.
+    """CORN loss: one conditional binary task per threshold, "is the level above k?".
 
-    Conditional ordinal regression; ``corn_loss`` of coral-pytorch.
+    For ordinal regression: each task is asked only of samples whose level is at least k, so that the
+    predicted ranks are consistent for any logits. Known as ``corn_loss`` and ``CornLoss``
+    (coral-pytorch).
 
     .. math:: \\ell_i = \\sum_{k=0}^{\\min(y_i, K-2)} \\left( \\mathrm{softplus}(x_{ik}) - [y_i > k] \\, x_{ik} \\right)
               \\qquad \\text{mean} = \\frac{\\sum_i \\ell_i}{\\sum_i \\min(y_i + 1, K - 1)}
@@ -153,8 +160,8 @@ def corn(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any = None,
 
     See Also
     --------
-    coral : the same tasks, asked of every sample.
-    cumulative_link : one score and thresholds.
+    coral : Unconditional tasks.
+    cumulative_link : One score and learned thresholds.
 
     References
     ----------
@@ -169,6 +176,9 @@ def corn(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any = None,
     array([0.4888, 3.0486])
     >>> round(fl.corn(logits, [2, 0]), 4) == round((0.4888 + 3.0486) / (3 + 1), 4)
     True
+    >>> fl.corn.grad(logits, [2, 0], reduction="sum").round(3)
+    array([[-0.047, -0.269,  0.119],
+           [ 0.953,  0.   ,  0.   ]])
     """
     x, index, t = _rows("logits", logits, target, axis)
     return Scores(
@@ -194,15 +204,15 @@ def cumulative_link(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Cumulative link model: for ordered classes, a score among thresholds that cut the line.
+    """Cumulative link loss (proportional odds model, ordered logit and probit).
 
-    Also called ordered logit or probit, or the proportional odds model; statsmodels' ``OrderedModel``.
+    For ordinal regression with one score per sample, which thresholds shared by all samples cut into
+    levels.
 
     .. math:: \\ell_i = - \\log \\left( F(\\theta_{y_i} - s_i) - F(\\theta_{y_i - 1} - s_i) \\right)
               \\qquad \\theta_{-1} = -\\infty, \\; \\theta_{K-1} = \\infty
 
-    With the logit link this is the proportional odds model. The difference is never formed: each link has a form whose terms do
-    not cancel, so that scores far beyond either end, and thresholds that nearly coincide, keep their digits.
+    With the logit link this is the proportional odds model.
 
     Parameters
     ----------
@@ -237,8 +247,14 @@ def cumulative_link(
 
     See Also
     --------
-    coral : a sum of binary tasks instead.
-    squared_emd : from a softmax over the levels.
+    coral : One logit per threshold.
+    corn : One conditional logit per threshold.
+    squared_emd : From logits of the levels.
+
+    Notes
+    -----
+    The difference is never formed: each link has a form whose terms do not cancel, so that scores far
+    beyond either end, and thresholds that nearly coincide, keep their digits.
 
     References
     ----------
@@ -252,6 +268,8 @@ def cumulative_link(
     >>> score, thresholds = fl.cumulative_link.grad([0.0, 50.0], [-1.0, 1.0], [1, 0], reduction="sum")
     >>> thresholds.round(4)
     array([-0.5745, -0.4255])
+    >>> score.round(4)
+    array([0., 1.])
     """
     s = _check.array("score", score)
     cuts = _check.increasing("thresholds", thresholds)
@@ -270,17 +288,15 @@ def cumulative_link(
     samples=ROWS,
 )
 def squared_emd(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Squared earth mover's distance: for ordered classes, from a softmax over the levels.
+    """Squared earth mover's distance (ranked probability score, RPS), from logits.
 
-    Also called the squared Wasserstein or ranked probability loss: probability far from the target
-    level costs more.
+    For ordinal regression with a softmax over the levels: errors of more levels cost more. Known as
+    the loss of Hou et al. (with l = 2).
 
     .. math:: \\ell_i = \\sum_{k=0}^{K-2} \\left( \\sum_{j \\le k} p_{ij} - [y_i \\le k] \\right)^2
               \\qquad p_i = \\mathrm{softmax}(x_i)
 
-    The square of the difference at each threshold (Hou et al.'s with l = 2); also known as the ranked probability score. Below
-    the label's level the distribution function is summed from its lower end, from there on its complement from the upper: no
-    term is a difference, and a row won by 40 nats keeps its digits.
+    The square of the difference of the distribution functions at each threshold.
 
     Parameters
     ----------
@@ -313,8 +329,13 @@ def squared_emd(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any 
 
     See Also
     --------
-    cross_entropy : levels without an order.
-    cumulative_link : one score and thresholds.
+    cross_entropy : Takes no account of the levels' order.
+    coral : One binary task per threshold.
+
+    Notes
+    -----
+    Below the label's level the distribution function is summed from its lower end, from there on its
+    complement from the upper: no term is a difference, and a row won by 40 nats keeps its digits.
 
     References
     ----------
@@ -326,6 +347,8 @@ def squared_emd(logits: Any, target: Any, *, axis: int = -1, sample_weight: Any 
     >>> import numpy as np
     >>> fl.squared_emd(np.log([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]]), [0, 2], reduction="none")
     array([0.3125, 0.8125])
+    >>> fl.squared_emd.grad(np.log([[0.5, 0.25, 0.25]]), [0]).round(4)
+    array([[-0.3125,  0.0938,  0.2188]])
     """
     x, index, t = _rows("logits", logits, target, axis)
     return Scores("squared_emd", x, index, t, sample_weight, reduction, levels=x.shape[index], noun="levels")

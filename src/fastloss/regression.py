@@ -1,7 +1,8 @@
 """Regression losses: one value per element, from a prediction and a target of the same shape. e = prediction - target.
 
-Shapes: any, the same for both arguments (or one of them a scalar). Units: those of the data, squared where the loss squares.
-Imports `_check`, `_plan` and `_loss` only.
+Shapes: any, the same for both arguments (or one of them a scalar). Units: those of the data,
+squared where the loss squares. Imports `_check`, `_loss`, the table of pointwise operations and
+the plans only.
 """
 
 from __future__ import annotations
@@ -32,14 +33,16 @@ _VARIANCES = Domain("variance", "variances >= 0 (of their logarithms: np.exp)", 
     sampler="real_pair",
 )
 def mse(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Squared error: for regression, when the mean is wanted and large errors matter most.
+    """Squared error (L2 loss, mean squared error, MSE).
 
-    Also called L2 loss or mean squared error: PyTorch's ``MSELoss``, Keras's ``MeanSquaredError``,
-    scikit-learn's ``squared_error``.
+    For regression where large errors matter most: the prediction with the least mean loss is the mean
+    of the target. Known as ``mse_loss`` (PyTorch), ``MeanSquaredError`` (Keras),
+    ``mean_squared_error`` (scikit-learn) and ``squared_error`` (optax).
 
     .. math:: \\ell = (p - t)^2
 
-    The factor is 1, as in PyTorch and Keras; optax's ``l2_loss`` and scikit-learn's ``HalfSquaredLoss`` have 1/2.
+    The factor is 1, as in PyTorch and Keras; optax's ``l2_loss`` and scikit-learn's
+    ``HalfSquaredError`` have 1/2.
 
     Parameters
     ----------
@@ -64,9 +67,9 @@ def mse(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: s
 
     See Also
     --------
-    mae : the median instead of the mean.
-    huber : less moved by outliers.
-    gaussian_nll : with a variance that is predicted, too.
+    mae : Absolute error, which outliers dominate less.
+    huber : Squared for small errors, linear for large ones.
+    msle : Squared error of logarithms, for relative errors.
 
     References
     ----------
@@ -92,10 +95,11 @@ def mse(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: s
     sampler="real_pair",
 )
 def mae(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Absolute error: for regression, when the median is wanted or targets have gross errors.
+    """Absolute error (L1 loss, mean absolute error, MAE).
 
-    Also called L1 loss or mean absolute error: PyTorch's ``L1Loss``, Keras's ``MeanAbsoluteError``,
-    scikit-learn's ``absolute_error``.
+    For regression with outliers in the target: the prediction with the least mean loss is the median
+    of the target. Known as ``l1_loss`` (PyTorch), ``MeanAbsoluteError`` (Keras) and
+    ``mean_absolute_error`` (scikit-learn).
 
     .. math:: \\ell = |p - t|
 
@@ -123,9 +127,9 @@ def mae(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: s
 
     See Also
     --------
-    quantile : other quantiles than the median.
-    huber : smooth at 0.
-    mse : the mean instead of the median.
+    mse : Squared error, for which large errors matter most.
+    smooth_l1 : The same with the kink at 0 rounded off.
+    quantile : The same with a weight for each side; half of it at the median.
 
     References
     ----------
@@ -151,16 +155,17 @@ def mae(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: s
     sampler="real_pair",
 )
 def huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Huber's loss: for regression with some outliers, quadratic for small errors, linear for large.
+    """Huber loss: quadratic for small errors, linear for large ones.
 
-    PyTorch's ``HuberLoss``, Keras's ``Huber``, optax's ``huber_loss``; scikit-learn's
-    ``HuberRegressor`` minimises it.
+    For regression with outliers, where `mae` would have a kink at 0. Known as ``huber_loss``
+    (PyTorch, optax), ``Huber`` (Keras) and ``HuberLoss`` (scikit-learn).
 
     .. math:: \\ell = \\begin{cases} e^2 / 2 & |e| \\le \\delta \\\\ \\delta (|e| - \\delta / 2) & \\text{else} \\end{cases}
               \\qquad e = p - t
 
-    As in PyTorch, optax and scikit-learn. ``huber(delta=d) = d * smooth_l1(beta=d)``. PyTorch's version with weights divides
-    by the number of samples; "mean" here divides by the sum of the weights.
+    As in PyTorch, optax and scikit-learn. ``huber(delta=d) = d * smooth_l1(beta=d)``. PyTorch's
+    version with weights divides by the number of samples; "mean" here divides by the sum of the
+    weights.
 
     Parameters
     ----------
@@ -188,9 +193,9 @@ def huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_weight: An
 
     See Also
     --------
-    smooth_l1 : this divided by delta.
-    pseudo_huber : smooth everywhere.
-    mae : its limit for a small delta, divided by delta.
+    smooth_l1 : The same divided by the threshold.
+    pseudo_huber : A smooth version with a Hessian > 0 everywhere.
+    log_cosh : A smooth version without a parameter.
 
     References
     ----------
@@ -201,6 +206,8 @@ def huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_weight: An
     >>> import fastloss as fl
     >>> fl.huber([0.5, 3.0], [0.0, 0.0], reduction="none")
     array([0.125, 2.5  ])
+    >>> fl.huber.grad([0.5, 3.0], [0.0, 0.0], reduction="sum")
+    array([0.5, 1. ])
     """
     pair = _check.real_pair(_NAMES, prediction, target)
     delta = _check.positive("delta", delta)
@@ -217,14 +224,15 @@ def huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_weight: An
     sampler="real_pair",
 )
 def smooth_l1(prediction: Any, target: Any, *, beta: float = 1.0, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Smooth L1: the absolute error with its kink rounded off; Huber's loss divided by its width.
+    """Smooth L1 loss: the absolute error with the kink at 0 rounded off.
 
-    PyTorch's ``SmoothL1Loss``, the box regression loss of Fast R-CNN.
+    For regression with outliers; common for the coordinates of boxes in object detection. Known as
+    ``smooth_l1_loss`` (PyTorch).
 
     .. math:: \\ell = \\begin{cases} e^2 / (2 \\beta) & |e| < \\beta \\\\ |e| - \\beta / 2 & \\text{else} \\end{cases}
               \\qquad e = p - t
 
-    As in PyTorch. ``beta=0`` is `mae`.
+    As in PyTorch. ``beta=0`` is `mae`. ``smooth_l1(beta=d) = huber(delta=d) / d``.
 
     Parameters
     ----------
@@ -252,8 +260,9 @@ def smooth_l1(prediction: Any, target: Any, *, beta: float = 1.0, sample_weight:
 
     See Also
     --------
-    huber : this times beta.
-    mae : its limit for a small beta.
+    huber : The same times the threshold.
+    mae : The limit for small `beta`.
+    box_iou : Loss of whole boxes, by their overlap.
 
     References
     ----------
@@ -264,6 +273,8 @@ def smooth_l1(prediction: Any, target: Any, *, beta: float = 1.0, sample_weight:
     >>> import fastloss as fl
     >>> fl.smooth_l1([0.5, 3.0], [0.0, 0.0], reduction="none")
     array([0.125, 2.5  ])
+    >>> fl.smooth_l1.grad([0.5, 3.0], [0.0, 0.0], reduction="sum")
+    array([0.5, 1. ])
     """
     pair = _check.real_pair(_NAMES, prediction, target)
     beta = _check.at_least_zero("beta", beta)
@@ -282,14 +293,14 @@ def smooth_l1(prediction: Any, target: Any, *, beta: float = 1.0, sample_weight:
     sampler="real_pair",
 )
 def pseudo_huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Pseudo-Huber loss: Huber's with one formula and derivatives of every order.
+    """Pseudo-Huber loss (Charbonnier loss): a smooth Huber loss with derivatives of every order.
 
-    Also called Charbonnier or L1-L2 loss; SciPy's ``pseudo_huber``, XGBoost's ``reg:pseudohubererror``.
+    For regression with outliers and second-order methods, such as gradient-boosted trees. Known as
+    ``special.pseudo_huber`` (SciPy).
 
     .. math:: \\ell = \\delta^2 \\left( \\sqrt{1 + (e / \\delta)^2} - 1 \\right) \\qquad e = p - t
 
-    About ``e**2 / 2`` for small errors and ``delta * |e|`` for large ones. As SciPy's ``special.pseudo_huber``; computed as
-    ``e**2 / (1 + sqrt(1 + (e / delta)**2))``, which neither cancels for small errors nor overflows for large ones.
+    About ``e**2 / 2`` for small errors and ``delta * |e|`` for large ones. As in SciPy.
 
     Parameters
     ----------
@@ -317,8 +328,13 @@ def pseudo_huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_wei
 
     See Also
     --------
-    huber : exactly quadratic near 0.
-    log_cosh : another smooth relative.
+    huber : The same with a quadratic part and a linear one.
+    log_cosh : Another smooth version, without a parameter.
+
+    Notes
+    -----
+    Computed as ``e**2 / (1 + sqrt(1 + (e / delta)**2))``, which neither cancels for small errors nor
+    overflows for large ones.
 
     References
     ----------
@@ -330,6 +346,8 @@ def pseudo_huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_wei
     >>> import fastloss as fl
     >>> fl.pseudo_huber([0.75, 2.4], [0.0, 0.0], reduction="none")
     array([0.25, 1.6 ])
+    >>> fl.pseudo_huber.grad([0.75, 2.4], [0.0, 0.0], reduction="sum").round(4)
+    array([0.6   , 0.9231])
     """
     pair = _check.real_pair(_NAMES, prediction, target)
     delta = _check.positive("delta", delta)
@@ -346,15 +364,15 @@ def pseudo_huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_wei
     sampler="real_pair",
 )
 def log_cosh(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Logarithm of the hyperbolic cosine of the error: a smooth robust loss for regression.
+    """Log-cosh loss: logarithm of the hyperbolic cosine of the error.
 
-    Half the square of small errors, the size of large ones less log 2: Keras's ``LogCosh``, optax's
-    ``log_cosh``.
+    For regression with outliers, as a smooth Huber loss without a parameter. Known as ``LogCosh``
+    (Keras) and ``log_cosh`` (optax).
 
     .. math:: \\ell = \\log \\cosh (p - t)
 
-    About ``e**2 / 2`` for small errors and ``|e| - log 2`` for large ones, between which it always lies. As in Keras and optax.
-    Nothing overflows or cancels, whatever the error: optax's formula is 0, or noise, for float32 errors below 1e-4.
+    About ``e**2 / 2`` for small errors and ``|e| - log 2`` for large ones, between which it always
+    lies. As in Keras and optax.
 
     Parameters
     ----------
@@ -379,8 +397,13 @@ def log_cosh(prediction: Any, target: Any, *, sample_weight: Any = None, reducti
 
     See Also
     --------
-    huber : with a width to choose.
-    pseudo_huber : another smooth relative.
+    huber : Quadratic and linear parts, with a threshold.
+    pseudo_huber : Another smooth version, with a scale.
+
+    Notes
+    -----
+    Nothing overflows or cancels, whatever the error: optax's formula is 0, or noise, for float32
+    errors below 1e-4.
 
     References
     ----------
@@ -392,6 +415,8 @@ def log_cosh(prediction: Any, target: Any, *, sample_weight: Any = None, reducti
     >>> import fastloss as fl
     >>> fl.log_cosh([1.0, 10.0], [0.0, 0.0], reduction="none").round(4)
     array([0.4338, 9.3069])
+    >>> fl.log_cosh.grad([1.0, 10.0], [0.0, 0.0], reduction="sum").round(4)
+    array([0.7616, 1.    ])
     """
     return Pointwise(_LOG_COSH, _check.real_pair(_NAMES, prediction, target), (), sample_weight, reduction)
 
@@ -405,15 +430,15 @@ def log_cosh(prediction: Any, target: Any, *, sample_weight: Any = None, reducti
     sampler="real_pair",
 )
 def quantile(prediction: Any, target: Any, *, q: float = 0.5, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Quantile loss: for predicting a quantile rather than the mean, such as intervals.
+    """Quantile loss (pinball loss, check loss).
 
-    Also called pinball, check or tilted loss; scikit-learn's ``QuantileRegressor`` and
-    ``mean_pinball_loss``.
+    For quantile regression and prediction intervals: the mean loss is least at the q-quantile of the
+    target. Known as ``mean_pinball_loss`` and ``PinballLoss`` (scikit-learn).
 
     .. math:: \\ell = \\max( q (t - p), (q - 1) (t - p) )
 
-    ``quantile(q=0.5)`` is half of `mae`. As scikit-learn's ``mean_pinball_loss`` and ``PinballLoss``, whose gradient where the
-    prediction is exact is `-q`, and whose Hessian is 1 by convention.
+    ``quantile(q=0.5)`` is half of `mae`. As in scikit-learn, whose ``PinballLoss`` has the gradient
+    `-q` where the prediction is exact, and the Hessian 1 by convention.
 
     Parameters
     ----------
@@ -441,8 +466,8 @@ def quantile(prediction: Any, target: Any, *, q: float = 0.5, sample_weight: Any
 
     See Also
     --------
-    mae : twice this with q = 0.5.
-    expectile : squares instead of sizes.
+    mae : Twice this for the median.
+    expectile : Squared error with a weight for each side.
 
     References
     ----------
@@ -453,6 +478,8 @@ def quantile(prediction: Any, target: Any, *, q: float = 0.5, sample_weight: Any
     >>> import fastloss as fl
     >>> fl.quantile([1.0, 5.0], [3.0, 3.0], q=0.75, reduction="none")
     array([1.5, 0.5])
+    >>> fl.quantile.grad([1.0, 5.0], [3.0, 3.0], q=0.75, reduction="sum")
+    array([-0.75,  0.25])
     """
     q = _check.within("q", q, 0.0, 1.0)
     return Pointwise(_QUANTILE, _check.real_pair(_NAMES, prediction, target), (q, 1.0 - q), sample_weight, reduction)
@@ -467,9 +494,10 @@ def quantile(prediction: Any, target: Any, *, q: float = 0.5, sample_weight: Any
     sampler="real_pair",
 )
 def expectile(prediction: Any, target: Any, *, tau: float = 0.5, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Expectile loss: squared error with a weight for each side, a smooth cousin of quantiles.
+    """Expectile loss (asymmetric least squares): squared error with a weight for each side.
 
-    Also called asymmetric least squares.
+    For regression where errors on one side cost more, with a continuous gradient: the mean loss is
+    least at the tau-expectile of the target.
 
     .. math:: \\ell = |\\tau - 1[t < p]| \\, (p - t)^2
 
@@ -501,8 +529,8 @@ def expectile(prediction: Any, target: Any, *, tau: float = 0.5, sample_weight: 
 
     See Also
     --------
-    quantile : sizes instead of squares.
-    mse : twice this with tau = 0.5.
+    mse : Twice this for ``tau=0.5``.
+    quantile : Absolute error with a weight for each side.
 
     References
     ----------
@@ -513,6 +541,8 @@ def expectile(prediction: Any, target: Any, *, tau: float = 0.5, sample_weight: 
     >>> import fastloss as fl
     >>> fl.expectile([1.0, 5.0], [3.0, 3.0], tau=0.75, reduction="none")
     array([3., 1.])
+    >>> fl.expectile.grad([1.0, 5.0], [3.0, 3.0], tau=0.75, reduction="sum")
+    array([-3.,  1.])
     """
     tau = _check.within("tau", tau, 0.0, 1.0)
     return Pointwise(_EXPECTILE, _check.real_pair(_NAMES, prediction, target), (tau, 1.0 - tau), sample_weight, reduction)
@@ -534,14 +564,14 @@ def mape(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Absolute percentage error, as a fraction: for regression when relative errors count.
+    """Absolute percentage error (mean absolute percentage error, MAPE), as a fraction.
 
-    Keras's ``MeanAbsolutePercentageError`` (in per cent), scikit-learn's
-    ``mean_absolute_percentage_error``.
+    For forecasts of positive quantities, where relative errors matter. Known as
+    ``mean_absolute_percentage_error`` (scikit-learn) and ``MeanAbsolutePercentageError`` (Keras).
 
     .. math:: \\ell = \\frac{|p - t|}{\\max(|t|, \\epsilon)}
 
-    As scikit-learn's ``mean_absolute_percentage_error``; Keras multiplies by 100, and floors the target at 1e-7.
+    As in scikit-learn; Keras multiplies by 100, and floors the target at 1e-7.
 
     Parameters
     ----------
@@ -569,8 +599,8 @@ def mape(
 
     See Also
     --------
-    mae : without the division.
-    msle : relative errors on a logarithmic scale.
+    mae : Absolute error, in the units of the data.
+    msle : Relative errors through logarithms.
 
     References
     ----------
@@ -581,6 +611,8 @@ def mape(
     >>> import fastloss as fl
     >>> fl.mape([1.0, 9.0], [2.0, 10.0], reduction="none")
     array([0.5, 0.1])
+    >>> fl.mape.grad([1.0, 9.0], [2.0, 10.0], reduction="sum")
+    array([-0.5, -0.1])
     """
     pair = _check.real_pair(_NAMES, prediction, target)
     eps = _check.positive("eps", eps)
@@ -597,15 +629,16 @@ def mape(
     sampler="log_pair",
 )
 def msle(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Squared logarithmic error: for targets > -1 that span magnitudes.
+    """Squared logarithmic error (mean squared logarithmic error, MSLE).
 
-    Of one plus prediction and target: Keras's ``MeanSquaredLogarithmicError``, scikit-learn's
-    ``mean_squared_log_error``.
+    For regression of quantities of many magnitudes, where relative errors matter; the square root of
+    its mean is the RMSLE. Known as ``mean_squared_log_error`` (scikit-learn) and
+    ``MeanSquaredLogarithmicError`` (Keras).
 
     .. math:: \\ell = \\left( \\log(1 + p) - \\log(1 + t) \\right)^2
 
-    As scikit-learn's ``mean_squared_log_error``. Computed from ``log1p(|p - t| / (1 + min(p, t)))``: the difference of two nearly
-    equal logarithms is never formed. Keras raises arguments below 1e-7 to that, and so never sees what is refused here.
+    As in scikit-learn. Keras raises arguments below 1e-7 to that, and so never sees what is refused
+    here.
 
     Parameters
     ----------
@@ -631,8 +664,13 @@ def msle(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: 
 
     See Also
     --------
-    mse : on the scale of the data.
-    mape : relative errors.
+    mse : Squared error of the values themselves.
+    mape : Absolute error relative to the target.
+
+    Notes
+    -----
+    Computed from ``log1p(|p - t| / (1 + min(p, t)))``: the difference of two nearly equal logarithms
+    is never formed.
 
     References
     ----------
@@ -643,6 +681,8 @@ def msle(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: 
     >>> import fastloss as fl
     >>> fl.msle([1.0, 3.0], [3.0, 3.0], reduction="none").round(4)
     array([0.4805, 0.    ])
+    >>> fl.msle.grad([1.0, 3.0], [3.0, 3.0], reduction="sum").round(4)
+    array([-0.6931,  0.    ])
     """
     return Pointwise(_MSLE, _check.real_pair(_NAMES, prediction, target), (), sample_weight, reduction, domain=_LOGARITHMS)
 
@@ -665,15 +705,16 @@ def poisson_nll(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Poisson negative log-likelihood: for counts.
+    """Poisson loss: negative log-likelihood of counts under the Poisson distribution.
 
-    PyTorch's ``PoissonNLLLoss``, Keras's ``Poisson``, scikit-learn's ``poisson`` (half the deviance).
+    For regression of counts, with the logarithm of the rate as prediction (or the rate itself). Known
+    as ``poisson_nll_loss`` (PyTorch), ``Poisson`` (Keras, of rates) and ``HalfPoissonLoss``
+    (scikit-learn).
 
     .. math:: \\ell = e^p - t p \\qquad \\text{or, of rates,} \\qquad \\ell = p - t \\log(p + \\epsilon)
 
-    As PyTorch's, with its constant: ``full=True`` adds Stirling's ``t log t - t + log(2 pi t) / 2`` for ``log t!``, for t > 1
-    only. scikit-learn's ``HalfPoissonLoss`` is this with the defaults. The two terms may have opposite signs and cancel, so that
-    the last digits are those of the larger; not with ``full=True``, where what cancels is added up beforehand (for t > 1).
+    As in PyTorch, with its constant: ``full=True`` adds Stirling's ``t log t - t + log(2 pi t) / 2``
+    for ``log t!``, for t > 1 only. scikit-learn's ``HalfPoissonLoss`` is this with the defaults.
 
     Parameters
     ----------
@@ -707,8 +748,14 @@ def poisson_nll(
 
     See Also
     --------
-    tweedie : the Poisson deviance with power 1.
-    gamma : for positive amounts.
+    tweedie : With ``power=1`` the Poisson deviance, which is 0 at the optimum.
+    gamma : For positive targets whose spread grows with their mean.
+    gaussian_nll : For real targets, with a predicted variance.
+
+    Notes
+    -----
+    The two terms may have opposite signs and cancel, so that the last digits are those of the larger;
+    not with ``full=True``, where what cancels is added up beforehand (for t > 1).
 
     References
     ----------
@@ -721,6 +768,8 @@ def poisson_nll(
     array([1.    , 2.7183])
     >>> round(fl.poisson_nll([2.0], [2.0], log_input=False, full=True), 4)  # -log(2^2 e^-2 / 2!) is 1.3069
     1.2655
+    >>> fl.poisson_nll.grad([0.0, 1.0], [1.0, 0.0], reduction="sum").round(4)
+    array([0.    , 2.7183])
     """
     pair = _check.real_pair(_NAMES, prediction, target)
     of_log, stirling = _check.flag("log_input", log_input), _check.flag("full", full)
@@ -739,16 +788,15 @@ def poisson_nll(
     sampler="log_positives",
 )
 def gamma(prediction: Any, target: Any, *, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Half the gamma deviance, with a logarithmic link: for positive, skewed amounts.
+    """Gamma loss: half the deviance of the gamma distribution, with a logarithmic link.
 
-    scikit-learn's ``gamma`` loss of boosted trees and ``GammaRegressor``.
+    For positive targets whose spread is proportional to their mean ``exp(p)``: waiting times, sizes
+    of claims. Known as ``HalfGammaLoss`` and ``mean_gamma_deviance`` (scikit-learn).
 
     .. math:: \\ell = p + t e^{-p} - \\log t - 1
 
-    For positive targets whose spread is proportional to their mean ``exp(p)``: waiting times, sizes of claims. scikit-learn's
-    ``HalfGammaLoss`` leaves the constant ``-log t - 1`` out; ``mean_gamma_deviance`` is twice this. Equal to
-    :math:`e^u - 1 - u` with :math:`u = \\log t - p`, computed without cancellation: next to the optimum `u` is known to 2^-104 of
-    the logarithm.
+    scikit-learn's ``HalfGammaLoss`` leaves the constant ``-log t - 1`` out; ``mean_gamma_deviance``
+    is twice this.
 
     Parameters
     ----------
@@ -775,8 +823,13 @@ def gamma(prediction: Any, target: Any, *, sample_weight: Any = None, reduction:
 
     See Also
     --------
-    tweedie : this with power 2.
-    poisson_nll : for counts.
+    tweedie : Other powers of the variance; ``power=2`` is this loss.
+    poisson_nll : For counts.
+
+    Notes
+    -----
+    Equal to :math:`e^u - 1 - u` with :math:`u = \\log t - p`, computed without cancellation: next to
+    the optimum `u` is known to 2^-104 of the logarithm.
 
     References
     ----------
@@ -787,6 +840,8 @@ def gamma(prediction: Any, target: Any, *, sample_weight: Any = None, reduction:
     >>> import fastloss as fl
     >>> fl.gamma([0.0, 0.0], [1.0, 2.0], reduction="none").round(4)
     array([0.    , 0.3069])
+    >>> fl.gamma.grad([0.0, 0.0], [1.0, 2.0], reduction="sum")
+    array([ 0., -1.])
     """
     pair = _check.real_pair(_NAMES, prediction, target)
     return Pointwise(_GAMMA, pair, (), sample_weight, reduction, domain=(POSITIVE,))
@@ -801,16 +856,19 @@ def gamma(prediction: Any, target: Any, *, sample_weight: Any = None, reduction:
     sampler="log_positives",
 )
 def tweedie(prediction: Any, target: Any, *, power: float = 1.5, sample_weight: Any = None, reduction: str = "mean") -> Plan:
-    """Half the Tweedie deviance, with a logarithmic link: for amounts that are often exactly 0.
+    """Tweedie loss: half the deviance of the Tweedie distributions, with a logarithmic link.
 
-    Insurance claims, rainfall; scikit-learn's ``TweedieRegressor``, XGBoost's ``reg:tweedie``.
+    For targets >= 0 that are often 0, such as amounts of insurance claims; the variance is
+    the mean ``exp(p)`` to the power k. Known as ``HalfTweedieLoss`` and ``mean_tweedie_deviance``
+    (scikit-learn).
 
     .. math:: \\ell = \\frac{t^{2-k}}{(1-k)(2-k)} - \\frac{t \\, e^{(1-k) p}}{1-k} + \\frac{e^{(2-k) p}}{2-k}
               \\qquad k = \\text{power}
 
-    The variance is the mean ``exp(p)`` to the power k. Limits: power 0 is half the squared error of ``exp(p)``, 1 Poisson's
-    ``t log t - t p + exp(p) - t``, 2 `gamma`. scikit-learn's ``HalfTweedieLoss`` leaves the constants (the terms without `p`)
-    out; ``mean_tweedie_deviance`` is twice this. Powers below 1 other than 0 are no distribution's and are refused.
+    Limits: power 0 is half the squared error of ``exp(p)``, 1 Poisson's
+    ``t log t - t p + exp(p) - t``, 2 `gamma`. scikit-learn's ``HalfTweedieLoss`` leaves the constants
+    (the terms without `p`) out; ``mean_tweedie_deviance`` is twice this. Powers below 1 other than 0
+    are no distribution's and are refused.
 
     Parameters
     ----------
@@ -841,8 +899,8 @@ def tweedie(prediction: Any, target: Any, *, power: float = 1.5, sample_weight: 
 
     See Also
     --------
-    gamma : this with power 2.
-    poisson_nll : for counts.
+    poisson_nll : For counts; with another constant than ``power=1``.
+    gamma : The same with ``power=2``.
 
     References
     ----------
@@ -854,6 +912,8 @@ def tweedie(prediction: Any, target: Any, *, power: float = 1.5, sample_weight: 
     >>> import fastloss as fl
     >>> fl.tweedie([0.0, 0.0], [0.0, 4.0], reduction="none")
     array([2., 2.])
+    >>> fl.tweedie.grad([0.0, 0.0], [0.0, 4.0], reduction="sum")
+    array([ 1., -3.])
     """
     pair = _check.real_pair(_NAMES, prediction, target)
     k = _check.number("power", power, "0 or a number >= 1")
@@ -890,9 +950,10 @@ def gaussian_nll(
     sample_weight: Any = None,
     reduction: str = "mean",
 ) -> Plan:
-    """Gaussian negative log-likelihood: for regression that predicts its own uncertainty.
+    """Gaussian negative log-likelihood, with a predicted mean and variance.
 
-    PyTorch's ``GaussianNLLLoss``; also called heteroscedastic regression.
+    For regression with a predicted uncertainty (heteroscedastic regression). Known as
+    ``gaussian_nll_loss`` (PyTorch).
 
     .. math:: \\ell = \\tfrac{1}{2} \\left( \\log v + \\frac{(p - t)^2}{v} \\right)
               \\qquad v = \\max(\\mathrm{variance}, \\epsilon)
@@ -905,7 +966,7 @@ def gaussian_nll(
         Real arrays of the same shape; one of them may be a scalar.
     variance : array_like
         Variances >= 0 in that shape, without its last axis or with length 1 there (one variance per row), or a scalar. The
-        gradient has the shape that was given: slopes of a shared variance are added.
+        gradient has the shape that was given: gradients of a shared variance are added.
     full : bool
         Whether to add the constant.
     eps : float
@@ -931,8 +992,8 @@ def gaussian_nll(
 
     See Also
     --------
-    mse : with a fixed variance.
-    gaussian_kl : between two Gaussians.
+    mse : For a fixed variance, up to a factor and a constant.
+    gaussian_kl : Divergence of a Gaussian from a prior.
 
     References
     ----------

@@ -1,7 +1,7 @@
 """Segmentation losses: how predicted regions overlap the true ones, for images and volumes; and losses of pairs of boxes.
 
 Shapes: `N` items, `C` classes along `axis`, one or more spatial axes. Items lie along the first axis that is not the classes'.
-No units. Imports `_check`, `_plan`, `_plan_regions` and `_loss` only.
+No units. Imports `_check`, `_loss`, engines' tables and plans only.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Losses of sequences: frames against labels that nobody has aligned to them.
 
-Shapes: `N` samples, `T` frames, `C` classes, `S` labels. Units: nats. Imports `_check`, `_plan`, `_plan_ctc` and `_loss` only.
+Shapes: `N` samples, `T` frames, `C` classes, `S` labels. Units: nats. Imports `_check`, `_loss` and plans only.
 """
 
 from __future__ import annotations
